@@ -1,0 +1,49 @@
+//! `GET /openapi.json`, `GET /docs` and the assets of that page, which are in this binary: nothing
+//! is fetched from anybody else.
+
+use std::sync::Arc;
+
+use shared::Error;
+use shared::config::Config;
+use shared::http::{Problem, Request, Response, asset, ok, openapi};
+use utoipa_swagger_ui::Config as SwaggerConfig;
+
+/// What one process of this function keeps between requests.
+pub struct App {
+    page: Arc<SwaggerConfig<'static>>,
+}
+
+impl App {
+    /// Prepares the page.
+    ///
+    /// # Errors
+    /// None; it needs no settings.
+    pub async fn new(_: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            page: Arc::new(SwaggerConfig::from("/openapi.json").try_it_out_enabled(true)),
+        })
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The problem that the client gets.
+pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
+    match request.raw_path() {
+        "/openapi.json" => Ok(ok(&openapi::whole())),
+        "/docs" => Ok(asset("text/html", PAGE.as_bytes().to_vec())),
+        path => {
+            let name = path
+                .strip_prefix("/docs/")
+                .ok_or_else(|| Problem::not_found("page"))?;
+            let file = utoipa_swagger_ui::serve(name, Arc::clone(&app.page))
+                .map_err(|error| Problem::internal("reading an asset", error.to_string()))?
+                .ok_or_else(|| Problem::not_found("page"))?;
+            Ok(asset(&file.content_type, file.bytes.into_owned()))
+        }
+    }
+}
+
+/// Swagger UI's own page, with its assets below `/docs/`.
+const PAGE: &str = include_str!("page.html");

@@ -1,0 +1,37 @@
+//! `POST /bookings/{booking_id}/cancel`.
+
+use shared::Error;
+use shared::auth::TokenVerifier;
+use shared::bookings::BoxOffice;
+use shared::config::Config;
+use shared::http::{Problem, Request, Response, ok};
+
+/// What one process of this function keeps between requests.
+pub struct App {
+    tokens: TokenVerifier,
+    office: BoxOffice,
+}
+
+impl App {
+    /// Makes the function's clients.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            tokens: TokenVerifier::new(config.token_public_key.required()?)?,
+            office: BoxOffice::new(config).await?,
+        })
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The problem that the client gets.
+pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
+    let user = app.tokens.authenticate(&request)?;
+    let booking_id = request.path("booking_id", "booking")?;
+    let booking = app.office.cancel(user, booking_id).await?;
+    Ok(ok(&booking))
+}

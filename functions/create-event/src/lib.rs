@@ -1,0 +1,38 @@
+//! `POST /events`.
+
+use shared::auth::TokenVerifier;
+use shared::config::Config;
+use shared::events::{self, NewEvent};
+use shared::http::{Problem, Request, Response, created};
+use shared::{Error, db};
+use sqlx::PgPool;
+
+/// What one process of this function keeps between requests.
+pub struct App {
+    tokens: TokenVerifier,
+    bookings: PgPool,
+}
+
+impl App {
+    /// Makes the function's clients.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            tokens: TokenVerifier::new(config.token_public_key.required()?)?,
+            bookings: db::connect(config.bookings_database_url.required()?)?,
+        })
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The problem that the client gets.
+pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
+    let organizer = app.tokens.authenticate(&request)?;
+    let event = NewEvent::read(request.fields()?)?;
+    let event = events::create(&app.bookings, organizer, event).await?;
+    Ok(created(&event))
+}

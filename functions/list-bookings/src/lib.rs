@@ -1,0 +1,37 @@
+//! `GET /bookings`.
+
+use shared::auth::TokenVerifier;
+use shared::config::Config;
+use shared::http::{Problem, Request, Response, ok};
+use shared::{Error, bookings, db};
+use sqlx::PgPool;
+
+/// What one process of this function keeps between requests.
+pub struct App {
+    tokens: TokenVerifier,
+    bookings: PgPool,
+}
+
+impl App {
+    /// Makes the function's clients.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            tokens: TokenVerifier::new(config.token_public_key.required()?)?,
+            bookings: db::connect(config.bookings_database_url.required()?)?,
+        })
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The problem that the client gets.
+pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
+    let user = app.tokens.authenticate(&request)?;
+    let page = request.page()?;
+    let bookings = bookings::list(&app.bookings, user, &page).await?;
+    Ok(ok(&bookings))
+}

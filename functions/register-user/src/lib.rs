@@ -1,0 +1,35 @@
+//! `POST /users`.
+
+use shared::config::Config;
+use shared::http::{Problem, Request, Response, created};
+use shared::users::{self, Registration};
+use shared::{Error, db};
+use sqlx::PgPool;
+
+/// What one process of this function keeps between requests.
+#[derive(Debug)]
+pub struct App {
+    users: PgPool,
+}
+
+impl App {
+    /// Makes the function's clients.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            users: db::connect(config.users_database_url.required()?)?,
+        })
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// The problem that the client gets.
+pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
+    let registration = Registration::read(request.fields()?)?;
+    let user = users::register(&app.users, registration).await?;
+    Ok(created(&user))
+}

@@ -1,0 +1,80 @@
+//! Settles what is uncertain: message by message from SQS, and all that is old by schedule.
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
+use serde::{Deserialize, Serialize};
+use shared::bookings::{BoxOffice, Swept};
+use shared::config::Config;
+use shared::payments::Unsettled;
+use shared::{Error, telemetry};
+
+/// What one process of this function keeps between invocations.
+#[derive(Debug)]
+pub struct App {
+    office: BoxOffice,
+}
+
+impl App {
+    /// Makes the function's clients.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            office: BoxOffice::new(config).await?,
+        })
+    }
+}
+
+/// What this function is invoked with.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Trigger {
+    /// A batch of messages.
+    Queue {
+        #[serde(rename = "Records")]
+        records: Vec<SqsMessage>,
+    },
+    /// The schedule, whose own fields say nothing that is needed.
+    Schedule {},
+}
+
+/// What it answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Done {
+    /// The messages that SQS shall deliver again.
+    Queue(SqsBatchResponse),
+    Schedule(Swept),
+}
+
+/// Settles the messages of a batch, or everything that is old.
+///
+/// # Errors
+/// The sweep broke off; the next one starts anew.
+pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
+    match trigger {
+        Trigger::Queue { records } => {
+            let mut failed = SqsBatchResponse::default();
+            for record in records {
+                if let Err(error) = settle(app, &record).await {
+                    tracing::warn!(
+                        error = telemetry::chain(error.as_ref()),
+                        "left to SQS to deliver again"
+                    );
+                    let mut failure = BatchItemFailure::default();
+                    failure.item_identifier = record.message_id.unwrap_or_default();
+                    failed.batch_item_failures.push(failure);
+                }
+            }
+            Ok(Done::Queue(failed))
+        }
+        Trigger::Schedule {} => Ok(Done::Schedule(app.office.sweep().await?)),
+    }
+}
+
+async fn settle(app: &App, record: &SqsMessage) -> Result<(), Error> {
+    match serde_json::from_str(record.body.as_deref().unwrap_or_default())? {
+        Unsettled::Booking { booking_id } => app.office.settle(booking_id).await,
+        Unsettled::Payment { payment_id } => app.office.settle_payment(payment_id).await,
+    }
+}

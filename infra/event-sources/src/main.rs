@@ -1,0 +1,47 @@
+//! Plays Lambda's triggers where there is no AWS: the HTTP API, RabbitMQ, SQS and the clock.
+//!
+//! `cargo lambda watch` runs the functions and answers Lambda's Runtime and Invoke APIs; this
+//! program stands before it and invokes them as AWS would: with AWS's events, and by Lambda's
+//! rules for batches, repeats and concurrency. Each trigger is a module with its rules in its
+//! header.
+
+mod clock;
+mod http_api;
+mod lambda;
+mod rabbitmq;
+mod sqs;
+
+use std::env;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use shared::config::Config;
+use shared::{Error, telemetry};
+
+use crate::lambda::Lambda;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let lambda = Lambda::new(&setting::<String>("ADMIT_LAMBDA_URL")?)?;
+    let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);
+
+    let broker = config.broker_url.required()?.clone();
+    tokio::spawn(rabbitmq::run(broker, lambda.clone()));
+    tokio::spawn(sqs::run(
+        config.settle_queue_url.required()?.clone(),
+        lambda.clone(),
+    ));
+    tokio::spawn(clock::run(every, lambda.clone()));
+    http_api::serve(setting::<SocketAddr>("ADMIT_LISTEN")?, lambda).await
+}
+
+/// A setting of this program's own.
+fn setting<T: FromStr<Err: std::fmt::Display>>(name: &str) -> Result<T, Error> {
+    let text =
+        env::var(name).map_err(|error| format!("the environment variable {name}: {error}"))?;
+    text.parse()
+        .map_err(|error| format!("the environment variable {name}: {error}").into())
+}

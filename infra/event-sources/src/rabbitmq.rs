@@ -1,0 +1,152 @@
+//! RabbitMQ → `send-notification`.
+//!
+//! Rules of Lambda's that hold here: one batch at a time; a batch is what came within the window,
+//! at most so many messages and 6 MB; it is acknowledged whole when the function answered, and
+//! given back whole when it did not, again and again.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties, Consumer};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use shared::broker::NOTIFICATIONS_QUEUE;
+use shared::{Error, telemetry};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::lambda::{Invoked, Lambda};
+
+/// As the template says.
+const BATCH_SIZE: u16 = 100;
+const WINDOW: Duration = Duration::from_millis(500);
+/// Lambda's limit of an invocation's payload, in bytes; base64 makes four of three.
+const LARGEST_BATCH: usize = 6 * 1024 * 1024 * 3 / 4;
+
+/// Consumes the queue of notifications, for as long as the process lives.
+pub async fn run(url: SecretString, lambda: Lambda) {
+    loop {
+        if let Err(error) = consume(&url, &lambda).await {
+            tracing::warn!(
+                error = telemetry::chain(error.as_ref()),
+                "consuming RabbitMQ failed; connecting again"
+            );
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn consume(url: &SecretString, lambda: &Lambda) -> Result<(), Error> {
+    let properties = ConnectionProperties::default().with_connection_name("event-sources".into());
+    let connection = Connection::connect(url.expose_secret(), properties).await?;
+    let channel = connection.create_channel().await?;
+    channel
+        .basic_qos(BATCH_SIZE, BasicQosOptions::default())
+        .await?;
+    let mut consumer = channel
+        .basic_consume(
+            NOTIFICATIONS_QUEUE.into(),
+            "send-notification".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming");
+    let mut failures = 0;
+    loop {
+        let batch = next_batch(&mut consumer).await?;
+        let Some(last) = batch.last() else { continue };
+        let event = event(&batch).to_string();
+        match lambda.invoke("send-notification", event).await {
+            Ok(Invoked::Answered(_)) => {
+                last.ack(BasicAckOptions { multiple: true }).await?;
+                failures = 0;
+            }
+            failed => {
+                tracing::warn!(
+                    messages = batch.len(),
+                    ?failed,
+                    "the batch failed; it comes again"
+                );
+                failures += 1;
+                // A store that is down wants no hammering. The messages stay out meanwhile, in order.
+                sleep(pause(failures)).await;
+                last.nack(BasicNackOptions {
+                    multiple: true,
+                    requeue: true,
+                })
+                .await?;
+            }
+        }
+    }
+}
+
+/// How long to wait after so many failures in a row: from half a second to ten.
+fn pause(failures: u32) -> Duration {
+    Duration::from_millis(250)
+        .saturating_mul(1 << failures.min(6))
+        .min(Duration::from_secs(10))
+}
+
+/// What comes until the window closes or the batch is full. Waits for the first.
+async fn next_batch(consumer: &mut Consumer) -> Result<Vec<Delivery>, Error> {
+    let first = consumer
+        .next()
+        .await
+        .ok_or("the broker ended the consumer")??;
+    let closes = Instant::now() + WINDOW;
+    let mut size = first.data.len();
+    let mut batch = vec![first];
+    while batch.len() < usize::from(BATCH_SIZE) && size < LARGEST_BATCH {
+        match timeout_at(closes, consumer.next()).await {
+            Ok(delivery) => {
+                let delivery = delivery.ok_or("the broker ended the consumer")??;
+                size += delivery.data.len();
+                batch.push(delivery);
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(batch)
+}
+
+fn event(batch: &[Delivery]) -> Value {
+    json!({
+        "eventSource": "aws:rmq",
+        "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:admit:b-00000000-0000-0000-0000-000000000000",
+        "rmqMessagesByQueue": {
+            (format!("{NOTIFICATIONS_QUEUE}::/")): batch.iter().map(message).collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// A message as it stands in Lambda's event: properties that it lacks are null.
+fn message(delivery: &Delivery) -> Value {
+    let properties = &delivery.properties;
+    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(ToString::to_string);
+    json!({
+        "basicProperties": {
+            "contentType": text(properties.content_type()),
+            "contentEncoding": text(properties.content_encoding()),
+            "headers": {},
+            "deliveryMode": properties.delivery_mode(),
+            "priority": properties.priority(),
+            "correlationId": text(properties.correlation_id()),
+            "replyTo": text(properties.reply_to()),
+            "expiration": text(properties.expiration()),
+            "messageId": text(properties.message_id()),
+            "timestamp": properties.timestamp(),
+            "type": text(properties.kind()),
+            "userId": text(properties.user_id()),
+            "appId": text(properties.app_id()),
+            "clusterId": text(properties.cluster_id()),
+            "bodySize": delivery.data.len(),
+        },
+        "redelivered": delivery.redelivered,
+        "data": BASE64_STANDARD.encode(&delivery.data),
+    })
+}

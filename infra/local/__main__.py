@@ -1,0 +1,130 @@
+"""The local stack: everything that Admit needs, as private processes of this checkout.
+
+usage: python3 infra/local COMMAND
+
+  up            install what is missing, start what is not running, book a ticket
+  down          stop everything; the data stays
+  status        what runs, and where
+  logs          what the functions and components say, readably
+  clean-data    forget the data of the stopped stack
+  test [ARGS]   run cargo test against a stack of its own
+  queries       write the data that queries are checked against; --check only compares
+  start NAME    start one component of a running stack
+  stop NAME     stop one component; --kill ends it without a chance to tidy up
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import logs
+import queries
+import walkthrough
+from components import Stack
+from console import Failure, say
+from tools import ROOT
+
+STACKS = ROOT / "target" / "stacks"
+
+
+def main(arguments: list[str]) -> int:
+    # Ending by a signal has to stop what was started, just as Ctrl-C has.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    command, rest = (arguments or ["help"])[0], arguments[1:]
+    stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"))
+    try:
+        match command:
+            case "up":
+                up(stack)
+            case "down":
+                down(stack)
+            case "status":
+                stack.print_status()
+            case "logs":
+                logs.show(stack.folder / "log", follow=sys.stdout.isatty())
+            case "clean-data":
+                clean(stack)
+            case "test":
+                return test(rest)
+            case "queries":
+                queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
+            case "start":
+                stack.start_again(rest[0])
+            case "stop":
+                stack.stop_one(rest[0], kill="--kill" in rest)
+            case _:
+                print(__doc__)
+                return 0 if command == "help" else 2
+    except Failure as failure:
+        say(f"\n✗ {failure}", to=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("\n✗ Interrupted. What this command had started is stopped; run it again to go on.", to=sys.stderr)
+        return 130
+    return 0
+
+
+def exclusive(stack: Stack):
+    """Holds the stack, so that two commands don't start or stop it at once."""
+    stack.folder.mkdir(parents=True, exist_ok=True)
+    lock = open(stack.folder / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failure("Another make is starting or stopping this stack; wait until it has ended.") from None
+    return lock
+
+
+def up(stack: Stack) -> None:
+    with exclusive(stack):
+        stack.up(port=wanted_port())
+        walkthrough.book(stack.url)
+        stack.print_where()
+
+
+def wanted_port() -> int:
+    text = os.environ.get("PORT") or "9000"
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise Failure(f"PORT must be a number from 1 to 65535, not {text!r}.")
+    return int(text)
+
+
+def down(stack: Stack) -> None:
+    with exclusive(stack):
+        say("Stopped." if stack.down() else "Nothing was running.")
+
+
+def clean(stack: Stack) -> None:
+    with exclusive(stack):
+        if stack.running():
+            raise Failure("The stack is running: make down, then make clean-data.")
+        shutil.rmtree(stack.folder / "data", ignore_errors=True)
+        say("The data is gone; the next make up starts afresh.")
+
+
+def test(arguments: list[str]) -> int:
+    """Runs cargo test against a new stack, which ends with it."""
+    stack = Stack(STACKS / "test")
+    with exclusive(stack):
+        stack.down()
+        shutil.rmtree(stack.folder / "data", ignore_errors=True)
+        # Short times, so that what the sweep mends is mended while a test waits.
+        quick = {
+            "ADMIT_CLOCK_SECONDS": "2",
+            "ADMIT_SETTLE_DELAY_SECONDS": "1",
+            "ADMIT_SWEEP_AFTER_SECONDS": "4",
+        }
+        try:
+            stack.up(port=None, settings=quick)
+            say("\nRunning the tests")
+            return stack.run_tests(arguments)
+        finally:
+            stack.down()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    sys.exit(main(sys.argv[1:]))

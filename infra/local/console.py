@@ -1,0 +1,60 @@
+"""What a person reads: steps with their times, and one clear line where something fails."""
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+_printing = threading.Lock()
+
+
+class Failure(Exception):
+    """Something that a person has to mend: what failed, and what to do."""
+
+
+def say(text: str = "", to=None) -> None:
+    with _printing:
+        print(text, file=to or sys.stdout, flush=True)
+
+
+@contextmanager
+def step(doing: str, expect: str = ""):
+    """Says what is done while it is done, and how long it took."""
+    say(f"  … {doing}{f' ({expect})' if expect else ''}")
+    started = time.monotonic()
+    yield
+    say(f"  ✓ {doing}: {time.monotonic() - started:.1f} s")
+
+
+def run(command: list, doing: str, log: Path, advice: str, **options) -> None:
+    """Runs a command with its output in `log`; where it fails, says so with its last lines."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as output:
+        output.write(f"\n$ {' '.join(map(str, command))}\n".encode())
+        output.flush()
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
+            )
+        except OSError as error:
+            raise Failure(f"{doing} failed: {error}. {advice}") from None
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if status != 0:
+        last = "\n".join(f"    {line}" for line in tail(log, 12))
+        say(f"\n{last}", to=sys.stderr)
+        raise Failure(f"{doing} failed (its log: {log}). {advice}")
+
+
+def tail(log: Path, lines: int) -> list[str]:
+    """The last lines of a file."""
+    try:
+        return log.read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []

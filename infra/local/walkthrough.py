@@ -1,0 +1,90 @@
+"""The booking of a ticket as a user does it, through the API, each step with its answer."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+from console import Failure, say
+
+USER = {"username": "testuser", "password": "password123"}
+EVENT = {
+    "event_id": "E123",
+    "name": "Opening Night",
+    "venue": "Main Hall",
+    "price": 50.0,
+    "capacity": 10_000,
+}
+
+
+def call(url: str, method: str, path: str, body=None, token: str | None = None) -> tuple[int, dict]:
+    """One request: its status and its JSON."""
+    headers = {"content-type": "application/json"} if body is not None else {}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"{}")
+    except OSError as error:
+        raise Failure(f"{method} {path} got no answer ({error}). See make logs.") from None
+
+
+def load_demo(url: str) -> str:
+    """Makes sure that the demo user and event exist; the user's token."""
+    expect(call(url, "POST", "/users", USER), (201, 409), "POST /users")
+    _, session = expect(call(url, "POST", "/login", USER), (200,), "POST /login")
+    starts_at = (datetime.now(UTC) + timedelta(days=3650)).strftime("%Y-%m-%dT20:00:00Z")
+    event = {**EVENT, "starts_at": starts_at}
+    expect(call(url, "POST", "/events", event, session["access_token"]), (201, 409), "POST /events")
+    return session["access_token"]
+
+
+def expect(answer: tuple[int, dict], wanted: tuple[int, ...], request: str) -> tuple[int, dict]:
+    """The answer, if it is one of those wanted."""
+    if answer[0] not in wanted:
+        raise Failure(f"{request} answered {answer[0]}: {json.dumps(answer[1])}. See make logs.")
+    return answer
+
+
+def book(url: str) -> None:
+    """Books a ticket of the demo event as the demo user, and waits for the notification."""
+    load_demo(url)
+    say("\nBooking a ticket, as a user would")
+
+    def show(method: str, path: str, body=None, token=None, wanted=(200,)) -> dict:
+        status, answer = expect(call(url, method, path, body, token), wanted, f"{method} {path}")
+        sent = "" if body is None else f" {json.dumps(body)}"
+        say(f"\n  {method} {path}{sent}")
+        shown = {name: shorten(value) for name, value in answer.items()}
+        say(f"    {status} {json.dumps(shown)}")
+        return answer
+
+    session = show("POST", "/login", USER)
+    token, user_id = session["access_token"], session["user_id"]
+    show("GET", "/events/E123")
+    wanted = {"user_id": user_id, "event_id": "E123", "tickets": 2}
+    booking = show("POST", "/bookings", wanted, token, (201,))
+    show("GET", f"/payments/{booking['payment_id']}", None, token)
+    notification = await_notification(url, token, booking["booking_id"])
+    say(f"\n  GET /notifications\n    200 … {json.dumps(notification)}")
+
+
+def shorten(value):
+    """A token is longer than a line."""
+    return f"{value[:24]}…" if isinstance(value, str) and len(value) > 120 else value
+
+
+def await_notification(url: str, token: str, booking_id: str) -> dict:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        _, page = expect(call(url, "GET", "/notifications", None, token), (200,), "GET /notifications")
+        for notification in page["items"]:
+            if notification["booking_id"] == booking_id:
+                return notification
+        time.sleep(0.2)
+    raise Failure("The booking's notification did not arrive within 30 s. See make logs.")

@@ -1,0 +1,181 @@
+//! Booking: reserve, charge, announce, confirm.
+
+use super::confirm::{confirm, mark_unknown};
+use super::read;
+use super::reserve::{Reserved, release, reserve};
+use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, Stored};
+use crate::idempotency::{Repeatable, RequestHash};
+use crate::ids::UserId;
+use crate::payments::{Charge, PaymentMethod, PaymentStatus};
+use crate::telemetry;
+
+const CREATED: u16 = 201;
+const ACCEPTED: u16 = 202;
+const PAYMENT_REQUIRED: u16 = 402;
+
+/// What became of a request for tickets.
+#[derive(Debug)]
+pub struct Booked {
+    pub outcome: Outcome,
+    /// Whether an earlier request with the same key did it.
+    pub replayed: bool,
+}
+
+/// The ways in which a request that made a booking is answered.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Paid: 201.
+    Confirmed(Booking),
+    /// Not known yet: 202.
+    Pending(Booking),
+    /// Declined; the tickets went back: 402.
+    Declined(Booking),
+    /// The payment was not made in time and can't be any more; the tickets went back: 402.
+    Expired(Booking),
+}
+
+impl Outcome {
+    /// What a booking's state is to the request that made it.
+    fn of(booking: Booking) -> Self {
+        match booking.status {
+            Status::Pending => Self::Pending(booking),
+            Status::Confirmed | Status::Cancelled => Self::Confirmed(booking),
+            Status::Rejected => Self::Declined(booking),
+            Status::Expired => Self::Expired(booking),
+        }
+    }
+}
+
+impl BoxOffice {
+    /// Books `request` for `user` and charges for it.
+    ///
+    /// # Errors
+    /// Nothing was made: see [`BookingError`]. A booking that was made is never an error, however
+    /// it went; see [`Outcome`].
+    #[tracing::instrument(skip_all)]
+    pub async fn book(
+        &self,
+        user: UserId,
+        request: BookingRequest,
+        repeatable: Option<Repeatable>,
+    ) -> Result<Booked, BookingError> {
+        if request.user_id != user {
+            return Err(BookingError::AnotherUser);
+        }
+        let booking = match reserve(&self.pool, &request, repeatable.as_ref()).await? {
+            Reserved::Tickets(booking) => booking,
+            Reserved::Before(stored) => {
+                return replay(stored, repeatable.map(|repeatable| repeatable.hash));
+            }
+        };
+        tracing::info!(booking_id = %booking.booking_id, event_id = %booking.event_id, "reserved");
+        let outcome = match self
+            .pay_and_finish(&booking, request.payment_method.unwrap_or_default())
+            .await
+        {
+            Ok(outcome) => outcome,
+            // The tickets are held and the money may be taken: from here on there is no error,
+            // only an outcome that is not known yet.
+            Err(error) => {
+                tracing::error!(error = telemetry::chain(&error), "left to be settled");
+                self.leave_to_settle(booking).await
+            }
+        };
+        Ok(Booked {
+            outcome,
+            replayed: false,
+        })
+    }
+
+    async fn pay_and_finish(
+        &self,
+        booking: &Booking,
+        method: PaymentMethod,
+    ) -> Result<Outcome, BookingError> {
+        let id = booking.booking_id;
+        let status = if booking.amount.is_zero() {
+            Ok(PaymentStatus::Success)
+        } else {
+            self.payments
+                .charge(Charge::of_booking(booking), method)
+                .await
+        };
+        let finished = match status {
+            Ok(PaymentStatus::Success) => {
+                let announced = self.announce(booking).await;
+                confirm(&self.pool, id, announced, Some(CREATED)).await?
+            }
+            Ok(PaymentStatus::Declined) => {
+                release(&self.pool, id, Status::Rejected, Some(PAYMENT_REQUIRED)).await?
+            }
+            // The settling came first, and voided.
+            Ok(PaymentStatus::Voided) => {
+                release(&self.pool, id, Status::Expired, Some(PAYMENT_REQUIRED)).await?
+            }
+            Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
+                return Ok(self.leave_to_settle(booking.clone()).await);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = telemetry::chain(&error),
+                    "the charge's outcome is unknown"
+                );
+                return Ok(self.leave_to_settle(booking.clone()).await);
+            }
+        };
+        match finished {
+            Some(booking) => Ok(Outcome::of(booking)),
+            // The settling was quicker. It follows the same payment record.
+            None => Ok(Outcome::of(read::by_id(&self.pool, id).await?.booking)),
+        }
+    }
+
+    /// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
+    /// sweep makes it certain, so that no error here changes the answer.
+    async fn leave_to_settle(&self, booking: Booking) -> Outcome {
+        if let Err(error) = self.settle_queue.send_booking(booking.booking_id).await {
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "not queued to be settled; the sweep will"
+            );
+        }
+        match mark_unknown(&self.pool, booking.booking_id).await {
+            Ok(Some(booking)) => Outcome::Pending(booking),
+            Ok(None) => match read::by_id(&self.pool, booking.booking_id).await {
+                Ok(stored) => Outcome::of(stored.booking),
+                Err(_) => Outcome::Pending(booking),
+            },
+            Err(error) => {
+                tracing::warn!(
+                    error = telemetry::chain(&error),
+                    "the answer 202 is not on record"
+                );
+                Outcome::Pending(booking)
+            }
+        }
+    }
+}
+
+/// Answers a request as the one with the same key was answered, or with what has become of it.
+fn replay(stored: Stored, hash: Option<RequestHash>) -> Result<Booked, BookingError> {
+    let Stored {
+        mut booking,
+        request_hash,
+        first_answer,
+    } = stored;
+    if request_hash.as_deref() != hash.as_ref().map(RequestHash::as_str) {
+        return Err(BookingError::KeyReused);
+    }
+    match (booking.status, first_answer) {
+        (Status::Pending, Some(ACCEPTED)) => {}
+        (Status::Pending, _) => return Err(BookingError::InProgress),
+        // The first answer said CONFIRMED, and a repeat of that request is told the same. What was
+        // done since is at the booking's own address.
+        (Status::Cancelled, Some(CREATED)) => booking.status = Status::Confirmed,
+        _ => {}
+    }
+    Ok(Booked {
+        outcome: Outcome::of(booking),
+        replayed: true,
+    })
+}

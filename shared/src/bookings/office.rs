@@ -1,0 +1,61 @@
+//! The box office: what the functions that move bookings need beside the booking store.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use super::Booking;
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::notifications::Announcement;
+use crate::payments::{ChargeFunction, SettleQueue};
+use crate::{Error, db};
+
+/// Books, cancels and settles. Made once, at a function's start.
+#[derive(Debug)]
+pub struct BoxOffice {
+    pub(super) pool: PgPool,
+    pub(super) payments: ChargeFunction,
+    pub(super) broker: Broker,
+    pub(super) settle_queue: SettleQueue,
+    /// The age at which the sweep takes up what nobody finished.
+    pub(super) sweep_after: Duration,
+}
+
+impl BoxOffice {
+    /// Makes the clients that it needs; each connects when it is first used.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            pool: db::connect(config.bookings_database_url.required()?)?,
+            payments: ChargeFunction::new(config).await?,
+            broker: Broker::new(config.broker_url.required()?),
+            settle_queue: SettleQueue::new(config).await?,
+            sweep_after: config.sweep_after,
+        })
+    }
+
+    /// The store that the box office keeps its bookings in.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Hands the booking's confirmation to the broker; whether the broker has it.
+    ///
+    /// A broker that is down is no reason to refuse a booking: the row says that it was not
+    /// announced, and the sweep does it later.
+    pub(super) async fn announce(&self, booking: &Booking) -> bool {
+        match self.broker.publish(&Announcement::confirmed(booking)).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(
+                    error = crate::telemetry::chain(&error),
+                    "not announced; the sweep will"
+                );
+                false
+            }
+        }
+    }
+}

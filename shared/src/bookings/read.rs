@@ -1,0 +1,77 @@
+//! Reading bookings.
+
+use sqlx::PgPool;
+
+use super::{Booking, BookingError, BookingRow, Stored, booking_rows};
+use crate::http::{Items, Page, Position};
+use crate::ids::{BookingId, UserId};
+
+/// A booking of `user`.
+///
+/// # Errors
+/// [`BookingError::NotFound`], also where it is another person's.
+pub async fn get(
+    pool: &PgPool,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Booking, BookingError> {
+    let booking = by_id(pool, booking_id).await?.booking;
+    if booking.user_id == user {
+        Ok(booking)
+    } else {
+        Err(BookingError::NotFound)
+    }
+}
+
+/// A page of `user`'s bookings, newest first.
+///
+/// # Errors
+/// The store's.
+pub async fn list(
+    pool: &PgPool,
+    user: UserId,
+    page: &Page<BookingId>,
+) -> Result<Items<Booking>, BookingError> {
+    let after = page.after();
+    let rows = booking_rows!(
+        "select",
+        r#"
+          from booking b
+         where user_id = $1
+           and ($2::timestamptz is null or (created_at, booking_id) < ($2, $3))
+         order by created_at desc, booking_id desc
+         limit $4
+        "#,
+        user as UserId,
+        after.map(|position| position.at),
+        after.map(|position| position.id) as Option<BookingId>,
+        page.rows_to_read(),
+    )
+    .fetch_all(pool)
+    .await?;
+    let bookings = all(rows)?;
+    Ok(page.of(bookings, |booking| Position {
+        at: booking.created_at,
+        id: booking.booking_id,
+    }))
+}
+
+/// Any booking, for those who serve no user.
+pub(super) async fn by_id(pool: &PgPool, booking_id: BookingId) -> Result<Stored, BookingError> {
+    let row = booking_rows!(
+        "select",
+        "from booking b where booking_id = $1",
+        booking_id as BookingId
+    )
+    .fetch_optional(pool)
+    .await?
+    .ok_or(BookingError::NotFound)?;
+    Ok(row.try_into()?)
+}
+
+/// The bookings that rows hold.
+pub(super) fn all(rows: Vec<BookingRow>) -> Result<Vec<Booking>, sqlx::Error> {
+    rows.into_iter()
+        .map(|row| Stored::try_from(row).map(|stored| stored.booking))
+        .collect()
+}

@@ -1,0 +1,142 @@
+//! Reserve and its undo, release: the only places where a pending booking's tickets move.
+
+use sqlx::PgPool;
+
+use super::{Booking, BookingError, BookingRequest, Status, Stored, booking_rows};
+use crate::db;
+use crate::idempotency::Repeatable;
+use crate::ids::{BookingId, EventId, PaymentId, UserId};
+
+/// What a request for tickets found.
+pub(super) enum Reserved {
+    /// Tickets: the booking is PENDING and holds them.
+    Tickets(Booking),
+    /// The booking that this same request made before.
+    Before(Stored),
+}
+
+/// Takes the tickets, makes the booking and keeps the request's key, in one statement.
+///
+/// The guard on `available` is checked again under the row's lock, so of any number of requests
+/// for the last ticket one gets it. Of requests with the same key one inserts; the unique index
+/// fails the others whole, tickets included.
+pub(super) async fn reserve(
+    pool: &PgPool,
+    request: &BookingRequest,
+    repeatable: Option<&Repeatable>,
+) -> Result<Reserved, BookingError> {
+    let reserved = booking_rows!(
+        r#"
+        with taken as (
+            update event
+               set available = available - $4
+             where event_id = $3
+               and available >= $4
+               and max_tickets_per_booking >= $4
+               and starts_at > now()
+               and not exists (select from booking where user_id = $2 and idempotency_key = $5)
+            returning event_id, price_minor, currency
+        )
+        insert into booking as b (booking_id, user_id, event_id, tickets, amount_minor, currency,
+                                  status, idempotency_key, request_hash)
+        select $1, $2, event_id, $4, price_minor * $4, currency, 'PENDING', $5, $6
+          from taken
+        returning "#,
+        "",
+        BookingId::generate() as BookingId,
+        request.user_id as UserId,
+        &request.event_id as &EventId,
+        request.tickets as _,
+        repeatable.map(|repeatable| repeatable.key.as_str()),
+        repeatable.map(|repeatable| repeatable.hash.as_str()),
+    )
+    .fetch_optional(pool)
+    .await;
+    match reserved {
+        Ok(Some(row)) => Ok(Reserved::Tickets(Stored::try_from(row)?.booking)),
+        Ok(None) => explain(pool, request, repeatable).await,
+        Err(error) if db::violates(&error, "booking_request") => {
+            explain(pool, request, repeatable).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why nothing was reserved.
+async fn explain(
+    pool: &PgPool,
+    request: &BookingRequest,
+    repeatable: Option<&Repeatable>,
+) -> Result<Reserved, BookingError> {
+    if let Some(repeatable) = repeatable {
+        let before = booking_rows!(
+            "select",
+            "from booking b where user_id = $1 and idempotency_key = $2",
+            request.user_id as UserId,
+            repeatable.key.as_str(),
+        )
+        .fetch_optional(pool)
+        .await?;
+        if let Some(row) = before {
+            return Ok(Reserved::Before(row.try_into()?));
+        }
+    }
+    let event = sqlx::query!(
+        r#"
+        select available, max_tickets_per_booking as most, starts_at <= now() as "begun!"
+          from event
+         where event_id = $1
+        "#,
+        &request.event_id as &EventId,
+    )
+    .fetch_optional(pool)
+    .await?
+    .ok_or(BookingError::EventNotFound)?;
+    if event.begun {
+        Err(BookingError::SalesClosed)
+    } else if request.tickets.0 > event.most {
+        Err(BookingError::TooManyTickets { most: event.most })
+    } else {
+        // Tickets that came back since are not what this request found.
+        Err(BookingError::SoldOut {
+            left: event.available.min(request.tickets.0 - 1),
+        })
+    }
+}
+
+/// Ends a booking that is not paid, as `end` says, and gives its tickets back: once, however often
+/// it is called. `None` where the booking is not pending any more.
+pub(super) async fn release(
+    pool: &PgPool,
+    booking_id: BookingId,
+    end: Status,
+    answer: Option<u16>,
+) -> Result<Option<Booking>, BookingError> {
+    let released = booking_rows!(
+        r#"
+        with released as (
+            update booking
+               set status = $2, payment_id = $3, updated_at = now(),
+                   first_answer = coalesce(first_answer, $4)
+             where booking_id = $1 and status = 'PENDING'
+            returning *
+        ), given_back as (
+            update event e
+               set available = e.available + released.tickets
+              from released
+             where e.event_id = released.event_id
+        )
+        select "#,
+        "from released b",
+        booking_id as BookingId,
+        end.as_str(),
+        PaymentId::of_booking(booking_id) as PaymentId,
+        answer.map(|status| status as i16),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(released
+        .map(Stored::try_from)
+        .transpose()?
+        .map(|stored| stored.booking))
+}

@@ -1,0 +1,314 @@
+//! Events: what can be booked, and how much of it is left.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::bookings::Tickets;
+use crate::db;
+use crate::http::schema::{integer_schema, string_schema};
+use crate::http::{Code, Fields, Items, Page, Position, Problem};
+use crate::ids::{EventId, UserId, parse_string};
+use crate::money::{Currency, Money, Number};
+use crate::time::Timestamp;
+
+/// The most that a ticket costs, in major units.
+const HIGHEST_PRICE: i64 = 1_000_000;
+
+/// A name or a venue: 1 to 200 characters, none of them a control character.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct Label(String);
+
+/// A text that is no label.
+#[derive(Debug, thiserror::Error)]
+#[error("must be 1 to 200 characters, not all blank, without control characters")]
+pub struct InvalidLabel;
+
+impl FromStr for Label {
+    type Err = InvalidLabel;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLabel> {
+        let valid = text.chars().count() <= 200
+            && !text.trim().is_empty()
+            && !text.contains(char::is_control);
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidLabel)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+string_schema!(Label, "A text of one line.", 1, 200);
+
+/// How many tickets an event has: 1 to 1,000,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct Capacity(i32);
+
+impl<'de> Deserialize<'de> for Capacity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match i32::deserialize(deserializer) {
+            Ok(number) if (1..=1_000_000).contains(&number) => Ok(Self(number)),
+            _ => Err(de::Error::custom(
+                "must be a whole number from 1 to 1000000",
+            )),
+        }
+    }
+}
+
+integer_schema!(Capacity, "How many tickets there are.", 1, 1_000_000);
+
+/// A moment to come, in whole microseconds, which is what PostgreSQL keeps.
+#[derive(Debug, Clone, Copy)]
+struct Future(Timestamp);
+
+impl<'de> Deserialize<'de> for Future {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = || {
+            de::Error::custom("must be a time of RFC 3339 in the future, as 2030-06-01T20:00:00Z")
+        };
+        let text = String::deserialize(deserializer).map_err(|_| expected())?;
+        DateTime::parse_from_rfc3339(&text)
+            .ok()
+            .map(|moment| moment.with_timezone(&Utc))
+            .filter(|moment| *moment > Utc::now())
+            .and_then(|moment| moment.duration_trunc(TimeDelta::microseconds(1)).ok())
+            .map(Self)
+            .ok_or_else(expected)
+    }
+}
+
+/// An event that an organizer puts on sale.
+#[derive(Debug, ToSchema)]
+pub struct NewEvent {
+    /// Made by us when absent.
+    #[schema(required = false)]
+    pub event_id: Option<EventId>,
+    pub name: Label,
+    pub venue: Label,
+    /// In the future.
+    #[schema(example = "2030-06-01T20:00:00Z")]
+    pub starts_at: DateTime<Utc>,
+    /// Of one ticket, to 1,000,000; 0 is free.
+    pub price: Money,
+    /// USD when absent.
+    #[schema(required = false, value_type = Option<Currency>)]
+    pub currency: Option<Currency>,
+    pub capacity: Capacity,
+    /// 10 when absent.
+    #[schema(required = false, value_type = Option<Tickets>)]
+    pub max_tickets_per_booking: Option<Tickets>,
+}
+
+impl NewEvent {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// 422 with every field at fault.
+    pub fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let event_id = fields.optional("event_id");
+        let name = fields.required("name");
+        let venue = fields.required("venue");
+        let starts_at = fields.required::<Future>("starts_at");
+        let number = fields.required::<Number>("price");
+        let currency = fields.optional::<Currency>("currency");
+        let capacity = fields.required("capacity");
+        let max_tickets_per_booking = fields.optional("max_tickets_per_booking");
+        let price = number.zip(currency).and_then(|(number, currency)| {
+            Money::new(number, currency.unwrap_or_default(), HIGHEST_PRICE)
+                .inspect_err(|error| fields.reject("price", error))
+                .ok()
+        });
+        let event = (|| {
+            Some(Self {
+                event_id: event_id?,
+                name: name?,
+                venue: venue?,
+                starts_at: starts_at?.0,
+                price: price?,
+                currency: currency?,
+                capacity: capacity?,
+                max_tickets_per_booking: max_tickets_per_booking?,
+            })
+        })();
+        fields.finish(event)
+    }
+}
+
+/// An event on sale.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Event {
+    pub event_id: EventId,
+    pub name: Label,
+    pub venue: Label,
+    pub starts_at: DateTime<Utc>,
+    /// Of one ticket.
+    pub price: Money,
+    pub currency: Currency,
+    pub capacity: Capacity,
+    /// Tickets left right now.
+    pub available: i32,
+    pub max_tickets_per_booking: Tickets,
+}
+
+/// Why an event can't be made or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    #[error("an event of this id exists")]
+    Exists,
+    #[error("there is no such event")]
+    NotFound,
+    #[error("the event store")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<EventError> for Problem {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Exists => Self::new(
+                Code::EventExists,
+                "There is an event with this event_id already.",
+            ),
+            EventError::NotFound => Self::not_found("event"),
+            EventError::Database(cause) => db::problem("using the event store", cause),
+        }
+    }
+}
+
+struct EventRow {
+    event_id: EventId,
+    name: Label,
+    venue: Label,
+    starts_at: Timestamp,
+    price_minor: i64,
+    currency: String,
+    capacity: Capacity,
+    available: i32,
+    max_tickets_per_booking: Tickets,
+}
+
+impl TryFrom<EventRow> for Event {
+    type Error = sqlx::Error;
+
+    fn try_from(row: EventRow) -> Result<Self, sqlx::Error> {
+        let currency = db::column("currency", &row.currency)?;
+        Ok(Self {
+            event_id: row.event_id,
+            name: row.name,
+            venue: row.venue,
+            starts_at: row.starts_at,
+            price: Money::from_minor(row.price_minor, currency),
+            currency,
+            capacity: row.capacity,
+            available: row.available,
+            max_tickets_per_booking: row.max_tickets_per_booking,
+        })
+    }
+}
+
+/// Puts an event on sale; whoever takes an id first has it.
+///
+/// # Errors
+/// [`EventError::Exists`], or the store's.
+pub async fn create(
+    pool: &PgPool,
+    organizer: UserId,
+    event: NewEvent,
+) -> Result<Event, EventError> {
+    let inserted = sqlx::query_as!(
+        EventRow,
+        r#"
+        insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
+                           capacity, available, max_tickets_per_booking)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+        returning event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
+                  starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
+                  max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+        "#,
+        event.event_id.unwrap_or_else(EventId::generate) as EventId,
+        organizer as UserId,
+        event.name as Label,
+        event.venue as Label,
+        event.starts_at,
+        event.price.minor(),
+        event.price.currency().code(),
+        event.capacity as Capacity,
+        event.max_tickets_per_booking.unwrap_or(Tickets::USUAL_MOST) as Tickets,
+    )
+    .fetch_one(pool)
+    .await;
+    match inserted {
+        Ok(row) => Ok(row.try_into()?),
+        Err(error) if db::violates(&error, "event_pkey") => Err(EventError::Exists),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One event.
+///
+/// # Errors
+/// [`EventError::NotFound`], or the store's.
+pub async fn get(pool: &PgPool, event_id: &EventId) -> Result<Event, EventError> {
+    let row = sqlx::query_as!(
+        EventRow,
+        r#"
+        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
+               starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+          from event
+         where event_id = $1
+        "#,
+        event_id as &EventId,
+    )
+    .fetch_optional(pool)
+    .await?
+    .ok_or(EventError::NotFound)?;
+    Ok(row.try_into()?)
+}
+
+/// A page of the events to come, soonest first.
+///
+/// # Errors
+/// The store's.
+pub async fn list(pool: &PgPool, page: &Page<EventId>) -> Result<Items<Event>, EventError> {
+    let after = page.after();
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"
+        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
+               starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+          from event
+         where starts_at > now()
+           and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
+         order by starts_at, event_id
+         limit $3
+        "#,
+        after.map(|position| position.at),
+        after.map(|position| &position.id) as Option<&EventId>,
+        page.rows_to_read(),
+    )
+    .fetch_all(pool)
+    .await?;
+    let events = rows
+        .into_iter()
+        .map(Event::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(page.of(events, |event| Position {
+        at: event.starts_at,
+        id: event.event_id.clone(),
+    }))
+}

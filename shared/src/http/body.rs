@@ -1,0 +1,175 @@
+//! A JSON object decoded field by field, so that one answer names every field at fault.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+
+use super::problem::{Code, FieldError, Problem};
+
+/// The fields of a request's body that were not taken yet, and the errors found so far.
+#[derive(Debug)]
+pub struct Fields {
+    left: Vec<(String, Box<RawValue>)>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Reads `body` as one JSON object.
+    ///
+    /// # Errors
+    /// No JSON, no object, or a name that stands twice: readers that take the first and readers
+    /// that take the last would see two different requests.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        serde_json::from_slice::<Object>(body)
+            .map(|Object(left)| Self {
+                left,
+                errors: Vec::new(),
+            })
+            .map_err(|error| {
+                Problem::new(
+                    Code::MalformedRequest,
+                    format!("The body must be a JSON object: {error}."),
+                )
+            })
+    }
+
+    /// Takes a field that must be there; `None` after noting why it can't be taken.
+    pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let Some(value) = self.take(name) else {
+            self.reject(name, "is required");
+            return None;
+        };
+        self.read(name, &value)
+    }
+
+    /// Takes a field that may be absent or null: the outer `None` notes an error, the inner says
+    /// that there is none.
+    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
+        match self.take(name) {
+            None => Some(None),
+            Some(value) if value.get() == "null" => Some(None),
+            Some(value) => self.read(name, &value).map(Some),
+        }
+    }
+
+    /// Notes that a field can't be taken.
+    pub fn reject(&mut self, name: &str, detail: impl fmt::Display) {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        self.errors.push(FieldError {
+            pointer: format!("/{name}"),
+            detail: detail.to_string(),
+        });
+    }
+
+    /// The request that was read, unless a field was at fault or is left over.
+    ///
+    /// # Errors
+    /// 422 with every field at fault.
+    pub fn finish<T>(mut self, request: Option<T>) -> Result<T, Problem> {
+        for (name, _) in std::mem::take(&mut self.left) {
+            self.reject(&name, "is not a field of this request");
+        }
+        match request {
+            Some(request) if self.errors.is_empty() => Ok(request),
+            _ => Err(Problem::validation(self.errors)),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
+        let index = self.left.iter().position(|(key, _)| key == name)?;
+        Some(self.left.swap_remove(index).1)
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, name: &str, value: &RawValue) -> Option<T> {
+        match serde_json::from_str(value.get()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let text = error.to_string();
+                // The position is one inside the field, of no use to who sent the whole.
+                let detail = text.split(" at line ").next().unwrap_or(&text);
+                self.reject(name, detail);
+                None
+            }
+        }
+    }
+}
+
+struct Object(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.iter().any(|(known, _)| *known == name) {
+                        return Err(de::Error::custom("a name stands twice"));
+                    }
+                    // No request has more than ten fields. This ends the search above, whose cost
+                    // grows with the square of their number.
+                    if fields.len() == 64 {
+                        return Err(de::Error::custom("it has too many fields"));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(Object(fields))
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{EventId, UserId};
+
+    fn errors(body: &str) -> String {
+        let mut fields = Fields::parse(body.as_bytes()).unwrap();
+        let user = fields.required::<UserId>("user_id");
+        let event = fields.optional::<EventId>("event_id");
+        let both = user.zip(event);
+        fields
+            .finish(both)
+            .map_or_else(|problem| format!("{problem:?}"), |_| String::new())
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named() {
+        let found = errors(r#"{"user_id": -1, "event_id": "a b", "a/b": 1}"#);
+        for pointer in ["\"/user_id\"", "\"/event_id\"", "\"/a~1b\""] {
+            assert!(found.contains(pointer), "{pointer} in {found}");
+        }
+        assert!(errors("{}").contains("is required"));
+        assert_eq!(errors(r#"{"user_id": 1, "event_id": null}"#), "");
+    }
+
+    #[test]
+    fn what_is_no_single_object_is_malformed() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
+        for body in [
+            "",
+            "[]",
+            "1",
+            "{",
+            "{\"a\":1}x",
+            "{\"a\":1,\"a\":1}",
+            "{\"\\ud800\":1}",
+            &deep,
+        ] {
+            assert!(Fields::parse(body.as_bytes()).is_err(), "{body:.60}");
+        }
+        assert!(Fields::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+}

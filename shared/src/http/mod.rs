@@ -1,0 +1,158 @@
+//! The HTTP side of a function: a request decoded, a response encoded, one log line each.
+//!
+//! A function serves one [`Route`]: the table in [`routes`] names every route with its answers,
+//! and [`openapi`] is made from that same table.
+
+mod body;
+pub mod openapi;
+mod page;
+mod problem;
+mod request;
+pub mod routes;
+pub(crate) mod schema;
+
+use std::time::Instant;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use http::{HeaderName, StatusCode};
+use lambda_http::{Body, RequestExt, service_fn};
+use serde::Serialize;
+use tracing::Instrument;
+
+pub use body::Fields;
+pub use page::{Cursor, Items, Page, Position};
+pub use problem::{Code, FieldError, Problem};
+pub use request::Request;
+pub use routes::Route;
+
+use crate::telemetry;
+
+/// What a function answers.
+pub type Response = http::Response<Body>;
+
+/// Says that this response repeats the one that an earlier request with the same key had.
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Answers the requests of `route` with `handle` until Lambda ends the process.
+///
+/// Every request leaves one log line with its function, route, status and elapsed milliseconds,
+/// and a failed one a second with the whole chain of causes.
+///
+/// # Errors
+/// The Lambda runtime can't be reached.
+pub async fn serve<App, Handle, Answer>(
+    route: &'static Route,
+    app: App,
+    handle: Handle,
+) -> Result<(), lambda_http::Error>
+where
+    App: Send + Sync + 'static,
+    Handle: Fn(&'static App, Request) -> Answer + Sync,
+    Answer: Future<Output = Result<Response, Problem>> + Send,
+{
+    // Lives as long as the process: a reference to it can be held by every request's future.
+    let app: &'static App = Box::leak(Box::new(app));
+    let handle = &handle;
+    lambda_http::run(service_fn(move |request: lambda_http::Request| {
+        let request_id = request.lambda_context().request_id;
+        let span = tracing::info_span!(
+            "request",
+            request_id,
+            function = route.function,
+            method = route.method,
+            route = route.path,
+            booking_id = tracing::field::Empty,
+            payment_id = tracing::field::Empty,
+            user_id = tracing::field::Empty,
+        );
+        let answer = async move {
+            let started = Instant::now();
+            let response = match Request::new(route, request) {
+                Ok(request) => handle(app, request).await,
+                Err(problem) => Err(problem),
+            }
+            .unwrap_or_else(|problem| problem.log().into_response(&request_id));
+            tracing::info!(
+                status = response.status().as_u16(),
+                elapsed_ms = telemetry::elapsed_ms(started),
+                "answered"
+            );
+            Ok::<_, std::convert::Infallible>(response)
+        };
+        // Boxed: what is nested in it is deeper than the compiler computes layouts.
+        Box::pin(answer.instrument(span))
+    }))
+    .await
+}
+
+/// A JSON response.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => text_response(status, "application/json", text),
+        Err(cause) => Problem::internal("writing the response", cause)
+            .log()
+            .into_response(""),
+    }
+}
+
+/// 200 with `body`.
+pub fn ok(body: &impl Serialize) -> Response {
+    json(StatusCode::OK, body)
+}
+
+/// 201 with `body`.
+pub fn created(body: &impl Serialize) -> Response {
+    json(StatusCode::CREATED, body)
+}
+
+/// 202 with `body`: what becomes of it will stand at `location`, first worth a look after
+/// `retry_after` seconds.
+pub fn accepted(body: &impl Serialize, location: &str, retry_after: u32) -> Response {
+    let mut response = json(StatusCode::ACCEPTED, body);
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));
+    response
+}
+
+/// Marks an answer as the one that an earlier request with the same key had.
+///
+/// # Errors
+/// None of its own: a problem that is replayed stays a problem.
+pub fn replayed(answer: Result<Response, Problem>) -> Result<Response, Problem> {
+    match answer {
+        Ok(mut response) => {
+            response
+                .headers_mut()
+                .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Err(problem) => Err(problem.replayed()),
+    }
+}
+
+/// A file that is the same until the next release.
+pub fn asset(content_type: &str, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::Binary(bytes));
+    let headers = response.headers_mut();
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
+    response
+}
+
+fn text_response(status: StatusCode, content_type: &'static str, text: String) -> Response {
+    let mut response = Response::new(Body::Text(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Availability and a person's bookings are true only now.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

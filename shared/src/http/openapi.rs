@@ -1,0 +1,245 @@
+//! The OpenAPI description, made from the table of routes that the functions serve.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::Header;
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Components, Info, License, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema, Type,
+};
+
+use super::problem::{Code, Document};
+use super::routes::{self, Content, Route, Shape};
+
+const BEARER: &str = "bearer";
+
+/// Describes `routes`: every parameter, body, status and answer.
+pub fn describe(routes: &[&Route]) -> OpenApi {
+    let mut schemas = BTreeMap::new();
+    let mut paths = Paths::new();
+    for route in routes {
+        paths.add_path_operation(
+            route.path,
+            vec![http_method(route.method)],
+            operation(route, &mut schemas),
+        );
+    }
+    let mut components = Components::new();
+    components.schemas.extend(schemas);
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("The access_token that POST /login gives."))
+        .build();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    let mut info = Info::new("Admit", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Book tickets: never oversold, never charged twice, never paid without a ticket. \
+         Every error is a problem document (RFC 9457) that says what to mend."
+            .to_owned(),
+    );
+    info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components))
+        .build()
+}
+
+/// The whole API's description.
+pub fn whole() -> OpenApi {
+    describe(&routes::ALL)
+}
+
+type Schemas = BTreeMap<String, RefOr<Schema>>;
+
+fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(operation_id(route)))
+        .tag(tag(route))
+        .summary(Some(route.summary));
+    for parameter in parameters(route) {
+        operation = operation.parameter(parameter);
+    }
+    if let Some(body) = &route.body {
+        let content = ContentBuilder::new()
+            .schema(Some(reference(body, schemas)))
+            .build();
+        let body = RequestBodyBuilder::new()
+            .content("application/json", content)
+            .required(Some(Required::True));
+        operation = operation.request_body(Some(body.build()));
+    }
+    if route.signed_in {
+        operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []));
+    }
+    for answer in route.answers {
+        let content = ContentBuilder::new();
+        let mut response = ResponseBuilder::new().description(answer.description);
+        response = match &answer.content {
+            Content::Json(shape) => response.content(
+                "application/json",
+                content.schema(Some(reference(shape, schemas))).build(),
+            ),
+            Content::Other(media_type) => response.content(*media_type, content.build()),
+        };
+        if answer.status == StatusCode::ACCEPTED {
+            response = response
+                .header("Location", text_header())
+                .header("Retry-After", seconds_header());
+        }
+        operation = operation.response(answer.status.as_str(), response.build());
+    }
+    for (status, codes) in by_status(&route.all_problems()) {
+        operation = operation.response(status.as_str(), problem_response(&codes, schemas));
+    }
+    operation
+}
+
+/// `create-booking` as `create_booking`; where a function serves several routes, told apart by path.
+fn operation_id(route: &Route) -> String {
+    let base = if route.function == "api-docs" {
+        route.path
+    } else {
+        route.function
+    };
+    let words = base
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_")
+}
+
+/// The first part of the path, which is what the route is about.
+fn tag(route: &Route) -> &'static str {
+    match route.path.split('/').nth(1) {
+        Some("login") => "users",
+        Some("openapi.json") | None => "docs",
+        Some(name) => name,
+    }
+}
+
+fn parameters(route: &Route) -> Vec<Parameter> {
+    let string = || ObjectBuilder::new().schema_type(Type::String);
+    let mut parameters = Vec::new();
+    for name in route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    {
+        parameters.push(
+            parameter(ParameterIn::Path, name, "")
+                .required(Required::True)
+                .schema(Some(string())),
+        );
+    }
+    if route.paged {
+        let limit = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(100));
+        let limit = limit.default(Some(20.into()));
+        parameters
+            .push(parameter(ParameterIn::Query, "limit", "How many to show.").schema(Some(limit)));
+        let cursor = parameter(
+            ParameterIn::Query,
+            "cursor",
+            "The next_cursor of the page before.",
+        );
+        parameters.push(cursor.schema(Some(string())));
+    }
+    if route.repeatable {
+        let key =
+            "Names this request, so that a repeat is answered as it was and does nothing twice.";
+        let schema = string().min_length(Some(1)).max_length(Some(255));
+        parameters
+            .push(parameter(ParameterIn::Header, "Idempotency-Key", key).schema(Some(schema)));
+    }
+    parameters
+        .into_iter()
+        .map(ParameterBuilder::build)
+        .collect()
+}
+
+fn parameter(parameter_in: ParameterIn, name: &str, description: &str) -> ParameterBuilder {
+    let builder = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(parameter_in)
+        .required(Required::False);
+    builder.description(Some(description).filter(|text| !text.is_empty()))
+}
+
+fn by_status(problems: &[Code]) -> BTreeMap<StatusCode, Vec<Code>> {
+    let mut by_status = BTreeMap::<StatusCode, Vec<Code>>::new();
+    for code in problems {
+        let (_, status, _) = code.parts();
+        by_status.entry(status).or_default().push(*code);
+    }
+    by_status
+}
+
+fn problem_response(codes: &[Code], schemas: &mut Schemas) -> Response {
+    let names: Vec<_> = codes
+        .iter()
+        .map(|code| format!("`/problems/{}`", code.parts().0))
+        .collect();
+    let content = ContentBuilder::new()
+        .schema(Some(reference(&Shape::of::<Document<'_>>(), schemas)))
+        .build();
+    let mut response = ResponseBuilder::new()
+        .description(names.join(" or "))
+        .content("application/problem+json", content);
+    if codes
+        .iter()
+        .any(|code| matches!(code, Code::Unauthorized | Code::InvalidCredentials))
+    {
+        response = response.header("WWW-Authenticate", text_header());
+    }
+    if codes.iter().any(|code| {
+        matches!(
+            code,
+            Code::Unavailable | Code::TooManyRequests | Code::RequestInProgress
+        )
+    }) {
+        response = response.header("Retry-After", seconds_header());
+    }
+    response.build()
+}
+
+fn text_header() -> Header {
+    Header::new(ObjectBuilder::new().schema_type(Type::String).build())
+}
+
+fn seconds_header() -> Header {
+    Header::new(
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .build(),
+    )
+}
+
+/// A reference to a schema, which it adds to the components with everything it is made of.
+fn reference(shape: &Shape, schemas: &mut Schemas) -> Ref {
+    let name = (shape.name)().into_owned();
+    if !schemas.contains_key(&name) {
+        let mut parts = Vec::new();
+        (shape.parts)(&mut parts);
+        schemas.extend(parts);
+        schemas.insert(name.clone(), (shape.schema)());
+    }
+    Ref::from_schema_name(name)
+}
+
+fn http_method(method: &str) -> HttpMethod {
+    match method {
+        "POST" => HttpMethod::Post,
+        _ => HttpMethod::Get,
+    }
+}

@@ -1,0 +1,148 @@
+//! Lists in pages, by keyset: a page starts after the position where the last one ended, so that
+//! no row is shown twice or missed because others came meanwhile.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use crate::time::Timestamp;
+
+/// The most that a page holds.
+const MOST: usize = 100;
+
+/// Where a row stands in its list: a moment, and an id for rows of the same moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position<Id> {
+    pub at: Timestamp,
+    pub id: Id,
+}
+
+/// A position as clients carry it: a text that only we read.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+pub struct Cursor(String);
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone)]
+pub struct Page<Id> {
+    limit: usize,
+    after: Option<Position<Id>>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Items<T> {
+    pub items: Vec<T>,
+    /// The `cursor` of the next page; null on the last one.
+    pub next_cursor: Option<Cursor>,
+}
+
+impl<Id: Display + FromStr> Page<Id> {
+    /// Reads the query parameters `limit` and `cursor`.
+    ///
+    /// # Errors
+    /// 422 for a limit outside 1 to 100, and for a cursor that we didn't give out.
+    pub fn parse(limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Problem> {
+        let limit = match limit {
+            None => 20,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=MOST).contains(limit))
+                .ok_or_else(|| {
+                    Problem::field("/limit", format!("must be a whole number from 1 to {MOST}"))
+                })?,
+        };
+        let after = match cursor {
+            None => None,
+            Some(text) => Some(decode(text).ok_or_else(|| {
+                Problem::field("/cursor", "must be the next_cursor of an earlier page")
+            })?),
+        };
+        Ok(Self { limit, after })
+    }
+
+    /// How many rows to read: one more than are shown, which tells whether there is a next page.
+    pub fn rows_to_read(&self) -> i64 {
+        self.limit as i64 + 1
+    }
+
+    /// The position that the page starts after.
+    pub fn after(&self) -> Option<&Position<Id>> {
+        self.after.as_ref()
+    }
+
+    /// The page that `rows` make, as many as [`Self::rows_to_read`] said.
+    pub fn of<T>(&self, mut rows: Vec<T>, position: impl Fn(&T) -> Position<Id>) -> Items<T> {
+        let has_next = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next_cursor = rows
+            .last()
+            .filter(|_| has_next)
+            .map(|last| encode(&position(last)));
+        Items {
+            items: rows,
+            next_cursor,
+        }
+    }
+}
+
+fn encode<Id: Display>(position: &Position<Id>) -> Cursor {
+    let text = format!("{} {}", position.at.timestamp_micros(), position.id);
+    Cursor(BASE64_URL_SAFE_NO_PAD.encode(text))
+}
+
+fn decode<Id: FromStr>(cursor: &str) -> Option<Position<Id>> {
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let (micros, id) = text.split_once(' ')?;
+    // PostgreSQL's calendar ends in the year 294276 and BSON's far later; ours ends before both.
+    let at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+    (chrono::Datelike::year(&at) <= 9999 && chrono::Datelike::year(&at) >= 0)
+        .then_some(at)
+        .zip(id.parse().ok())
+        .map(|(at, id)| Position { at, id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EventId;
+
+    #[test]
+    fn a_cursor_is_read_back_and_a_forged_one_refused() {
+        let position = Position {
+            at: crate::time::now(),
+            id: "E123".parse::<EventId>().unwrap(),
+        };
+        let Cursor(text) = encode(&position);
+        assert_eq!(decode(&text), Some(position));
+        for forged in ["", "%", "AAAA", "MTIzNDU", &"A".repeat(10_000)] {
+            assert_eq!(decode::<EventId>(forged), None, "{forged:.20}");
+        }
+        let beyond = BASE64_URL_SAFE_NO_PAD.encode("9223372036854775807 E123");
+        assert_eq!(decode::<EventId>(&beyond), None);
+    }
+
+    #[test]
+    fn a_page_shows_its_limit_and_tells_of_the_next() {
+        let page = Page::<EventId>::parse(Some("2"), None).unwrap();
+        let position = |_: &i32| Position {
+            at: crate::time::now(),
+            id: "E".parse().unwrap(),
+        };
+        assert!(page.of(vec![1, 2, 3], position).next_cursor.is_some());
+        assert!(page.of(vec![1, 2], position).next_cursor.is_none());
+        for limit in ["0", "101", "-1", "x", "", "1.0", "18446744073709551616"] {
+            assert!(
+                Page::<EventId>::parse(Some(limit), None).is_err(),
+                "{limit}"
+            );
+        }
+    }
+}

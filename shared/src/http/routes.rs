@@ -1,0 +1,339 @@
+//! Every route of the API: who serves it, what it takes and everything it answers.
+//!
+//! A function serves a [`Route`] from here, the local HTTP API routes by this table, and
+//! `GET /openapi.json` prints it; the tests hold each response and `template.yaml` against it.
+
+use http::StatusCode;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use super::page::Items;
+use super::problem::Code;
+use crate::bookings::{Booking, BookingRequest};
+use crate::events::{Event, NewEvent};
+use crate::notifications::Notification;
+use crate::payments::{Payment, PaymentRequest};
+use crate::users::{Credentials, Registration, Session, User};
+
+const GET: &str = "GET";
+const POST: &str = "POST";
+
+/// One route and the function behind it.
+#[derive(Debug)]
+pub struct Route {
+    /// The package, the binary and the Lambda function.
+    pub function: &'static str,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The path, with its parameters in braces.
+    pub path: &'static str,
+    /// What a user does with it, in a few words.
+    pub summary: &'static str,
+    /// Whether a token is needed.
+    pub signed_in: bool,
+    /// Whether it takes an `Idempotency-Key`.
+    pub repeatable: bool,
+    /// Whether it takes `limit` and `cursor`.
+    pub paged: bool,
+    pub body: Option<Shape>,
+    pub answers: &'static [Answer],
+    /// The problems of this route's own. Those that its traits bring (a token, a body, a list) and
+    /// those of every route are added where they are read.
+    pub problems: &'static [Code],
+}
+
+/// A successful answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub description: &'static str,
+    pub content: Content,
+}
+
+/// What an answer's body is.
+#[derive(Debug)]
+pub enum Content {
+    Json(Shape),
+    /// Some other media type.
+    Other(&'static str),
+}
+
+/// The OpenAPI schema of a type, and of those it is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub(super) name: fn() -> std::borrow::Cow<'static, str>,
+    pub(super) schema: fn() -> RefOr<Schema>,
+    pub(super) parts: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl Shape {
+    pub(super) const fn of<T: ToSchema>() -> Self {
+        Self {
+            name: T::name,
+            schema: T::schema,
+            parts: T::schemas,
+        }
+    }
+}
+
+const fn answer<T: ToSchema>(status: StatusCode, description: &'static str) -> Answer {
+    Answer {
+        status,
+        description,
+        content: Content::Json(Shape::of::<T>()),
+    }
+}
+
+impl Route {
+    const fn new(
+        function: &'static str,
+        method: &'static str,
+        path: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        Self {
+            function,
+            method,
+            path,
+            summary,
+            signed_in: false,
+            repeatable: false,
+            paged: false,
+            body: None,
+            answers: &[],
+            problems: &[],
+        }
+    }
+
+    /// Every problem that a client of this route may meet.
+    pub fn all_problems(&self) -> Vec<Code> {
+        let mut problems = vec![Code::MalformedRequest];
+        if self.signed_in {
+            problems.push(Code::Unauthorized);
+        }
+        if self.body.is_some() {
+            problems.push(Code::UnsupportedMediaType);
+        }
+        if self.body.is_some() || self.paged {
+            problems.push(Code::ValidationFailed);
+        }
+        if self.repeatable {
+            problems.extend([Code::RequestInProgress, Code::IdempotencyKeyReused]);
+        }
+        problems.extend(self.problems);
+        problems.extend([
+            Code::PayloadTooLarge,
+            Code::TooManyRequests,
+            Code::Internal,
+            Code::Unavailable,
+        ]);
+        problems
+    }
+}
+
+pub static REGISTER_USER: Route = Route {
+    body: Some(Shape::of::<Registration>()),
+    answers: &[answer::<User>(StatusCode::CREATED, "The new user.")],
+    problems: &[Code::UsernameTaken],
+    ..Route::new("register-user", POST, "/users", "Register a user")
+};
+
+pub static LOGIN: Route = Route {
+    body: Some(Shape::of::<Credentials>()),
+    answers: &[answer::<Session>(
+        StatusCode::OK,
+        "The user's number and a token.",
+    )],
+    problems: &[Code::InvalidCredentials],
+    ..Route::new("login", POST, "/login", "Log in")
+};
+
+pub static CREATE_EVENT: Route = Route {
+    signed_in: true,
+    body: Some(Shape::of::<NewEvent>()),
+    answers: &[answer::<Event>(StatusCode::CREATED, "The event, on sale.")],
+    problems: &[Code::EventExists],
+    ..Route::new("create-event", POST, "/events", "Put an event on sale")
+};
+
+pub static LIST_EVENTS: Route = Route {
+    paged: true,
+    answers: &[answer::<Items<Event>>(
+        StatusCode::OK,
+        "Events to come, soonest first.",
+    )],
+    ..Route::new("list-events", GET, "/events", "List the events to come")
+};
+
+pub static GET_EVENT: Route = Route {
+    answers: &[answer::<Event>(StatusCode::OK, "The event.")],
+    problems: &[Code::NotFound],
+    ..Route::new(
+        "get-event",
+        GET,
+        "/events/{event_id}",
+        "See an event and what is left of it",
+    )
+};
+
+pub static CREATE_BOOKING: Route = Route {
+    signed_in: true,
+    repeatable: true,
+    body: Some(Shape::of::<BookingRequest>()),
+    answers: &[
+        answer::<Booking>(StatusCode::CREATED, "Booked and paid."),
+        answer::<Booking>(
+            StatusCode::ACCEPTED,
+            "The tickets are held and the payment's outcome is not known yet; it will stand at Location.",
+        ),
+    ],
+    problems: &[
+        Code::PaymentDeclined,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::SoldOut,
+        Code::SalesClosed,
+    ],
+    ..Route::new(
+        "create-booking",
+        POST,
+        "/bookings",
+        "Book tickets and pay for them",
+    )
+};
+
+pub static LIST_BOOKINGS: Route = Route {
+    signed_in: true,
+    paged: true,
+    answers: &[answer::<Items<Booking>>(
+        StatusCode::OK,
+        "Your bookings, newest first.",
+    )],
+    ..Route::new("list-bookings", GET, "/bookings", "List your bookings")
+};
+
+pub static GET_BOOKING: Route = Route {
+    signed_in: true,
+    answers: &[answer::<Booking>(StatusCode::OK, "The booking.")],
+    problems: &[Code::NotFound],
+    ..Route::new(
+        "get-booking",
+        GET,
+        "/bookings/{booking_id}",
+        "See one of your bookings",
+    )
+};
+
+pub static CANCEL_BOOKING: Route = Route {
+    signed_in: true,
+    answers: &[answer::<Booking>(
+        StatusCode::OK,
+        "Cancelled; the money goes back.",
+    )],
+    problems: &[Code::NotFound, Code::NotCancellable],
+    ..Route::new(
+        "cancel-booking",
+        POST,
+        "/bookings/{booking_id}/cancel",
+        "Cancel one of your bookings",
+    )
+};
+
+pub static CREATE_PAYMENT: Route = Route {
+    signed_in: true,
+    repeatable: true,
+    body: Some(Shape::of::<PaymentRequest>()),
+    answers: &[
+        answer::<Payment>(StatusCode::CREATED, "Paid."),
+        answer::<Payment>(
+            StatusCode::ACCEPTED,
+            "The outcome is not known yet; it will stand at Location.",
+        ),
+    ],
+    problems: &[Code::PaymentDeclined, Code::Forbidden],
+    ..Route::new("create-payment", POST, "/payments", "Pay an amount")
+};
+
+pub static GET_PAYMENT: Route = Route {
+    signed_in: true,
+    answers: &[answer::<Payment>(StatusCode::OK, "The payment.")],
+    problems: &[Code::NotFound],
+    ..Route::new(
+        "get-payment",
+        GET,
+        "/payments/{payment_id}",
+        "See one of your payments",
+    )
+};
+
+pub static LIST_NOTIFICATIONS: Route = Route {
+    signed_in: true,
+    paged: true,
+    answers: &[answer::<Items<Notification>>(
+        StatusCode::OK,
+        "Your notifications, newest first.",
+    )],
+    ..Route::new(
+        "list-notifications",
+        GET,
+        "/notifications",
+        "List your notifications",
+    )
+};
+
+pub static GET_OPENAPI: Route = Route {
+    answers: &[Answer {
+        status: StatusCode::OK,
+        description: "This description, as OpenAPI 3.1.",
+        content: Content::Other("application/json"),
+    }],
+    ..Route::new(
+        "api-docs",
+        GET,
+        "/openapi.json",
+        "Describe this API to a machine",
+    )
+};
+
+pub static GET_DOCS: Route = Route {
+    answers: &[Answer {
+        status: StatusCode::OK,
+        description: "A page to read this description and to try it.",
+        content: Content::Other("text/html"),
+    }],
+    ..Route::new("api-docs", GET, "/docs", "Describe this API to a person")
+};
+
+pub static GET_DOCS_ASSET: Route = Route {
+    answers: &[Answer {
+        status: StatusCode::OK,
+        description: "A script, a style sheet or an icon of that page.",
+        content: Content::Other("*/*"),
+    }],
+    problems: &[Code::NotFound],
+    ..Route::new(
+        "api-docs",
+        GET,
+        "/docs/{asset}",
+        "Fetch a part of that page",
+    )
+};
+
+/// Every route, in the order in which a newcomer meets them.
+pub static ALL: [&Route; 15] = [
+    &REGISTER_USER,
+    &LOGIN,
+    &CREATE_EVENT,
+    &LIST_EVENTS,
+    &GET_EVENT,
+    &CREATE_BOOKING,
+    &LIST_BOOKINGS,
+    &GET_BOOKING,
+    &CANCEL_BOOKING,
+    &CREATE_PAYMENT,
+    &GET_PAYMENT,
+    &LIST_NOTIFICATIONS,
+    &GET_OPENAPI,
+    &GET_DOCS,
+    &GET_DOCS_ASSET,
+];

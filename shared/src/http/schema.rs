@@ -1,0 +1,50 @@
+//! The OpenAPI schema of a newtype, declared beside the rule that it describes.
+
+/// Declares a type that is a string in JSON: its description, then its lengths or nothing, then
+/// the pattern it follows or nothing.
+macro_rules! string_schema {
+    ($name:ident, $description:expr, $min:literal, $max:literal, $pattern:literal) => {
+        $crate::http::schema::string_schema!(@impl $name, $description, Some($min), Some($max), Some($pattern));
+    };
+    ($name:ident, $description:expr, $min:literal, $max:literal) => {
+        $crate::http::schema::string_schema!(@impl $name, $description, Some($min), Some($max), None::<&str>);
+    };
+    ($name:ident, $description:expr, $pattern:expr) => {
+        $crate::http::schema::string_schema!(@impl $name, $description, None, None, Some($pattern));
+    };
+    (@impl $name:ident, $description:expr, $min:expr, $max:expr, $pattern:expr) => {
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .description(Some($description))
+                    .min_length($min)
+                    .max_length($max)
+                    .pattern($pattern)
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+/// Declares a type that is a whole number in JSON, from its least to its most.
+macro_rules! integer_schema {
+    ($name:ident, $description:literal, $min:expr, $max:expr) => {
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::Integer)
+                    .description(Some($description))
+                    .minimum(Some($min))
+                    .maximum(Some($max))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+pub(crate) use {integer_schema, string_schema};

@@ -1,0 +1,128 @@
+//! What is said of a booking on the broker: a CloudEvent (version 1.0, JSON).
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use crate::bookings::{Booking, Tickets};
+use crate::ids::{BookingId, EventId, UserId};
+use crate::time::{self, Timestamp};
+
+const CONFIRMED: &str = "admit.booking.confirmed";
+
+/// A message on the broker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Announcement {
+    specversion: String,
+    /// The booking and what happened to it: the same however often it is announced.
+    id: String,
+    source: String,
+    r#type: String,
+    time: Timestamp,
+    datacontenttype: String,
+    data: Data,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Data {
+    booking_id: BookingId,
+    user_id: UserId,
+    event_id: EventId,
+    tickets: Tickets,
+}
+
+/// Why a message is no announcement.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("it is no announcement: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("its specversion is not 1.0")]
+    Version,
+    #[error("nothing is known to do for its type")]
+    Type,
+    #[error("its id is not that of its booking")]
+    Id,
+}
+
+impl Announcement {
+    /// Says that a booking is confirmed.
+    pub fn confirmed(booking: &Booking) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id: confirmed_id(booking.booking_id),
+            source: "/bookings".to_owned(),
+            r#type: CONFIRMED.to_owned(),
+            time: time::now(),
+            datacontenttype: "application/json".to_owned(),
+            data: Data {
+                booking_id: booking.booking_id,
+                user_id: booking.user_id,
+                event_id: booking.event_id.clone(),
+                tickets: booking.tickets,
+            },
+        }
+    }
+
+    /// Reads a message of the broker.
+    ///
+    /// # Errors
+    /// It is none of ours.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let announcement: Self = serde_json::from_slice(bytes)?;
+        if announcement.specversion != "1.0" {
+            return Err(Unreadable::Version);
+        }
+        if announcement.r#type != CONFIRMED {
+            return Err(Unreadable::Type);
+        }
+        if announcement.id != confirmed_id(announcement.data.booking_id) {
+            return Err(Unreadable::Id);
+        }
+        Ok(announcement)
+    }
+
+    /// What it is known by.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its CloudEvents type, which is its routing key too.
+    pub fn event_type(&self) -> &str {
+        &self.r#type
+    }
+
+    pub(super) fn user(&self) -> UserId {
+        self.data.user_id
+    }
+
+    pub(super) fn booking(&self) -> BookingId {
+        self.data.booking_id
+    }
+
+    pub(super) fn event(&self) -> &EventId {
+        &self.data.event_id
+    }
+
+    pub(super) fn time(&self) -> chrono::DateTime<Utc> {
+        self.time
+    }
+
+    /// What the user reads.
+    pub(super) fn message(&self) -> String {
+        let Data {
+            booking_id,
+            event_id,
+            tickets,
+            ..
+        } = &self.data;
+        let noun = if *tickets == Tickets::ONE {
+            "ticket"
+        } else {
+            "tickets"
+        };
+        format!("Your booking {booking_id} is confirmed: {tickets} {noun} for event {event_id}.")
+    }
+}
+
+fn confirmed_id(booking_id: BookingId) -> String {
+    format!("{booking_id}.confirmed")
+}

@@ -1,0 +1,155 @@
+//! Charge, and what undoes it: void before the money moved, refund after.
+
+use mongodb::Client;
+
+use super::gateway::Gateway;
+use super::record::{Record, Records};
+use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
+use crate::ids::{PaymentId, UserId};
+use crate::time::Timestamp;
+
+/// The most payments that one sweep settles.
+const BATCH: i64 = 50;
+
+/// The payment store and the gateway behind it.
+#[derive(Debug, Clone)]
+pub struct Payments {
+    pub(super) records: Records,
+    gateway: Gateway,
+}
+
+impl Payments {
+    /// Uses the database `payment_db` of this server.
+    pub fn new(client: &Client) -> Self {
+        let database = client.database("payment_db");
+        Self {
+            records: Records::new(&database),
+            gateway: Gateway::new(&database),
+        }
+    }
+
+    /// Makes the store's indexes. Safe to repeat.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn migrate(&self) -> Result<(), PaymentError> {
+        self.records.migrate().await
+    }
+
+    /// Charges, once for each payment id however often it is called, unless a void came first.
+    ///
+    /// # Errors
+    /// The store's: the outcome is unknown.
+    pub async fn charge(
+        &self,
+        charge: &Charge,
+        method: PaymentMethod,
+    ) -> Result<PaymentStatus, PaymentError> {
+        let opened = self
+            .records
+            .open(&Record::new(charge, PaymentStatus::Pending))
+            .await?;
+        Ok(self.charge_opened(opened, method).await?.status)
+    }
+
+    /// The second half of a charge: asks the gateway for what its record says, and closes it.
+    pub(super) async fn charge_opened(
+        &self,
+        opened: Record,
+        method: PaymentMethod,
+    ) -> Result<Record, PaymentError> {
+        if opened.status != PaymentStatus::Pending {
+            return Ok(opened);
+        }
+        match self
+            .gateway
+            .charge(opened.payment_id, opened.amount(), method)
+            .await?
+        {
+            Some(verdict) => {
+                self.records
+                    .advance(opened.payment_id, PaymentStatus::Pending, verdict.into())
+                    .await
+            }
+            None => Ok(opened),
+        }
+    }
+
+    /// Voids, unless it was charged or declined: what stands. After it no charge can succeed.
+    ///
+    /// # Errors
+    /// The store's: nothing is known to have changed, and a repeat is safe.
+    pub async fn void(&self, charge: &Charge) -> Result<PaymentStatus, PaymentError> {
+        let standing = self
+            .records
+            .open(&Record::new(charge, PaymentStatus::Voided))
+            .await?;
+        self.close(standing).await
+    }
+
+    /// Voids a payment that has a record, see [`Self::void`].
+    ///
+    /// # Errors
+    /// [`PaymentError::NotFound`], or the store's.
+    pub async fn settle(&self, payment_id: PaymentId) -> Result<PaymentStatus, PaymentError> {
+        let standing = self.records.get(payment_id).await?;
+        self.close(standing).await
+    }
+
+    /// Closes a pending record with what the gateway has in its books, or by cancelling there.
+    async fn close(&self, standing: Record) -> Result<PaymentStatus, PaymentError> {
+        if standing.status != PaymentStatus::Pending {
+            return Ok(standing.status);
+        }
+        let verdict = self.gateway.cancel(standing.payment_id).await?;
+        let closed = self
+            .records
+            .advance(standing.payment_id, PaymentStatus::Pending, verdict.into())
+            .await?;
+        Ok(closed.status)
+    }
+
+    /// Gives a charge back, once however often it is called.
+    ///
+    /// # Errors
+    /// [`PaymentError::NotRefundable`] where nothing was charged, or the store's.
+    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, PaymentError> {
+        let record = self.records.get(payment_id).await?;
+        match record.status {
+            PaymentStatus::Success => {}
+            PaymentStatus::Refunded => return Ok(record.status),
+            status => return Err(PaymentError::NotRefundable { status }),
+        }
+        self.gateway.refund(payment_id).await?;
+        let refunded = self
+            .records
+            .advance(payment_id, PaymentStatus::Success, PaymentStatus::Refunded)
+            .await?;
+        Ok(refunded.status)
+    }
+
+    /// Settles payments of no booking that have been pending since `before`; how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sweep(&self, before: Timestamp) -> Result<usize, PaymentError> {
+        let unsettled = self.records.unsettled(before, BATCH).await?;
+        for payment_id in &unsettled {
+            self.settle(*payment_id).await?;
+        }
+        Ok(unsettled.len())
+    }
+
+    /// A payment of `user`.
+    ///
+    /// # Errors
+    /// [`PaymentError::NotFound`], also where it is another person's; or the store's.
+    pub async fn get(&self, user: UserId, payment_id: PaymentId) -> Result<Payment, PaymentError> {
+        let record = self.records.get(payment_id).await?;
+        if record.user_id == user.get() {
+            Ok(record.into())
+        } else {
+            Err(PaymentError::NotFound)
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Users: registering and logging in.
+//!
+//! Passwords are kept as Argon2id hashes with OWASP's parameters. Nothing here tells a stranger
+//! which names exist: a login costs the same and answers the same for a wrong name as for a wrong
+//! password. (Registering tells; it must, as names are unique.)
+
+mod login;
+mod password;
+mod register;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+pub use login::{LoginError, log_in};
+pub use password::Password;
+pub use register::{RegisterError, register};
+
+use crate::http::schema::string_schema;
+use crate::http::{Fields, Problem};
+use crate::ids::{UserId, parse_string};
+
+/// A name to log in with: 3 to 64 letters, digits, `.`, `_`, `-`. Unique without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct Username(String);
+
+impl Username {
+    /// What makes it unique.
+    fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+/// A text that is no username.
+#[derive(Debug, thiserror::Error)]
+#[error("must be 3 to 64 letters, digits, '.', '_' or '-'")]
+pub struct InvalidUsername;
+
+impl FromStr for Username {
+    type Err = InvalidUsername;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUsername> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if (3..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidUsername)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Username {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+string_schema!(
+    Username,
+    "Unique without regard to case.",
+    3,
+    64,
+    "^[A-Za-z0-9._-]+$"
+);
+
+/// An e-mail address of at most 254 characters.
+#[derive(Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Email(String);
+
+/// A text that is no e-mail address.
+#[derive(Debug, thiserror::Error)]
+#[error("must be an e-mail address of at most 254 characters")]
+pub struct InvalidEmail;
+
+impl FromStr for Email {
+    type Err = InvalidEmail;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEmail> {
+        let valid = text.len() <= 254
+            && !text.contains(char::is_control)
+            && email_address::EmailAddress::is_valid(text);
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidEmail)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Email {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+/// Doesn't print: an address in a log is a person's.
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(…)")
+    }
+}
+
+string_schema!(Email, "An e-mail address.", 3, 254);
+
+/// Who wants to be a user.
+#[derive(Debug, ToSchema)]
+pub struct Registration {
+    pub username: Username,
+    pub password: Password,
+    #[schema(required = false)]
+    pub email: Option<Email>,
+}
+
+impl Registration {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// 422 with every field at fault.
+    pub fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let username = fields.required("username");
+        let password = fields.required("password");
+        let email = fields.optional("email");
+        let registration = (|| {
+            Some(Self {
+                username: username?,
+                password: password?,
+                email: email?,
+            })
+        })();
+        fields.finish(registration)
+    }
+}
+
+/// A user who was registered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct User {
+    pub user_id: UserId,
+    pub username: Username,
+}
+
+/// A name and a password, as somebody who may be anybody typed them.
+#[derive(Debug, ToSchema)]
+pub struct Credentials {
+    #[schema(example = "testuser")]
+    pub username: String,
+    #[schema(value_type = String, example = "password123")]
+    pub password: Attempt,
+}
+
+/// A password that may be right.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Attempt(secrecy::SecretString);
+
+impl Credentials {
+    /// Reads a request's body. The rules for new names and passwords don't count here: what breaks
+    /// them is just wrong.
+    ///
+    /// # Errors
+    /// 422 with every field at fault.
+    pub fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let username = fields.required("username");
+        let password = fields.required("password");
+        let credentials = username
+            .zip(password)
+            .map(|(username, password)| Self { username, password });
+        fields.finish(credentials)
+    }
+}
+
+/// A login that succeeded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Session {
+    pub user_id: UserId,
+    pub access_token: String,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    pub token_type: &'static str,
+    /// Seconds until the token ends.
+    pub expires_in: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_has_three_to_sixty_four_plain_characters() {
+        for right in ["abc", "test.user_1-x", &"a".repeat(64)] {
+            assert!(right.parse::<Username>().is_ok(), "{right}");
+        }
+        for wrong in ["ab", "a b c", "josé", "abc\0", "", &"a".repeat(65)] {
+            assert!(wrong.parse::<Username>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_email_is_an_address_of_at_most_254_characters() {
+        assert!("ana@example.org".parse::<Email>().is_ok());
+        for wrong in [
+            "",
+            "ana",
+            "ana@",
+            "@example.org",
+            "a b@example.org",
+            "a@b\0.org",
+        ] {
+            assert!(wrong.parse::<Email>().is_err(), "{wrong:?}");
+        }
+        let long = format!("ana@{}.org", "a.".repeat(130));
+        assert!(long.parse::<Email>().is_err());
+    }
+}
