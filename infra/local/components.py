@@ -182,7 +182,8 @@ class Stack:
             "ADMIT_TOKEN_PRIVATE_KEY": kept["token_private_key"],
             "ADMIT_TOKEN_PUBLIC_KEY": kept["token_public_key"],
             "ADMIT_LISTEN": f"127.0.0.1:{ports['api']}",
-            "ADMIT_LAMBDA_URL": f"http://127.0.0.1:{ports['lambda']}",
+            "ADMIT_LAMBDA_ADDRESS": f"127.0.0.1:{ports['lambda']}",
+            "ADMIT_PROGRAMS": str(tools.target() / "debug"),
             "ADMIT_CLOCK_SECONDS": "60",
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
@@ -261,7 +262,7 @@ class Stack:
         if name == "lambda":
             command = [
                 tools.cargo_lambda(), "lambda", "watch", "--invoke-address", "127.0.0.1",
-                "--invoke-port", ports["lambda"], "--concurrency", "4", "--ignore-changes", "--disable-cors",
+                "--invoke-port", ports["lambda"], "--only-lambda-apis", "--ignore-changes", "--disable-cors",
             ]  # fmt: skip
             process.start(command, {**self.environment(), **build_environment()}, note, cwd=ROOT)
             process.wait_until(lambda: listens(ports["lambda"]), 30)

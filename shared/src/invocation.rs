@@ -39,21 +39,19 @@ where
             let started = Instant::now();
             let outcome = handle(app, event.payload).await;
             let elapsed_ms = telemetry::elapsed_ms(started);
-            match &outcome {
+            match outcome {
                 Ok(output) => {
-                    let output = serde_json::to_string(output).unwrap_or_default();
-                    tracing::info!(status = "ok", elapsed_ms, output, "done");
+                    let said = serde_json::to_string(&output).unwrap_or_default();
+                    tracing::info!(status = "ok", elapsed_ms, output = said, "done");
+                    Ok::<_, Error>(output)
                 }
                 Err(error) => {
-                    tracing::error!(
-                        status = "failed",
-                        elapsed_ms,
-                        error = telemetry::chain(error.as_ref()),
-                        "failed"
-                    );
+                    let error = telemetry::chain(error.as_ref());
+                    tracing::error!(status = "failed", elapsed_ms, error, "failed");
+                    // Whoever invoked it is one of us, and reads the whole chain.
+                    Err(error.into())
                 }
             }
-            outcome
         };
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
         Box::pin(answer.instrument(span))

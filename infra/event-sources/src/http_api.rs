@@ -12,6 +12,7 @@ use std::time::Duration;
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Path, RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::{any, post};
@@ -29,6 +30,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::lambda::{InvokeError, Invoked, Lambda};
+
+type PathParameters = Result<RawPathParams, RawPathParamsRejection>;
 
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,8 +58,12 @@ fn router(lambda: Lambda) -> Router {
     }
     for (path, routes) in by_path {
         let serve = move |State(lambda): State<Lambda>,
-                          parameters: RawPathParams,
+                          parameters: PathParameters,
                           request: Request| async move {
+            // A parameter that is no UTF-8 names nothing.
+            let Ok(parameters) = parameters else {
+                return not_found().await;
+            };
             match routes
                 .iter()
                 .find(|route| route.method == request.method().as_str())

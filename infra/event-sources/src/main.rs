@@ -1,9 +1,8 @@
 //! Plays Lambda's triggers where there is no AWS: the HTTP API, RabbitMQ, SQS and the clock.
 //!
-//! `cargo lambda watch` runs the functions and answers Lambda's Runtime and Invoke APIs; this
-//! program stands before it and invokes them as AWS would: with AWS's events, and by Lambda's
-//! rules for batches, repeats and concurrency. Each trigger is a module with its rules in its
-//! header.
+//! `cargo lambda` answers Lambda's Runtime and Invoke APIs; this program stands before it, runs the
+//! functions' processes and invokes them as AWS would: with AWS's events, and by Lambda's rules for
+//! batches, repeats and concurrency. Each trigger is a module with its rules in its header.
 
 mod clock;
 mod http_api;
@@ -25,7 +24,7 @@ use crate::lambda::Lambda;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let lambda = Lambda::new(&setting::<String>("ADMIT_LAMBDA_URL")?)?;
+    let lambda = Lambda::new(setting("ADMIT_LAMBDA_ADDRESS")?, setting("ADMIT_PROGRAMS")?)?;
     let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);
 
     let broker = config.broker_url.required()?.clone();

@@ -9,6 +9,7 @@ use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ArrayBuilder, SchemaType};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, Info, License, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required,
@@ -84,10 +85,14 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
         let content = ContentBuilder::new();
         let mut response = ResponseBuilder::new().description(answer.description);
         response = match &answer.content {
-            Content::Json(shape) => response.content(
-                "application/json",
-                content.schema(Some(reference(shape, schemas))).build(),
-            ),
+            Content::Json(shape) => {
+                let schema = RefOr::Ref(reference(shape, schemas));
+                response.content("application/json", content.schema(Some(schema)).build())
+            }
+            Content::Page(shape) => {
+                let schema = page(reference(shape, schemas));
+                response.content("application/json", content.schema(Some(schema)).build())
+            }
             Content::Other(media_type) => response.content(*media_type, content.build()),
         };
         if answer.status == StatusCode::ACCEPTED {
@@ -223,6 +228,18 @@ fn seconds_header() -> Header {
             .minimum(Some(1))
             .build(),
     )
+}
+
+/// A page of what `item` refers to, see [`super::Items`].
+fn page(item: Ref) -> ObjectBuilder {
+    let cursor = ObjectBuilder::new()
+        .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
+        .description(Some("The cursor of the next page; null on the last one."));
+    ObjectBuilder::new()
+        .property("items", ArrayBuilder::new().items(RefOr::Ref(item)))
+        .required("items")
+        .property("next_cursor", cursor)
+        .required("next_cursor")
 }
 
 /// A reference to a schema, which it adds to the components with everything it is made of.

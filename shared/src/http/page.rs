@@ -8,7 +8,6 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::time::Timestamp;
@@ -24,7 +23,7 @@ pub struct Position<Id> {
 }
 
 /// A position as clients carry it: a text that only we read.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Cursor(String);
 
@@ -36,7 +35,7 @@ pub struct Page<Id> {
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub struct Items<T> {
     pub items: Vec<T>,
     /// The `cursor` of the next page; null on the last one.

@@ -7,7 +7,6 @@ use http::StatusCode;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use super::page::Items;
 use super::problem::Code;
 use crate::bookings::{Booking, BookingRequest};
 use crate::events::{Event, NewEvent};
@@ -54,6 +53,8 @@ pub struct Answer {
 #[derive(Debug)]
 pub enum Content {
     Json(Shape),
+    /// A page of these.
+    Page(Shape),
     /// Some other media type.
     Other(&'static str),
 }
@@ -81,6 +82,14 @@ const fn answer<T: ToSchema>(status: StatusCode, description: &'static str) -> A
         status,
         description,
         content: Content::Json(Shape::of::<T>()),
+    }
+}
+
+const fn page<T: ToSchema>(description: &'static str) -> Answer {
+    Answer {
+        status: StatusCode::OK,
+        description,
+        content: Content::Page(Shape::of::<T>()),
     }
 }
 
@@ -158,10 +167,7 @@ pub static CREATE_EVENT: Route = Route {
 
 pub static LIST_EVENTS: Route = Route {
     paged: true,
-    answers: &[answer::<Items<Event>>(
-        StatusCode::OK,
-        "Events to come, soonest first.",
-    )],
+    answers: &[page::<Event>("Events to come, soonest first.")],
     ..Route::new("list-events", GET, "/events", "List the events to come")
 };
 
@@ -205,10 +211,7 @@ pub static CREATE_BOOKING: Route = Route {
 pub static LIST_BOOKINGS: Route = Route {
     signed_in: true,
     paged: true,
-    answers: &[answer::<Items<Booking>>(
-        StatusCode::OK,
-        "Your bookings, newest first.",
-    )],
+    answers: &[page::<Booking>("Your bookings, newest first.")],
     ..Route::new("list-bookings", GET, "/bookings", "List your bookings")
 };
 
@@ -269,10 +272,7 @@ pub static GET_PAYMENT: Route = Route {
 pub static LIST_NOTIFICATIONS: Route = Route {
     signed_in: true,
     paged: true,
-    answers: &[answer::<Items<Notification>>(
-        StatusCode::OK,
-        "Your notifications, newest first.",
-    )],
+    answers: &[page::<Notification>("Your notifications, newest first.")],
     ..Route::new(
         "list-notifications",
         GET,

@@ -89,7 +89,9 @@ impl Records {
         let unsettled = IndexModel::builder()
             .keys(doc! {"status": 1, "created_at": 1})
             .build();
-        self.0.create_indexes([request, unsettled]).await?;
+        // One by one: FerretDB ends the connection when it is asked for two that are there.
+        self.0.create_index(request).await?;
+        self.0.create_index(unsettled).await?;
         Ok(())
     }
 
