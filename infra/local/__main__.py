@@ -9,6 +9,7 @@ usage: python3 infra/local COMMAND
   clean-data    forget the data of the stopped stack
   test [ARGS]   run cargo test against a stack of its own
   queries       write the data that queries are checked against; --check only compares
+  template      check template.yaml with AWS's own linters
   start NAME    start one component of a running stack
   stop NAME     stop one component; --kill ends it without a chance to tidy up
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import logs
 import queries
+import template
 import walkthrough
 from components import Stack
 from console import Failure, say
@@ -51,6 +53,8 @@ def main(arguments: list[str]) -> int:
                 return test(rest)
             case "queries":
                 queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
+            case "template":
+                template.check()
             case "start":
                 stack.start_again(rest[0])
             case "stop":

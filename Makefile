@@ -1,0 +1,54 @@
+# The commands a person types. Each is one line of infra/local or cargo; `make` alone lists them.
+
+LOCAL := python3 infra/local
+TOOLS := $(or $(ADMIT_TOOLS),$(CURDIR)/target/tools)
+export ADMIT_TOOLS := $(TOOLS)
+CARGO_TOOLS := $(TOOLS)/cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs clean-data test check queries fmt template
+
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
+
+up: ## install what is missing, start everything, book a ticket (PORT=9100 make up moves the API)
+	@$(LOCAL) up
+
+down: ## stop everything; the data stays
+	@$(LOCAL) down
+
+status: ## what runs, and where
+	@$(LOCAL) status
+
+logs: ## what the functions say, readably
+	@$(LOCAL) logs
+
+clean-data: ## forget the data of the stopped stack
+	@$(LOCAL) clean-data
+
+test: ## every test, against a stack of its own (TESTS='-p tests booking' picks some)
+	@$(LOCAL) test $(TESTS)
+
+check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks at before it tests
+	cargo fmt --all -- --check
+	SQLX_OFFLINE=true cargo clippy --workspace --all-targets --locked -- --deny warnings
+	@$(LOCAL) queries --check
+	SQLX_OFFLINE=true RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked --quiet
+	$(CARGO_TOOLS)/cargo-deny --log-level error check bans licenses sources
+	$(CARGO_TOOLS)/cargo-machete
+	@$(LOCAL) template
+
+queries: ## write .sqlx anew, after a query or a migration has changed
+	@$(LOCAL) queries
+
+template: ## check template.yaml
+	@$(LOCAL) template
+
+fmt: ## format the code
+	cargo fmt --all
+
+$(CARGO_TOOLS)/cargo-deny:
+	cargo install --quiet --locked --root $(TOOLS)/cargo cargo-deny@0.20.2
+
+$(CARGO_TOOLS)/cargo-machete:
+	cargo install --quiet --locked --root $(TOOLS)/cargo cargo-machete@0.9.2

@@ -1,0 +1,439 @@
+//! Bookings: the path that must never be wrong.
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tests::TestApp;
+
+#[tokio::test]
+async fn a_booking_is_confirmed_charged_once_and_notified() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let booking = app.book(&user, &event, 2).await;
+    assert_eq!(booking.status, 201, "{booking:?}");
+    assert_eq!(booking.body["status"], "CONFIRMED");
+    assert_eq!(booking.body["amount"], 100.0);
+    assert_eq!(booking.body["currency"], "USD");
+    assert_eq!(app.available(&event).await, 3);
+    let payment = app
+        .get(&user, &format!("/payments/{}", booking.text("payment_id")))
+        .await;
+    assert_eq!(payment.body["status"], "SUCCESS");
+    assert_eq!(payment.body["amount"], 100.0);
+    let shown = app
+        .get(&user, &format!("/bookings/{}", booking.text("booking_id")))
+        .await;
+    assert_eq!(shown.body, booking.body);
+    let notification = app
+        .await_notification(&user, &booking.text("booking_id"))
+        .await;
+    assert!(
+        notification["message"]
+            .as_str()
+            .unwrap()
+            .contains("2 tickets")
+    );
+}
+
+#[tokio::test]
+async fn two_hundred_parallel_bookings_for_fifty_tickets_give_exactly_fifty() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(50).await);
+    let answers = join_all((0..200).map(|_| app.book(&user, &event, 1))).await;
+    let count = |status| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
+    assert_eq!((count(201), count(409)), (50, 150));
+    assert!(
+        answers
+            .iter()
+            .filter(|answer| answer.status == 409)
+            .all(|answer| answer.problem() == "sold-out")
+    );
+    assert_eq!(app.available(&event).await, 0);
+    let taken = sqlx::query_scalar::<_, i64>(
+        "select sum(tickets) from booking where event_id = $1 and status = 'CONFIRMED'",
+    );
+    assert_eq!(
+        taken.bind(&event).fetch_one(&app.bookings).await.unwrap(),
+        50
+    );
+}
+
+#[tokio::test]
+async fn the_last_tickets_are_not_split() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(3).await);
+    let refused = app.book(&user, &event, 4).await;
+    assert_eq!((refused.status, refused.problem()), (409, "sold-out"));
+    assert_eq!(app.available(&event).await, 3);
+    assert_eq!(app.book(&user, &event, 3).await.status, 201);
+    assert_eq!(app.book(&user, &event, 1).await.problem(), "sold-out");
+}
+
+#[tokio::test]
+async fn a_declined_payment_gives_the_tickets_back() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let declined = app
+        .book_with(&user, &event, 2, "pm_card_visa_chargeDeclined")
+        .await;
+    assert_eq!(
+        (declined.status, declined.problem()),
+        (402, "payment-declined")
+    );
+    assert_eq!(app.available(&event).await, 5);
+    let page = app.get(&user, "/bookings").await;
+    assert_eq!(page.body["items"][0]["status"], "REJECTED");
+    let payment = app
+        .get(
+            &user,
+            &format!(
+                "/payments/{}",
+                page.body["items"][0]["payment_id"].as_str().unwrap()
+            ),
+        )
+        .await;
+    assert_eq!(payment.body["status"], "DECLINED");
+}
+
+#[tokio::test]
+async fn a_payment_whose_answer_is_lost_is_pending_then_settled_and_notified() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let pending = app.book_with(&user, &event, 2, "pm_admit_timeout").await;
+    assert_eq!(pending.status, 202, "{pending:?}");
+    assert_eq!(pending.body["status"], "PENDING");
+    assert_eq!(pending.body["payment_id"], json!(null));
+    assert!(pending.header("retry-after").is_some());
+    let location = pending.header("location").unwrap().to_owned();
+    assert_eq!(
+        app.available(&event).await,
+        3,
+        "a pending booking holds its tickets"
+    );
+    let refused = app.cancel(&user, &pending.text("booking_id")).await;
+    if refused.status == 409 {
+        assert_eq!(refused.problem(), "not-cancellable");
+        assert!(refused.header("retry-after").is_some());
+        let settled = app.await_status(&user, &location, "CONFIRMED").await;
+        let entry = app
+            .gateway_entry(&settled.text("payment_id"))
+            .await
+            .unwrap();
+        assert_eq!(entry.get_str("verdict").unwrap(), "CHARGED");
+        app.await_notification(&user, &pending.text("booking_id"))
+            .await;
+        assert_eq!(app.available(&event).await, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_booking_whose_charge_never_came_expires_and_can_not_be_charged_later() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let confirmed = app.book(&user, &event, 1).await;
+    // As a create-booking leaves it that ends between reserve and charge.
+    let booking = uuid::Uuid::now_v7();
+    sqlx::query("update event set available = available - 2 where event_id = $1")
+        .bind(&event)
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status, created_at)
+         values ($1, $2, $3, 2, 10000, 'USD', 'PENDING', now() - interval '1 hour')",
+    )
+    .bind(booking)
+    .bind(user.id)
+    .bind(&event)
+    .execute(&app.bookings)
+    .await
+    .unwrap();
+    app.await_status(
+        &user,
+        &format!("/bookings/bk_{}", booking.simple()),
+        "EXPIRED",
+    )
+    .await;
+    assert_eq!(app.available(&event).await, 4);
+    let late = json!({"action": "charge", "payment_method": "pm_card_visa", "charge": {
+        "payment_id": format!("pay_{}", booking.simple()), "booking_id": format!("bk_{}", booking.simple()),
+        "user_id": user.id, "amount_minor": 10_000, "currency": "USD"}});
+    assert_eq!(
+        app.invoke("charge-payment", &late).await.unwrap()["status"],
+        "VOIDED"
+    );
+    assert!(
+        app.gateway_entry(&format!("pay_{}", booking.simple()))
+            .await
+            .is_none()
+    );
+    assert_eq!(
+        app.get(
+            &user,
+            &format!("/bookings/{}", confirmed.text("booking_id"))
+        )
+        .await
+        .body["status"],
+        "CONFIRMED"
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_booking_gives_tickets_and_money_back_once() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let booking = app.book(&user, &event, 2).await;
+    let id = booking.text("booking_id");
+    let answers = join_all((0..8).map(|_| app.cancel(&user, &id))).await;
+    for answer in &answers {
+        assert_eq!(
+            (answer.status, &answer.body["status"]),
+            (200, &json!("CANCELLED")),
+            "{answer:?}"
+        );
+        assert_eq!(answer.body, answers[0].body);
+    }
+    assert_eq!(app.available(&event).await, 5);
+    app.await_status(
+        &user,
+        &format!("/payments/{}", booking.text("payment_id")),
+        "REFUNDED",
+    )
+    .await;
+    let again = app.cancel(&user, &id).await;
+    assert_eq!((again.status, again.body), (200, answers[0].body.clone()));
+    assert_eq!(app.available(&event).await, 5);
+}
+
+#[tokio::test]
+async fn only_a_confirmed_booking_of_an_event_to_come_can_be_cancelled() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    app.book_with(&user, &event, 1, "pm_card_visa_chargeDeclined")
+        .await;
+    let rejected = app.get(&user, "/bookings").await.body["items"][0]["booking_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        app.cancel(&user, &rejected).await.problem(),
+        "not-cancellable"
+    );
+    let booking = app.book(&user, &event, 1).await.text("booking_id");
+    begin(&app, &event).await;
+    assert_eq!(
+        app.cancel(&user, &booking).await.problem(),
+        "not-cancellable"
+    );
+    assert_eq!(app.book(&user, &event, 1).await.problem(), "sales-closed");
+}
+
+/// Lets an event begin.
+async fn begin(app: &TestApp, event: &str) {
+    sqlx::query("update event set starts_at = now() - interval '1 minute' where event_id = $1")
+        .bind(event)
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_free_booking_is_confirmed_without_a_charge() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    let event = app
+        .event(json!({"price": 0, "capacity": 5}))
+        .await
+        .text("event_id");
+    let booking = app
+        .book_with(&user, &event, 2, "pm_card_visa_chargeDeclined")
+        .await;
+    assert_eq!(booking.status, 201, "{booking:?}");
+    assert_eq!(booking.body["payment_id"], json!(null));
+    assert_eq!(booking.body["amount"], 0.0);
+    let id = booking.text("booking_id");
+    app.await_notification(&user, &id).await;
+    assert_eq!(app.cancel(&user, &id).await.body["status"], "CANCELLED");
+    assert_eq!(app.available(&event).await, 5);
+}
+
+#[tokio::test]
+async fn a_repeat_with_the_same_key_is_answered_as_the_first_was() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let body = json!({"user_id": user.id, "event_id": event, "tickets": 2});
+    let first = app
+        .post_with_key(&user, "/bookings", "order 1", &body)
+        .await;
+    assert_eq!(
+        (first.status, first.header("idempotent-replayed")),
+        (201, None)
+    );
+    let again = app
+        .post_with_key(&user, "/bookings", "order 1", &body)
+        .await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (201, Some("true"))
+    );
+    assert_eq!(again.body, first.body);
+    assert_eq!(app.available(&event).await, 3);
+    let other = json!({"user_id": user.id, "event_id": event, "tickets": 1});
+    let reused = app
+        .post_with_key(&user, "/bookings", "order 1", &other)
+        .await;
+    assert_eq!(
+        (reused.status, reused.problem()),
+        (422, "idempotency-key-reused")
+    );
+    app.cancel(&user, &first.text("booking_id")).await;
+    let after = app
+        .post_with_key(&user, "/bookings", "order 1", &body)
+        .await;
+    assert_eq!(
+        after.body, first.body,
+        "a cancel changes nothing about what the request was answered"
+    );
+    // Another person's key is another key.
+    let stranger = app.user().await;
+    let body = json!({"user_id": stranger.id, "event_id": event, "tickets": 2});
+    assert_eq!(
+        app.post_with_key(&stranger, "/bookings", "order 1", &body)
+            .await
+            .header("idempotent-replayed"),
+        None
+    );
+}
+
+#[tokio::test]
+async fn racing_repeats_of_one_request_make_one_booking() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(50).await);
+    let body = json!({"user_id": user.id, "event_id": event, "tickets": 1});
+    let answers =
+        join_all((0..20).map(|_| app.post_with_key(&user, "/bookings", "race", &body))).await;
+    for answer in &answers {
+        match answer.status {
+            201 => {}
+            409 => {
+                assert_eq!(answer.problem(), "request-in-progress");
+                assert!(answer.header("retry-after").is_some());
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert_eq!(app.available(&event).await, 49);
+}
+
+#[tokio::test]
+async fn a_declined_request_is_replayed_and_a_pending_one_tells_what_became_of_it() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let with = |method: &str| json!({"user_id": user.id, "event_id": event, "tickets": 1, "payment_method": method});
+    let declined = with("pm_card_visa_chargeDeclined");
+    assert_eq!(
+        app.post_with_key(&user, "/bookings", "d", &declined)
+            .await
+            .status,
+        402
+    );
+    let again = app.post_with_key(&user, "/bookings", "d", &declined).await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (402, Some("true"))
+    );
+    let lost = with("pm_admit_timeout");
+    let first = app.post_with_key(&user, "/bookings", "p", &lost).await;
+    assert_eq!(first.status, 202);
+    app.await_status(
+        &user,
+        &format!("/bookings/{}", first.text("booking_id")),
+        "CONFIRMED",
+    )
+    .await;
+    let again = app.post_with_key(&user, "/bookings", "p", &lost).await;
+    assert_eq!(
+        (again.status, again.body["status"].as_str()),
+        (201, Some("CONFIRMED"))
+    );
+    assert_eq!(again.body["booking_id"], first.body["booking_id"]);
+}
+
+#[tokio::test]
+async fn a_sold_out_request_is_tried_again_by_its_repeat() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(1).await);
+    let holder = app.book(&user, &event, 1).await.text("booking_id");
+    let body = json!({"user_id": user.id, "event_id": event, "tickets": 1});
+    assert_eq!(
+        app.post_with_key(&user, "/bookings", "k", &body)
+            .await
+            .problem(),
+        "sold-out"
+    );
+    app.cancel(&user, &holder).await;
+    assert_eq!(
+        app.post_with_key(&user, "/bookings", "k", &body)
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn a_booking_is_its_owners_only() {
+    let app = TestApp::start().await;
+    let (user, stranger, event) = (app.user().await, app.user().await, app.event_with(5).await);
+    let booking = app.book(&user, &event, 1).await;
+    let path = format!("/bookings/{}", booking.text("booking_id"));
+    assert_eq!(app.get(&stranger, &path).await.problem(), "not-found");
+    assert_eq!(
+        app.cancel(&stranger, &booking.text("booking_id"))
+            .await
+            .problem(),
+        "not-found"
+    );
+    assert_eq!(
+        app.get(&stranger, "/bookings").await.body["items"],
+        json!([])
+    );
+    let for_another = json!({"user_id": user.id, "event_id": event, "tickets": 1});
+    assert_eq!(
+        app.post(&stranger, "/bookings", for_another)
+            .await
+            .problem(),
+        "forbidden"
+    );
+    assert_eq!(
+        app.book(&user, "no-such-event", 1).await.problem(),
+        "not-found"
+    );
+}
+
+#[tokio::test]
+async fn bookings_are_listed_newest_first_in_pages_without_gaps() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(50).await);
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(app.book(&user, &event, 1).await.text("booking_id"));
+    }
+    made.reverse();
+    let mut listed = Vec::new();
+    let mut path = "/bookings?limit=2".to_owned();
+    loop {
+        let page = app.get(&user, &path).await;
+        for item in page.body["items"].as_array().unwrap() {
+            listed.push(item["booking_id"].as_str().unwrap().to_owned());
+        }
+        match page.body["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/bookings?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, made);
+}

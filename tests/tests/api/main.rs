@@ -1,0 +1,10 @@
+//! The API on the running stack: every route, every problem, and what must never happen.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod bookings;
+mod contract;
+mod notifications;
+mod original;
+mod payments;
+mod strict_input;
+mod users_and_events;

@@ -1,0 +1,93 @@
+//! Payments of no booking.
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tests::TestApp;
+
+#[tokio::test]
+async fn an_amount_is_paid_exactly_and_shown_to_its_payer_only() {
+    let app = TestApp::start().await;
+    let (user, stranger) = (app.user().await, app.user().await);
+    let paid = app
+        .post(
+            &user,
+            "/payments",
+            json!({"user_id": user.id, "amount": 19.99, "currency": "EUR"}),
+        )
+        .await;
+    assert_eq!(paid.status, 201, "{paid:?}");
+    assert_eq!(
+        (paid.body["amount"].as_f64(), paid.text("currency")),
+        (Some(19.99), "EUR".to_owned())
+    );
+    let path = format!("/payments/{}", paid.text("payment_id"));
+    assert_eq!(app.get(&user, &path).await.body, paid.body);
+    assert_eq!(app.get(&stranger, &path).await.problem(), "not-found");
+    let entry = app.gateway_entry(&paid.text("payment_id")).await.unwrap();
+    assert_eq!(entry.get_i64("amount_minor").unwrap(), 1999);
+    let for_another = json!({"user_id": user.id, "amount": 1});
+    assert_eq!(
+        app.post(&stranger, "/payments", for_another)
+            .await
+            .problem(),
+        "forbidden"
+    );
+}
+
+#[tokio::test]
+async fn a_payment_is_declined_or_pending_as_its_card_says() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    let with = |method: &str| json!({"user_id": user.id, "amount": 5, "payment_method": method});
+    assert_eq!(
+        app.post(&user, "/payments", with("pm_card_visa_chargeDeclined"))
+            .await
+            .problem(),
+        "payment-declined"
+    );
+    let pending = app.post(&user, "/payments", with("pm_admit_timeout")).await;
+    assert_eq!(
+        (pending.status, pending.body["status"].as_str()),
+        (202, Some("PENDING"))
+    );
+    assert!(pending.header("retry-after").is_some());
+    app.await_status(&user, pending.header("location").unwrap(), "SUCCESS")
+        .await;
+    let unknown = app.post(&user, "/payments", with("pm_none")).await;
+    assert_eq!(
+        (unknown.status, unknown.pointers()),
+        (422, vec!["/payment_method"])
+    );
+}
+
+#[tokio::test]
+async fn racing_repeats_of_one_request_make_one_payment() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    let body = json!({"user_id": user.id, "amount": 5});
+    let answers =
+        join_all((0..12).map(|_| app.post_with_key(&user, "/payments", "race", &body))).await;
+    let made: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 201)
+        .collect();
+    assert!(!made.is_empty());
+    assert!(made.iter().all(|answer| answer.body == made[0].body));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 201 || answer.problem() == "request-in-progress")
+    );
+    let other = json!({"user_id": user.id, "amount": 6});
+    assert_eq!(
+        app.post_with_key(&user, "/payments", "race", &other)
+            .await
+            .problem(),
+        "idempotency-key-reused"
+    );
+    let replay = app.post_with_key(&user, "/payments", "race", &body).await;
+    assert_eq!(
+        (replay.status, replay.header("idempotent-replayed")),
+        (201, Some("true"))
+    );
+}
