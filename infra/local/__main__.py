@@ -123,6 +123,7 @@ def test(arguments: list[str]) -> int:
         }
         try:
             stack.up(port=None, settings=quick)
+            walkthrough.load_demo(stack.url)
             say("\nRunning the tests")
             return stack.run_tests(arguments)
         finally:

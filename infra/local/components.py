@@ -284,7 +284,7 @@ class Stack:
         environment = {**self.environment(), **build_environment(), "ADMIT_STACK": self.folder.name}
         environment.pop("DATABASE_URL", None)
         return subprocess.run(
-            ["cargo", "test", "--workspace", "--locked", *arguments], cwd=ROOT, env=environment, check=False
+            ["cargo", "test", "--locked", *(arguments or ["--workspace"])], cwd=ROOT, env=environment, check=False
         ).returncode
 
     # ---- Parts for others

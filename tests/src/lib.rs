@@ -297,6 +297,9 @@ impl TestApp {
     }
 
     /// Invokes a function with an event, as Lambda's own API does.
+    ///
+    /// # Errors
+    /// The function's own.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Value> {
         let request = self.request(
             "POST",

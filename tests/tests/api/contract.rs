@@ -123,7 +123,7 @@ fn the_template_has_every_function_and_every_route() {
     );
     for route in ALL {
         assert!(functions.contains(route.function), "{}", route.function);
-        let event = format!("Path: {}, Method: {} }}", route.path, route.method);
+        let event = format!("Path: \"{}\", Method: {} }}", route.path, route.method);
         assert!(template.contains(&event), "{event} is not in the template");
     }
 }

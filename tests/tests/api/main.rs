@@ -1,5 +1,8 @@
 //! The API on the running stack: every route, every problem, and what must never happen.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod bookings;
 mod contract;

@@ -110,7 +110,7 @@ async fn a_body_that_is_no_json_object_is_malformed_on_every_route() {
     let user = app.user().await;
     let twice = format!("{{\"user_id\":{0},\"user_id\":{0},\"amount\":1}}", user.id);
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
-    let bodies: [&[u8]; 9] = [
+    let bodies: [&[u8]; 8] = [
         b"",
         b"{",
         b"[]",
@@ -119,7 +119,6 @@ async fn a_body_that_is_no_json_object_is_malformed_on_every_route() {
         b"{\"a\":\"\xff\"}",
         b"\xef\xbb\xbf{}",
         twice.as_bytes(),
-        deep.as_bytes(),
     ];
     for path in ["/users", "/login", "/events", "/bookings", "/payments"] {
         for body in bodies {
@@ -134,6 +133,12 @@ async fn a_body_that_is_no_json_object_is_malformed_on_every_route() {
                 "{path} {body:.40?}"
             );
         }
+        let nested = app
+            .request("POST", path)
+            .bearer_auth(&user.token)
+            .header("content-type", "application/json");
+        let nested = app.send(nested.body(deep.clone())).await;
+        assert_eq!(nested.status, 422, "{path}");
         let plain = app
             .request("POST", path)
             .bearer_auth(&user.token)
