@@ -127,3 +127,34 @@ fn the_template_has_every_function_and_every_route() {
         assert!(template.contains(&event), "{event} is not in the template");
     }
 }
+
+#[tokio::test]
+async fn every_trigger_has_a_sample_event_that_its_function_takes() {
+    let app = TestApp::start().await;
+    let names: Vec<_> = fs::read_dir(root().join("events"))
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .into_string()
+                .unwrap()
+                .replace(".json", "")
+        })
+        .collect();
+    for entry in fs::read_dir(root().join("functions")).unwrap() {
+        let function = entry.unwrap().file_name().into_string().unwrap();
+        let mut samples = names
+            .iter()
+            .filter(|name| name.starts_with(&function))
+            .peekable();
+        assert!(samples.peek().is_some(), "{function} has no sample event");
+        for sample in samples {
+            let event = serde_json::from_str(&read(&format!("events/{sample}.json"))).unwrap();
+            let answer = app.invoke(&function, &event).await.unwrap();
+            // Without a real token those that need one answer 401: they have read the event.
+            let status = answer["statusCode"].as_u64().unwrap_or(200);
+            assert!(status < 500 && status != 400, "{sample}: {answer}");
+        }
+    }
+}
