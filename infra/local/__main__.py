@@ -26,15 +26,17 @@ import queries
 import template
 import walkthrough
 from components import Stack
-from console import Failure, say
+from console import Failure, end_commands, say
 from tools import ROOT
 
 STACKS = ROOT / "target" / "stacks"
 
 
 def main(arguments: list[str]) -> int:
-    # Ending by a signal has to stop what was started, just as Ctrl-C has.
+    # Ending by a signal has to stop what was started, just as Ctrl-C has, which some shells switch off.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command, rest = (arguments or ["help"])[0], arguments[1:]
     stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"))
     try:
@@ -68,6 +70,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("\n✗ Interrupted. What this command had started is stopped; run it again to go on.", to=sys.stderr)
         return 130
+    finally:
+        end_commands()
     return 0
 
 

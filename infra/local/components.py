@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import threading
@@ -53,7 +54,9 @@ class Stack:
             self._start_programs()
             self._migrate()
         except BaseException:
-            # What was up before this command stays up; what it started ends with it.
+            # What was up before this command stays up; what it started ends with it, also when
+            # Ctrl-C is pressed again.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._stop([name for name in self.processes if name not in before])
             if self.docker and not before:
                 self._compose("down")

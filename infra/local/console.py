@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _printing = threading.Lock()
+# The commands that run now, also those of other threads, and whether they shall end.
+_commands: set[subprocess.Popen] = set()
+_ending = threading.Event()
 
 
 class Failure(Exception):
@@ -40,16 +43,25 @@ def run(command: list, doing: str, log: Path, advice: str, **options) -> None:
             )
         except OSError as error:
             raise Failure(f"{doing} failed: {error}. {advice}") from None
-        try:
-            status = process.wait()
-        except BaseException:
+        _commands.add(process)
+        if _ending.is_set():
             process.terminate()
-            process.wait()
-            raise
-    if status != 0:
+        status = process.wait()
+        _commands.discard(process)
+    if status != 0 and not _ending.is_set():
         last = "\n".join(f"    {line}" for line in tail(log, 12))
         say(f"\n{last}", to=sys.stderr)
+    if status != 0:
         raise Failure(f"{doing} failed (its log: {log}). {advice}")
+
+
+def end_commands() -> None:
+    """Ends the commands that still run, of every thread."""
+    _ending.set()
+    for process in list(_commands):
+        process.terminate()
+    for process in list(_commands):
+        process.wait()
 
 
 def tail(log: Path, lines: int) -> list[str]:
