@@ -30,11 +30,8 @@ where
     let app: &'static App = Box::leak(Box::new(app));
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| {
-        let span = tracing::info_span!(
-            "invocation",
-            request_id = event.context.request_id,
-            function
-        );
+        let request_id = event.context.request_id;
+        let span = tracing::info_span!("invocation", request_id, function);
         let answer = async move {
             let started = Instant::now();
             let outcome = handle(app, event.payload).await;
@@ -42,12 +39,26 @@ where
             match outcome {
                 Ok(output) => {
                     let said = serde_json::to_string(&output).unwrap_or_default();
-                    tracing::info!(status = "ok", elapsed_ms, output = said, "done");
+                    tracing::info!(
+                        request_id,
+                        function,
+                        status = "ok",
+                        elapsed_ms,
+                        output = said,
+                        "done"
+                    );
                     Ok::<_, Error>(output)
                 }
                 Err(error) => {
                     let error = telemetry::chain(error.as_ref());
-                    tracing::error!(status = "failed", elapsed_ms, error, "failed");
+                    tracing::error!(
+                        request_id,
+                        function,
+                        status = "failed",
+                        elapsed_ms,
+                        error,
+                        "failed"
+                    );
                     // Whoever invoked it is one of us, and reads the whole chain.
                     Err(error.into())
                 }

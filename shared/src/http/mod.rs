@@ -73,6 +73,9 @@ where
             }
             .unwrap_or_else(|problem| problem.log().into_response(&request_id));
             tracing::info!(
+                request_id,
+                function = route.function,
+                route = route.path,
                 status = response.status().as_u16(),
                 elapsed_ms = telemetry::elapsed_ms(started),
                 "answered"
