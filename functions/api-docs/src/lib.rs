@@ -31,7 +31,7 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     match request.raw_path() {
-        "/openapi.json" => Ok(ok(&openapi::whole())),
+        "/openapi.json" => Ok(ok(&openapi::describe())),
         "/docs" => Ok(asset("text/html", PAGE.as_bytes().to_vec())),
         path => {
             let name = path

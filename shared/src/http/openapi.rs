@@ -21,11 +21,11 @@ use super::routes::{self, Content, Route, Shape};
 
 const BEARER: &str = "bearer";
 
-/// Describes `routes`: every parameter, body, status and answer.
-pub fn describe(routes: &[&Route]) -> OpenApi {
+/// Describes the API: every route's parameters, body, statuses and answers.
+pub fn describe() -> OpenApi {
     let mut schemas = BTreeMap::new();
     let mut paths = Paths::new();
-    for route in routes {
+    for route in routes::ALL {
         paths.add_path_operation(
             route.path,
             vec![http_method(route.method)],
@@ -52,11 +52,6 @@ pub fn describe(routes: &[&Route]) -> OpenApi {
         .paths(paths)
         .components(Some(components))
         .build()
-}
-
-/// The whole API's description.
-pub fn whole() -> OpenApi {
-    describe(&routes::ALL)
 }
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;

@@ -2,7 +2,8 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tests::TestApp;
+use tests::{TestApp, User};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_booking_is_confirmed_charged_once_and_notified() {
@@ -114,20 +115,48 @@ async fn a_payment_whose_answer_is_lost_is_pending_then_settled_and_notified() {
         3,
         "a pending booking holds its tickets"
     );
-    let refused = app.cancel(&user, &pending.text("booking_id")).await;
-    if refused.status == 409 {
-        assert_eq!(refused.problem(), "not-cancellable");
-        assert!(refused.header("retry-after").is_some());
-        let settled = app.await_status(&user, &location, "CONFIRMED").await;
-        let entry = app
-            .gateway_entry(&settled.text("payment_id"))
-            .await
-            .unwrap();
-        assert_eq!(entry.get_str("verdict").unwrap(), "CHARGED");
-        app.await_notification(&user, &pending.text("booking_id"))
-            .await;
-        assert_eq!(app.available(&event).await, 3);
-    }
+    let settled = app.await_status(&user, &location, "CONFIRMED").await;
+    let entry = app
+        .gateway_entry(&settled.text("payment_id"))
+        .await
+        .unwrap();
+    assert_eq!(entry.get_str("verdict").unwrap(), "CHARGED");
+    app.await_notification(&user, &pending.text("booking_id"))
+        .await;
+    assert_eq!(app.available(&event).await, 3);
+}
+
+#[tokio::test]
+async fn a_pending_booking_can_not_be_cancelled_yet() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    // Nobody settles it before it is as old as the sweep wants.
+    let booking = leave_pending(&app, &user, &event, "0 seconds").await;
+    let refused = app.cancel(&user, &format!("bk_{}", booking.simple())).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "not-cancellable")
+    );
+    assert!(refused.header("retry-after").is_some());
+}
+
+/// A booking of two tickets, so old, as a create-booking leaves it that ends between reserve and
+/// charge.
+async fn leave_pending(app: &TestApp, user: &User, event: &str, age: &str) -> Uuid {
+    let booking = Uuid::now_v7();
+    sqlx::query(
+        "with taken as (update event set available = available - 2 where event_id = $3)
+         insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status, created_at)
+         values ($1, $2, $3, 2, 10000, 'USD', 'PENDING', now() - $4::interval)",
+    )
+    .bind(booking)
+    .bind(user.id)
+    .bind(event)
+    .bind(age)
+    .execute(&app.bookings)
+    .await
+    .unwrap();
+    booking
 }
 
 #[tokio::test]
@@ -135,23 +164,7 @@ async fn a_booking_whose_charge_never_came_expires_and_can_not_be_charged_later(
     let app = TestApp::start().await;
     let (user, event) = (app.user().await, app.event_with(5).await);
     let confirmed = app.book(&user, &event, 1).await;
-    // As a create-booking leaves it that ends between reserve and charge.
-    let booking = uuid::Uuid::now_v7();
-    sqlx::query("update event set available = available - 2 where event_id = $1")
-        .bind(&event)
-        .execute(&app.bookings)
-        .await
-        .unwrap();
-    sqlx::query(
-        "insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status, created_at)
-         values ($1, $2, $3, 2, 10000, 'USD', 'PENDING', now() - interval '1 hour')",
-    )
-    .bind(booking)
-    .bind(user.id)
-    .bind(&event)
-    .execute(&app.bookings)
-    .await
-    .unwrap();
+    let booking = leave_pending(&app, &user, &event, "1 hour").await;
     app.await_status(
         &user,
         &format!("/bookings/bk_{}", booking.simple()),
