@@ -10,7 +10,7 @@ usage: python3 infra/local COMMAND
   test [ARGS]   run cargo test against a stack of its own
   queries       write the data that queries are checked against; --check only compares
   template      check template.yaml with AWS's own linters
-  start NAME    start one component of a running stack
+  start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
   stop NAME     stop one component; --kill ends it without a chance to tidy up
 """
 
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
             case "template":
                 template.check()
             case "start":
-                stack.start_again(rest[0])
+                stack.start_again(rest[0], dict(word.split("=", 1) for word in rest[1:]))
             case "stop":
                 stack.stop_one(rest[0], kill="--kill" in rest)
             case _:

@@ -83,13 +83,13 @@ class Stack:
         else:
             self.processes[name].stop(kill=kill)
 
-    def start_again(self, name: str) -> None:
-        """Starts a component that was stopped, where it was."""
+    def start_again(self, name: str, settings: dict[str, str]) -> None:
+        """Starts a component that was stopped, where it was; with settings other than the env file's."""
         self._known(name)
         if self.docker and name in STORES:
             self._compose("start", name)
         elif self.processes[name].pid() is None:
-            self._start(name)
+            self._start(name, settings=settings)
 
     def _known(self, name: str) -> None:
         if name not in self.processes and not (self.docker and name in STORES):
@@ -181,6 +181,7 @@ class Stack:
             "ADMIT_DOCUMENTS_URL": f"mongodb://127.0.0.1:{ports['documents']}/",
             "ADMIT_BROKER_URL": f"amqp://admit:{kept['broker']}@127.0.0.1:{ports['rabbitmq']}/%2f",
             "ADMIT_SETTLE_QUEUE_URL": f"http://127.0.0.1:{ports['aws']}/000000000000/settle-bookings",
+            "ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{ports['aws']}/000000000000/settle-bookings-dead-letters",
             "ADMIT_CHARGE_FUNCTION": "charge-payment",
             "ADMIT_TOKEN_PRIVATE_KEY": kept["token_private_key"],
             "ADMIT_TOKEN_PUBLIC_KEY": kept["token_public_key"],
@@ -188,6 +189,8 @@ class Stack:
             "ADMIT_LAMBDA_ADDRESS": f"127.0.0.1:{ports['lambda']}",
             "ADMIT_PROGRAMS": str(tools.target() / "debug"),
             "ADMIT_CLOCK_SECONDS": "60",
+            "ADMIT_CONCURRENT_CHARGES": "16",
+            "ADMIT_HURRY": "1",
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_REGION": "us-east-1",
@@ -260,7 +263,7 @@ class Stack:
             for name in PROGRAMS:
                 self._start(name, current)
 
-    def _start(self, name: str, note: dict | None = None) -> None:
+    def _start(self, name: str, note: dict | None = None, settings: dict[str, str] | None = None) -> None:
         process, ports = self.processes[name], self.state["ports"]
         if name == "lambda":
             command = [
@@ -270,7 +273,8 @@ class Stack:
             process.start(command, {**self.environment(), **build_environment()}, note, cwd=ROOT)
             process.wait_until(lambda: listens(ports["lambda"]), 30)
         elif name == "event-sources":
-            process.start([tools.target() / "debug" / "event-sources"], self.environment(), note, cwd=ROOT)
+            environment = {**self.environment(), **(settings or {})}
+            process.start([tools.target() / "debug" / "event-sources"], environment, note, cwd=ROOT)
             process.wait_until(lambda: listens(ports["api"]), 10)
         else:
             native.start(self, name)

@@ -3,11 +3,13 @@
 //! A connection is made when it is first used and kept between requests. Lambda freezes the process
 //! and misses heartbeats, so a kept connection may be dead: then one new one is tried.
 
+use std::io;
 use std::time::Duration;
 
+use futures_util::{FutureExt, TryFutureExt};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{
@@ -17,6 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::calls;
+use crate::faults::Point;
 use crate::notifications::Announcement;
 
 /// Where announcements are published, by their type as the routing key.
@@ -28,14 +32,16 @@ const DEAD_LETTER_EXCHANGE: &str = "admit.dead-letters";
 pub const DEAD_LETTER_QUEUE: &str = "admit.notifications.dead-letters";
 
 /// The longest that a request waits for the broker before it leaves the announcing to the sweep.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Why the broker doesn't have a message, or may not have it.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     #[error("talking to the broker")]
     Amqp(#[from] lapin::Error),
-    #[error("the broker did not answer within {} seconds", TIMEOUT.as_secs())]
+    #[error("the connection to the broker")]
+    Connection(#[from] io::Error),
+    #[error("the broker did not answer in time")]
     TimedOut,
     #[error("the broker refused the message or had no queue for it")]
     NotTaken,
@@ -72,24 +78,62 @@ impl Broker {
     /// The broker doesn't have it, or may not have it. A repeat is safe: whoever reads it twice
     /// knows it by its id.
     pub async fn publish(&self, announcement: &Announcement) -> Result<(), BrokerError> {
-        timeout(TIMEOUT, self.publish_reconnecting(announcement))
+        let limit = LONGEST.min(calls::remaining() / 2);
+        timeout(limit, self.publish_reconnecting(announcement))
             .await
             .unwrap_or(Err(BrokerError::TimedOut))
     }
 
     async fn publish_reconnecting(&self, announcement: &Announcement) -> Result<(), BrokerError> {
+        let message = Message::new(announcement)?;
         let mut kept = self.channel.lock().await;
         // Taken out while it is used: a publish that is cut off by the timeout leaves none behind.
         if let Some(open) = kept.take().filter(|open| open.channel.status().connected())
-            && publish(&open.channel, announcement).await.is_ok()
+            && publish(&open.channel, &message).await.is_ok()
         {
             *kept = Some(open);
             return Ok(());
         }
         let open = connect(&self.url).await?;
-        publish(&open.channel, announcement).await?;
+        publish(&open.channel, &message).await?;
         *kept = Some(open);
         Ok(())
+    }
+
+    /// Publishes up to `most` dead letters again, as they came first; how many.
+    ///
+    /// # Errors
+    /// The broker can't be reached. Each message is where it was, or where it belongs, or both.
+    pub async fn redrive(&self, most: usize) -> Result<usize, BrokerError> {
+        let OpenChannel {
+            channel,
+            _connection,
+        } = connect(&self.url).await?;
+        for redriven in 0..most {
+            let taken = calls::once(Point::BrokerTakeDeadLetter, LONGEST, || async {
+                let options = BasicGetOptions::default();
+                Ok::<_, BrokerError>(channel.basic_get(DEAD_LETTER_QUEUE.into(), options).await?)
+            })
+            .await?;
+            let Some(letter) = taken else {
+                return Ok(redriven);
+            };
+            let message = Message {
+                routing_key: letter.routing_key.to_string(),
+                // Without what the broker noted of its dying.
+                properties: letter
+                    .properties
+                    .clone()
+                    .with_headers(FieldTable::default()),
+                body: letter.data.clone(),
+            };
+            publish(&channel, &message).await?;
+            calls::once(Point::BrokerDropDeadLetter, LONGEST, || async {
+                Ok::<_, BrokerError>(letter.ack(BasicAckOptions::default()).await?)
+            })
+            .await?;
+        }
+        Ok(most)
     }
 
     /// Declares the exchanges and queues. Safe to repeat.
@@ -101,91 +145,116 @@ impl Broker {
             channel,
             _connection,
         } = connect(&self.url).await?;
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..Default::default()
-        };
-        for (exchange, queue, arguments) in [
-            (DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, vec![]),
-            (
-                EXCHANGE,
-                NOTIFICATIONS_QUEUE,
-                vec![
-                    ("x-dead-letter-exchange", DEAD_LETTER_EXCHANGE),
-                    ("x-dead-letter-strategy", "at-least-once"),
-                    ("x-overflow", "reject-publish"),
-                ],
-            ),
-        ] {
-            channel
-                .exchange_declare(
-                    exchange.into(),
-                    ExchangeKind::Topic,
-                    durable,
-                    FieldTable::default(),
-                )
-                .await?;
-            let mut table = FieldTable::default();
-            // A quorum queue survives the loss of a node of the cluster.
-            for (name, value) in arguments.into_iter().chain([("x-queue-type", "quorum")]) {
-                table.insert(name.into(), AMQPValue::LongString(value.into()));
-            }
-            channel
-                .queue_declare(queue.into(), QueueDeclareOptions::durable(), table)
-                .await?;
-            channel
-                .queue_bind(
-                    queue.into(),
-                    exchange.into(),
-                    "#".into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
-        }
-        Ok(())
+        calls::once(Point::BrokerDeclare, Duration::MAX, || declare(&channel)).await
     }
 }
 
-async fn connect(url: &SecretString) -> Result<OpenChannel, BrokerError> {
-    let properties = ConnectionProperties::default().with_connection_name("admit".into());
-    let connection = Connection::connect(url.expose_secret(), properties).await?;
-    let channel = connection.create_channel().await?;
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await?;
-    Ok(OpenChannel {
-        channel,
-        _connection: connection,
-    })
+async fn declare(channel: &Channel) -> Result<(), BrokerError> {
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    for (exchange, queue, arguments) in [
+        (DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, vec![]),
+        (
+            EXCHANGE,
+            NOTIFICATIONS_QUEUE,
+            vec![
+                ("x-dead-letter-exchange", DEAD_LETTER_EXCHANGE),
+                ("x-dead-letter-strategy", "at-least-once"),
+                ("x-overflow", "reject-publish"),
+            ],
+        ),
+    ] {
+        channel
+            .exchange_declare(
+                exchange.into(),
+                ExchangeKind::Topic,
+                durable,
+                FieldTable::default(),
+            )
+            .await?;
+        let mut table = FieldTable::default();
+        // A quorum queue survives the loss of a node of the cluster.
+        for (name, value) in arguments.into_iter().chain([("x-queue-type", "quorum")]) {
+            table.insert(name.into(), AMQPValue::LongString(value.into()));
+        }
+        channel
+            .queue_declare(queue.into(), QueueDeclareOptions::durable(), table)
+            .await?;
+        channel
+            .queue_bind(
+                queue.into(),
+                exchange.into(),
+                "#".into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
 }
 
-async fn publish(channel: &Channel, announcement: &Announcement) -> Result<(), BrokerError> {
-    const PERSISTENT: u8 = 2;
-    let body = serde_json::to_vec(announcement)?;
-    let properties = BasicProperties::default()
-        .with_message_id(announcement.id().into())
-        .with_content_type("application/cloudevents+json".into())
-        .with_delivery_mode(PERSISTENT);
+async fn connect(url: &SecretString) -> Result<OpenChannel, BrokerError> {
+    calls::once(Point::BrokerConnect, LONGEST, || async {
+        let properties = ConnectionProperties::default().with_connection_name("admit".into());
+        let connection = Connection::connect(url.expose_secret(), properties).await?;
+        let channel = connection.create_channel().await?;
+        let confirms = ConfirmSelectOptions::default();
+        channel.confirm_select(confirms).await?;
+        Ok(OpenChannel {
+            channel,
+            _connection: connection,
+        })
+    })
+    .await
+}
+
+/// What is published.
+struct Message {
+    routing_key: String,
+    properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+impl Message {
+    fn new(announcement: &Announcement) -> Result<Self, BrokerError> {
+        const PERSISTENT: u8 = 2;
+        let properties = BasicProperties::default()
+            .with_message_id(announcement.id().into())
+            .with_content_type("application/cloudevents+json".into())
+            .with_delivery_mode(PERSISTENT);
+        Ok(Self {
+            routing_key: announcement.event_type().to_owned(),
+            properties,
+            body: serde_json::to_vec(announcement)?,
+        })
+    }
+}
+
+async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError> {
     // Mandatory: without a queue to put it into, the broker says so instead of dropping it.
     let options = BasicPublishOptions {
         mandatory: true,
         ..Default::default()
     };
-    let confirm = channel
-        .basic_publish(
-            EXCHANGE.into(),
-            announcement.event_type().into(),
-            options,
-            &body,
-            properties,
-        )
-        .await?
-        .await?;
-    match confirm {
-        Confirmation::Ack(None) => Ok(()),
-        Confirmation::Ack(Some(_)) | Confirmation::Nack(_) | Confirmation::NotRequested => {
-            Err(BrokerError::NotTaken)
-        }
-    }
+    let sent = calls::once(Point::BrokerPublish, LONGEST, || async {
+        let sent = channel
+            .basic_publish(
+                EXCHANGE.into(),
+                message.routing_key.as_str().into(),
+                options,
+                &message.body,
+                message.properties.clone(),
+            )
+            .await?;
+        let taken = |confirmed| matches!(confirmed, Confirmation::Ack(None));
+        Ok::<_, BrokerError>(sent.map_ok(taken).shared())
+    })
+    .await?;
+    let taken = calls::once(Point::BrokerConfirm, LONGEST, || async {
+        Ok::<_, BrokerError>(sent.clone().await?)
+    })
+    .await?;
+    taken.then_some(()).ok_or(BrokerError::NotTaken)
 }

@@ -21,6 +21,9 @@ pub struct Config {
     pub broker_url: Setting<SecretString>,
     /// `ADMIT_SETTLE_QUEUE_URL`: the SQS queue that `settle-bookings` consumes.
     pub settle_queue_url: Setting<String>,
+    /// `ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL`: where its messages go that can't be read, or that failed
+    /// too often.
+    pub settle_dead_letter_queue_url: Setting<String>,
     /// `ADMIT_CHARGE_FUNCTION`: the name or ARN of `charge-payment`.
     pub charge_function: Setting<String>,
     /// `ADMIT_TOKEN_PRIVATE_KEY`: the Ed25519 key that signs tokens, PKCS#8 in base64. `login` only.
@@ -78,6 +81,7 @@ impl Config {
             documents_url: secret("ADMIT_DOCUMENTS_URL"),
             broker_url: secret("ADMIT_BROKER_URL"),
             settle_queue_url: text("ADMIT_SETTLE_QUEUE_URL"),
+            settle_dead_letter_queue_url: text("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL"),
             charge_function: text("ADMIT_CHARGE_FUNCTION"),
             token_private_key: secret("ADMIT_TOKEN_PRIVATE_KEY"),
             token_public_key: text("ADMIT_TOKEN_PUBLIC_KEY"),
@@ -111,4 +115,10 @@ fn seconds(name: &'static str, default: u64) -> Result<Duration, ConfigError> {
                 expected: "a whole number of seconds",
             }),
     }
+}
+
+/// `ADMIT_FAULTS`: the folder in which tests arm faults. Debug builds only.
+#[cfg(debug_assertions)]
+pub(crate) fn faults_folder() -> Option<std::path::PathBuf> {
+    env::var_os("ADMIT_FAULTS").map(Into::into)
 }

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use mongodb::Client;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::ClientOptions;
+use mongodb::{Client, Collection, Database};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::calls::{self, Failure};
+use crate::faults::Point;
 use crate::http::Problem;
+
+/// The longest that a request to the store may take, the looking for a server included.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// How long a request looks for a server before it is answered with 503.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,6 +32,46 @@ pub async fn connect(url: &SecretString) -> Result<Client, Error> {
     // DocumentDB has no retryable writes before its engine 8; ours are safe to repeat by design.
     options.retry_writes = Some(false);
     Client::with_options(options)
+}
+
+/// A collection. Every operation on it is safe to repeat, by what it is: an upsert that the first
+/// wins, an update that looks at what it changes, a deletion, a read.
+#[derive(Debug)]
+pub(crate) struct Documents<T: Send + Sync>(Collection<T>);
+
+impl<T: Send + Sync> Documents<T> {
+    pub(crate) fn new(database: &Database, name: &str) -> Self {
+        Self(database.collection(name))
+    }
+
+    /// Does one operation: again on a new connection, if this one broke.
+    pub(crate) async fn repeatable<'a, R, Operation>(
+        &'a self,
+        point: Point,
+        operation: impl Fn(&'a Collection<T>) -> Operation,
+    ) -> Result<R, Error>
+    where
+        Operation: IntoFuture<Output = Result<R, Error>>,
+    {
+        calls::repeatable(point, LONGEST, || operation(&self.0)).await
+    }
+}
+
+impl<T: Send + Sync> Clone for Documents<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Failure for Error {
+    fn is_transient(&self) -> bool {
+        match &*self.kind {
+            ErrorKind::Io(error) => calls::is_broken(error),
+            // It looked for a server as long as it may.
+            ErrorKind::ServerSelection { .. } => false,
+            _ => is_unavailable(self),
+        }
+    }
 }
 
 /// Whether the server was out of reach or going away, rather than the request wrong.

@@ -4,8 +4,12 @@
 //! its record, so that the key and what it made are one write.
 
 use std::fmt;
+use std::time::Duration;
 
 use ring::digest;
+
+/// How long a key is kept: seven days. The contract says at least one.
+pub(crate) const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A key that a client chose for one request: 1 to 255 printable ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]

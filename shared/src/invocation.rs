@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
 
-use crate::{Error, telemetry};
+use crate::{Error, calls, faults, telemetry};
 
 /// Serves invocations of `function` with `handle` until Lambda ends the process, each with one log
 /// line, and a failed one with its whole chain of causes.
@@ -30,11 +30,13 @@ where
     let app: &'static App = Box::leak(Box::new(app));
     let handle = &handle;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| {
+        let deadline = event.context.deadline();
         let request_id = event.context.request_id;
         let span = tracing::info_span!("invocation", request_id, function);
         let answer = async move {
             let started = Instant::now();
-            let outcome = handle(app, event.payload).await;
+            let handled = faults::returning(function, Box::pin(handle(app, event.payload)));
+            let outcome = calls::until(deadline, handled).await;
             let elapsed_ms = telemetry::elapsed_ms(started);
             match outcome {
                 Ok(output) => {

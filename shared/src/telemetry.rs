@@ -5,7 +5,10 @@
 use std::error::Error;
 use std::time::Instant;
 
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
+
+use crate::time;
 
 /// Sends this process's events to standard output as JSON lines.
 ///
@@ -42,4 +45,41 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 /// Milliseconds since `start`, for `elapsed_ms` fields.
 pub fn elapsed_ms(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A figure that alarms watch.
+#[derive(Debug)]
+pub struct Metric {
+    name: &'static str,
+    unit: &'static str,
+    value: f64,
+}
+
+impl Metric {
+    /// An age or a time in seconds; none of it is 0.
+    pub fn seconds(name: &'static str, value: Option<f64>) -> Self {
+        Self {
+            name,
+            unit: "Seconds",
+            value: value.unwrap_or_default(),
+        }
+    }
+}
+
+/// Hands metrics to CloudWatch, as a log line in its embedded metric format.
+pub fn measure(metrics: &[Metric]) {
+    let defined: Vec<_> = metrics
+        .iter()
+        .map(|metric| json!({"Name": metric.name, "Unit": metric.unit}))
+        .collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": time::now().timestamp_millis(),
+            "CloudWatchMetrics": [{"Namespace": "Admit", "Dimensions": [[]], "Metrics": defined}],
+        },
+    });
+    for metric in metrics {
+        line[metric.name] = metric.value.into();
+    }
+    println!("{line}");
 }

@@ -6,6 +6,11 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+pub mod audit;
+pub mod customer;
+pub mod queues;
+pub mod stack;
+
 use std::env;
 use std::time::Duration;
 
@@ -26,7 +31,7 @@ pub struct TestApp {
 }
 
 /// A user who is logged in.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct User {
     pub id: i64,
     pub name: String,
@@ -126,18 +131,26 @@ impl TestApp {
 
     /// Sends a request; its answer must be one that the API's description knows.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let request = request.build().unwrap();
+        self.try_send(request).await.unwrap()
+    }
+
+    /// Sends a request that may be left without an answer.
+    ///
+    /// # Errors
+    /// The connection broke, or no answer came in time.
+    pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        let request = request.build()?;
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
-        let response = self.client.execute(request).await.unwrap();
+        let response = self.client.execute(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         self.assert_described(method.as_str(), &path, status, &headers);
-        Answer {
+        Ok(Answer {
             status: status.as_u16(),
             headers,
             body,
-        }
+        })
     }
 
     fn assert_described(&self, method: &str, path: &str, status: StatusCode, headers: &HeaderMap) {

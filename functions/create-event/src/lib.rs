@@ -1,16 +1,16 @@
 //! `POST /events`.
 
+use shared::Error;
 use shared::auth::TokenVerifier;
 use shared::config::Config;
+use shared::db::Db;
 use shared::events::{self, NewEvent};
 use shared::http::{Problem, Request, Response, created};
-use shared::{Error, db};
-use sqlx::PgPool;
 
 /// What one process of this function keeps between requests.
 pub struct App {
     tokens: TokenVerifier,
-    bookings: PgPool,
+    bookings: Db,
 }
 
 impl App {
@@ -21,7 +21,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             tokens: TokenVerifier::new(config.token_public_key.required()?)?,
-            bookings: db::connect(config.bookings_database_url.required()?)?,
+            bookings: Db::new(config.bookings_database_url.required()?)?,
         })
     }
 }

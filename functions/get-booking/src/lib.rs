@@ -2,14 +2,14 @@
 
 use shared::auth::TokenVerifier;
 use shared::config::Config;
+use shared::db::Db;
 use shared::http::{Problem, Request, Response, ok};
-use shared::{Error, bookings, db};
-use sqlx::PgPool;
+use shared::{Error, bookings};
 
 /// What one process of this function keeps between requests.
 pub struct App {
     tokens: TokenVerifier,
-    bookings: PgPool,
+    bookings: Db,
 }
 
 impl App {
@@ -20,7 +20,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             tokens: TokenVerifier::new(config.token_public_key.required()?)?,
-            bookings: db::connect(config.bookings_database_url.required()?)?,
+            bookings: Db::new(config.bookings_database_url.required()?)?,
         })
     }
 }

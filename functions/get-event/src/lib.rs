@@ -1,14 +1,14 @@
 //! `GET /events/{event_id}`.
 
 use shared::config::Config;
+use shared::db::Db;
 use shared::http::{Problem, Request, Response, ok};
-use shared::{Error, db, events};
-use sqlx::PgPool;
+use shared::{Error, events};
 
 /// What one process of this function keeps between requests.
 #[derive(Debug)]
 pub struct App {
-    bookings: PgPool,
+    bookings: Db,
 }
 
 impl App {
@@ -18,7 +18,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            bookings: db::connect(config.bookings_database_url.required()?)?,
+            bookings: Db::new(config.bookings_database_url.required()?)?,
         })
     }
 }

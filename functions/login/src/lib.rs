@@ -1,15 +1,15 @@
 //! `POST /login`. The only function that holds the key which signs tokens.
 
+use shared::Error;
 use shared::auth::TokenSigner;
 use shared::config::Config;
+use shared::db::Db;
 use shared::http::{Problem, Request, Response, ok};
 use shared::users::{self, Credentials};
-use shared::{Error, db};
-use sqlx::PgPool;
 
 /// What one process of this function keeps between requests.
 pub struct App {
-    users: PgPool,
+    users: Db,
     signer: TokenSigner,
 }
 
@@ -20,7 +20,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            users: db::connect(config.users_database_url.required()?)?,
+            users: Db::new(config.users_database_url.required()?)?,
             signer: TokenSigner::new(config.token_private_key.required()?, config.token_lifetime)?,
         })
     }

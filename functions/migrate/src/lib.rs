@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::broker::Broker;
 use shared::config::Config;
+use shared::db::Db;
+use shared::faults::Point;
 use shared::notifications::Notifications;
 use shared::payments::Payments;
-use shared::{Error, db, docdb};
-use sqlx::PgPool;
+use shared::{Error, docdb};
 use sqlx::migrate::Migrator;
 
 static USERS: Migrator = sqlx::migrate!("../../migrations/users");
@@ -17,8 +18,8 @@ static BOOKINGS: Migrator = sqlx::migrate!("../../migrations/bookings");
 /// What one process of this function keeps between invocations.
 #[derive(Debug)]
 pub struct App {
-    users: PgPool,
-    bookings: PgPool,
+    users: Db,
+    bookings: Db,
     payments: Payments,
     notifications: Notifications,
     broker: Broker,
@@ -32,8 +33,8 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         let documents = docdb::connect(config.documents_url.required()?).await?;
         Ok(Self {
-            users: db::connect(config.users_database_url.required()?)?,
-            bookings: db::connect(config.bookings_database_url.required()?)?,
+            users: Db::new(config.users_database_url.required()?)?,
+            bookings: Db::new(config.bookings_database_url.required()?)?,
             payments: Payments::new(&documents),
             notifications: Notifications::new(&documents),
             broker: Broker::new(config.broker_url.required()?),
@@ -54,8 +55,10 @@ pub struct Migrated {
 /// # Errors
 /// Some store is not up to date: the deploy must not go on.
 pub async fn handle(app: &App, _: Value) -> Result<Migrated, Error> {
-    USERS.run(&app.users).await?;
-    BOOKINGS.run(&app.bookings).await?;
+    app.users.migrate(Point::MigrateUsers, &USERS).await?;
+    app.bookings
+        .migrate(Point::MigrateBookings, &BOOKINGS)
+        .await?;
     app.payments.migrate().await?;
     app.notifications.migrate().await?;
     app.broker.declare().await?;

@@ -1,15 +1,15 @@
 //! `POST /users`.
 
+use shared::Error;
 use shared::config::Config;
+use shared::db::Db;
 use shared::http::{Problem, Request, Response, created};
 use shared::users::{self, Registration};
-use shared::{Error, db};
-use sqlx::PgPool;
 
 /// What one process of this function keeps between requests.
 #[derive(Debug)]
 pub struct App {
-    users: PgPool,
+    users: Db,
 }
 
 impl App {
@@ -19,7 +19,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            users: db::connect(config.users_database_url.required()?)?,
+            users: Db::new(config.users_database_url.required()?)?,
         })
     }
 }

@@ -1,7 +1,9 @@
-//! Stores the notifications that a batch of RabbitMQ messages announces.
+//! Stores the notifications that a batch of RabbitMQ messages announces; by schedule it forgets what
+//! is old, and on an operator's demand it reads the quarantine again.
 
+use serde::{Deserialize, Serialize};
 use shared::config::Config;
-use shared::notifications::{Batch, Delivered, Notifications};
+use shared::notifications::{Batch, Delivered, Forgotten, Notifications};
 use shared::{Error, docdb};
 
 /// What one process of this function keeps between invocations.
@@ -24,10 +26,40 @@ impl App {
     }
 }
 
-/// Stores a batch.
+/// What this function is invoked with.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Trigger {
+    /// An operator: up to so many quarantined messages shall be read again.
+    Redrive { redrive: i64 },
+    /// The schedule.
+    Schedule {
+        #[serde(rename = "detail-type")]
+        _detail_type: String,
+    },
+    /// A batch of messages.
+    Queue(Batch),
+}
+
+/// What it answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Done {
+    Delivered(Delivered),
+    Forgotten(Forgotten),
+}
+
+/// Stores a batch, or what can be read of the quarantine now, or forgets what is old.
 ///
 /// # Errors
 /// Nothing is known to be stored: Lambda delivers the batch again, whole.
-pub async fn handle(app: &App, batch: Batch) -> Result<Delivered, Error> {
-    Ok(app.notifications.deliver(batch.into_messages()).await?)
+pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
+    let notifications = &app.notifications;
+    Ok(match trigger {
+        Trigger::Redrive { redrive } => Done::Delivered(notifications.redrive(redrive).await?),
+        Trigger::Schedule { .. } => Done::Forgotten(notifications.forget_old().await?),
+        Trigger::Queue(batch) => {
+            Done::Delivered(notifications.deliver(batch.into_messages()).await?)
+        }
+    })
 }

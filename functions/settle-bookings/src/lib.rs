@@ -1,16 +1,18 @@
-//! Settles what is uncertain: message by message from SQS, and all that is old by schedule.
+//! Settles what is uncertain: message by message from SQS, and all that is old by schedule. On an
+//! operator's demand it puts dead letters back where they came from.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
 use serde::{Deserialize, Serialize};
 use shared::bookings::{BoxOffice, Swept};
 use shared::config::Config;
-use shared::payments::Unsettled;
+use shared::payments::{DeadLetters, Unsettled};
 use shared::{Error, telemetry};
 
 /// What one process of this function keeps between invocations.
 #[derive(Debug)]
 pub struct App {
     office: BoxOffice,
+    dead_letters: DeadLetters,
 }
 
 impl App {
@@ -21,6 +23,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             office: BoxOffice::new(config).await?,
+            dead_letters: DeadLetters::new(config).await?,
         })
     }
 }
@@ -34,6 +37,8 @@ pub enum Trigger {
         #[serde(rename = "Records")]
         records: Vec<SqsMessage>,
     },
+    /// An operator: up to so many dead letters of each queue shall be tried again.
+    Redrive { redrive: usize },
     /// The schedule, whose own fields say nothing that is needed.
     Schedule {},
 }
@@ -44,7 +49,15 @@ pub enum Trigger {
 pub enum Done {
     /// The messages that SQS shall deliver again.
     Queue(SqsBatchResponse),
+    Redrive(Redriven),
     Schedule(Swept),
+}
+
+/// How many dead letters were put back.
+#[derive(Debug, Serialize)]
+pub struct Redriven {
+    pub announcements: usize,
+    pub settlements: usize,
 }
 
 /// Settles the messages of a batch, or everything that is old.
@@ -68,13 +81,24 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
             }
             Ok(Done::Queue(failed))
         }
+        Trigger::Redrive { redrive } => Ok(Done::Redrive(Redriven {
+            announcements: app.office.redrive_announcements(redrive).await?,
+            settlements: app.dead_letters.redrive(redrive).await?,
+        })),
         Trigger::Schedule {} => Ok(Done::Schedule(app.office.sweep().await?)),
     }
 }
 
 async fn settle(app: &App, record: &SqsMessage) -> Result<(), Error> {
-    match serde_json::from_str(record.body.as_deref().unwrap_or_default())? {
-        Unsettled::Booking { booking_id } => app.office.settle(booking_id).await,
-        Unsettled::Payment { payment_id } => app.office.settle_payment(payment_id).await,
+    let body = record.body.as_deref().unwrap_or_default();
+    match serde_json::from_str(body) {
+        Ok(Unsettled::Booking { booking_id }) => app.office.settle(booking_id).await,
+        Ok(Unsettled::Payment { payment_id }) => app.office.settle_payment(payment_id).await,
+        // No repeat makes it readable.
+        Err(error) => {
+            let reason = telemetry::chain(&error);
+            tracing::error!(reason, "a message can't be read; put away as a dead letter");
+            Ok(app.dead_letters.put_away(body, &reason).await?)
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The schedule: `settle-bookings`, every so often, with EventBridge's event.
+//! The schedules: `settle-bookings` every so often, `send-notification` for its clean-up less often,
+//! with EventBridge's event.
 
 use std::time::Duration;
 
@@ -9,8 +10,18 @@ use uuid::Uuid;
 
 use crate::lambda::{Invoked, Lambda};
 
+/// The clean-up's period, in those of the sweep: an hour where the sweep comes every minute.
+const CLEAN_UP_EVERY: u32 = 60;
+
 /// Invokes `settle-bookings` every `period`, for as long as the process lives.
 pub async fn run(period: Duration, lambda: Lambda) {
+    tokio::join!(
+        invoke_every(period, "settle-bookings", &lambda),
+        invoke_every(period * CLEAN_UP_EVERY, "send-notification", &lambda),
+    );
+}
+
+async fn invoke_every(period: Duration, function: &str, lambda: &Lambda) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -23,16 +34,16 @@ pub async fn run(period: Duration, lambda: Lambda) {
             "account": "000000000000",
             "time": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
             "region": "us-east-1",
-            "resources": ["arn:aws:events:us-east-1:000000000000:rule/settle-bookings"],
+            "resources": [format!("arn:aws:events:us-east-1:000000000000:rule/{function}")],
             "detail": {},
         });
-        match lambda.invoke("settle-bookings", event.to_string()).await {
+        match lambda.invoke(function, event.to_string()).await {
             Ok(Invoked::Answered(_)) => {}
             Ok(Invoked::Failed(error)) => {
-                tracing::warn!(error = %String::from_utf8_lossy(&error), "the sweep failed; the next comes in its time");
+                tracing::warn!(function, error = %String::from_utf8_lossy(&error), "failed; the next comes in its time");
             }
             Err(error) => {
-                tracing::warn!(%error, "the sweep was not invoked; the next comes in its time")
+                tracing::warn!(function, %error, "not invoked; the next comes in its time")
             }
         }
     }

@@ -286,6 +286,11 @@ async fn invoke(
             "ResourceNotFoundException",
             "There is no such function.",
         ),
+        Err(InvokeError::Throttled) => aws_error(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequestsException",
+            "Rate exceeded.",
+        ),
         Err(InvokeError::BrokenOff(_)) => aws_error(
             StatusCode::BAD_GATEWAY,
             "ServiceException",

@@ -1,9 +1,10 @@
-//! Invoking functions, and the processes that run them.
+//! Invoking functions.
 //!
 //! `cargo lambda watch --only-lambda-apis` answers Lambda's Runtime and Invoke APIs; the processes
-//! are started here. Rules of Lambda's that hold here:
+//! are started here, see [`crate::environments`]. Rules of Lambda's that hold here:
 //! - An execution environment serves one invocation at a time, and is started when all others of
-//!   its function are busy. There are so many at most; what comes then waits.
+//!   its function are busy. There are so many at most, as this machine is small; what comes then
+//!   waits. A function with reserved concurrency refuses it, as Lambda does.
 //! - An environment that ended is replaced by a new one.
 //! - An invocation that was begun is ended, whoever stops waiting for it meanwhile.
 //! - A function's own error is an answer, told apart from there being none.
@@ -13,21 +14,23 @@
 //! it for good.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use reqwest::{Client, StatusCode};
-use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
+use shared::functions::{self, Function};
+use shared::{faults, telemetry};
+use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::time::{interval, timeout};
 
-/// Execution environments of one function at most.
+use crate::environments::Environments;
+
+/// Execution environments of one function at most, where none are reserved.
 const CONCURRENCY: usize = 4;
 
-/// The longest that a function runs. The template's timeouts are all below it.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How much longer than the function may run its end is waited for.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What became of an invocation.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub enum Invoked {
 pub enum InvokeError {
     #[error("there is no function {0}")]
     NoSuchFunction(String),
+    #[error("as many invocations run as are reserved")]
+    Throttled,
     #[error("the invocation broke off: {0}")]
     BrokenOff(String),
 }
@@ -53,30 +58,49 @@ pub struct Lambda {
     client: Client,
     /// Where `cargo lambda` listens, `HOST:PORT`.
     address: String,
-    /// The folder with the functions' programs.
-    programs: PathBuf,
-    functions: Arc<Mutex<HashMap<String, Arc<Function>>>>,
+    environments: Arc<Environments>,
+    functions: Arc<HashMap<&'static str, Concurrency>>,
 }
 
-/// One function's execution environments.
 #[derive(Debug)]
-struct Function {
+struct Concurrency {
+    function: &'static Function,
+    most: usize,
     free: Semaphore,
-    environments: Mutex<Vec<Child>>,
+    /// Whether Lambda refuses what is more, rather than to start more environments.
+    reserved: bool,
 }
 
 impl Lambda {
-    /// The functions whose programs are in `programs`, through `cargo lambda` at `address`.
+    /// The functions through `cargo lambda` at `address`; so many charges at once at most.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(address: String, programs: PathBuf) -> Result<Self, reqwest::Error> {
-        let client = Client::builder().timeout(TIMEOUT).build()?;
+    pub fn new(
+        address: String,
+        environments: Arc<Environments>,
+        charges: usize,
+    ) -> Result<Self, reqwest::Error> {
+        let functions = functions::ALL.iter().map(|function| {
+            let reserved = function.name == "charge-payment";
+            let most = if reserved { charges } else { CONCURRENCY };
+            let concurrency = Concurrency {
+                function,
+                most,
+                free: Semaphore::new(most),
+                reserved,
+            };
+            (function.name, concurrency)
+        });
         Ok(Self {
-            client,
+            client: Client::builder().build()?,
             address,
-            programs,
-            functions: Arc::default(),
+            functions: Arc::new(
+                functions
+                    .filter(|(name, _)| environments.has(name))
+                    .collect(),
+            ),
+            environments,
         })
     }
 
@@ -97,97 +121,71 @@ impl Lambda {
     }
 
     async fn run(&self, name: &str, event: Bytes) -> Result<Invoked, InvokeError> {
-        let function = self.function(name)?;
-        let _busy = function.free.acquire().await.map_err(broken)?;
-        self.start_missing(name, &function).map_err(broken)?;
-        let url = format!(
-            "http://{}/2015-03-31/functions/{name}/invocations",
-            self.address
-        );
-        let response = tokio::select! {
-            response = self.client.post(url).body(event).send() => response.map_err(broken)?,
-            () = function.all_ended() => return Err(InvokeError::BrokenOff("the function's process ended".to_owned())),
+        let concurrency = self
+            .functions
+            .get(name)
+            .ok_or_else(|| InvokeError::NoSuchFunction(name.to_owned()))?;
+        let _busy = if concurrency.reserved {
+            concurrency
+                .free
+                .try_acquire()
+                .map_err(|error| match error {
+                    TryAcquireError::NoPermits => InvokeError::Throttled,
+                    TryAcquireError::Closed => broken(error),
+                })?
+        } else {
+            concurrency.free.acquire().await.map_err(broken)?
         };
-        let status = response.status();
-        let body = response.bytes().await.map_err(broken)?;
+        if faults::delivered_twice(name) {
+            drop(self.deliver(concurrency, event.clone()).await);
+        }
+        self.deliver(concurrency, event).await
+    }
+
+    async fn deliver(
+        &self,
+        concurrency: &Concurrency,
+        event: Bytes,
+    ) -> Result<Invoked, InvokeError> {
+        let function = concurrency.function;
+        let url = format!(
+            "http://{}/2015-03-31/functions/{}/invocations",
+            self.address, function.name
+        );
+        let answer = async {
+            let response = self.client.post(url).body(event).send().await?;
+            Ok((response.status(), response.bytes().await?))
+        };
+        let longest = self.environments.timeout(function) + GRACE;
+        let (status, body) = tokio::select! {
+            answer = timeout(longest, answer) => {
+                answer.map_err(broken)?.map_err(broken::<reqwest::Error>)?
+            }
+            error = self.keep_enough(concurrency) => return Err(broken(error)),
+        };
         match status {
             StatusCode::OK => Ok(Invoked::Answered(body)),
-            StatusCode::NOT_FOUND => Err(InvokeError::NoSuchFunction(name.to_owned())),
+            StatusCode::NOT_FOUND => Err(InvokeError::NoSuchFunction(function.name.to_owned())),
             _ => Ok(Invoked::Failed(body)),
         }
     }
 
-    fn function(&self, name: &str) -> Result<Arc<Function>, InvokeError> {
-        let mut functions = lock(&self.functions);
-        if let Some(function) = functions.get(name) {
-            return Ok(Arc::clone(function));
-        }
-        // A name is a file's here, so that it must be nothing else.
-        let is_name = name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-        if !is_name || !self.programs.join(name).is_file() {
-            return Err(InvokeError::NoSuchFunction(name.to_owned()));
-        }
-        let function = Arc::new(Function {
-            free: Semaphore::new(CONCURRENCY),
-            environments: Mutex::default(),
-        });
-        functions.insert(name.to_owned(), Arc::clone(&function));
-        Ok(function)
-    }
-
-    /// Starts an environment if there are fewer than invocations that run.
-    fn start_missing(&self, name: &str, function: &Function) -> std::io::Result<()> {
-        let running = CONCURRENCY - function.free.available_permits();
-        let mut environments = function.living();
-        if environments.len() < running {
-            tracing::info!(
-                function = name,
-                environments = environments.len() + 1,
-                "starting an execution environment"
-            );
-            environments.push(self.start(name)?);
-        }
-        Ok(())
-    }
-
-    fn start(&self, name: &str) -> std::io::Result<Child> {
-        Command::new(self.programs.join(name))
-            .env(
-                "AWS_LAMBDA_RUNTIME_API",
-                format!("http://{}/.rt/{name}", self.address),
-            )
-            .env("AWS_LAMBDA_FUNCTION_NAME", name)
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-    }
-}
-
-impl Function {
-    /// Its environments, without those that ended.
-    fn living(&self) -> MutexGuard<'_, Vec<Child>> {
-        let mut environments = lock(&self.environments);
-        environments.retain_mut(|environment| matches!(environment.try_wait(), Ok(None)));
-        environments
-    }
-
-    /// Waits until no environment is left: nobody will answer.
-    async fn all_ended(&self) {
-        while !self.living().is_empty() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    /// Starts an environment whenever there are fewer than invocations that run. Returns only where
+    /// none can be started.
+    async fn keep_enough(&self, concurrency: &Concurrency) -> std::io::Error {
+        let mut ticks = interval(Duration::from_millis(50));
+        loop {
+            ticks.tick().await;
+            let running = concurrency.most - concurrency.free.available_permits();
+            if self.environments.of(concurrency.function) < running
+                && let Err(error) = self.environments.start(concurrency.function)
+            {
+                return error;
+            }
         }
     }
 }
 
-fn broken(error: impl std::error::Error + 'static) -> InvokeError {
-    InvokeError::BrokenOff(shared::telemetry::chain(&error))
-}
-
-/// Nothing panics while such a lock is held, so that what it guards is whole also where it is poisoned.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn broken<E: std::error::Error + 'static>(error: E) -> InvokeError {
+    InvokeError::BrokenOff(telemetry::chain(&error))
 }

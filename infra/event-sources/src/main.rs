@@ -5,6 +5,7 @@
 //! batches, repeats and concurrency. Each trigger is a module with its rules in its header.
 
 mod clock;
+mod environments;
 mod http_api;
 mod lambda;
 mod rabbitmq;
@@ -18,13 +19,18 @@ use std::time::Duration;
 use shared::config::Config;
 use shared::{Error, telemetry};
 
+use crate::environments::Environments;
 use crate::lambda::Lambda;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let lambda = Lambda::new(setting("ADMIT_LAMBDA_ADDRESS")?, setting("ADMIT_PROGRAMS")?)?;
+    let address: String = setting("ADMIT_LAMBDA_ADDRESS")?;
+    let hurry = setting("ADMIT_HURRY")?;
+    let environments =
+        Environments::serve(address.clone(), setting("ADMIT_PROGRAMS")?, hurry).await?;
+    let lambda = Lambda::new(address, environments, setting("ADMIT_CONCURRENT_CHARGES")?)?;
     let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);
 
     let broker = config.broker_url.required()?.clone();

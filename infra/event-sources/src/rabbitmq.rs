@@ -16,7 +16,8 @@ use lapin::{Connection, ConnectionProperties, Consumer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::broker::NOTIFICATIONS_QUEUE;
-use shared::{Error, telemetry};
+use shared::faults::Point;
+use shared::{Error, calls, telemetry};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::lambda::{Invoked, Lambda};
@@ -24,6 +25,8 @@ use crate::lambda::{Invoked, Lambda};
 /// As the template says.
 const BATCH_SIZE: u16 = 100;
 const WINDOW: Duration = Duration::from_millis(500);
+/// The longest that the broker may take for one answer.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Lambda's limit of an invocation's payload, in bytes; base64 makes four of three.
 const LARGEST_BATCH: usize = 6 * 1024 * 1024 * 3 / 4;
 
@@ -41,20 +44,8 @@ pub async fn run(url: SecretString, lambda: Lambda) {
 }
 
 async fn consume(url: &SecretString, lambda: &Lambda) -> Result<(), Error> {
-    let properties = ConnectionProperties::default().with_connection_name("event-sources".into());
-    let connection = Connection::connect(url.expose_secret(), properties).await?;
-    let channel = connection.create_channel().await?;
-    channel
-        .basic_qos(BATCH_SIZE, BasicQosOptions::default())
-        .await?;
-    let mut consumer = channel
-        .basic_consume(
-            NOTIFICATIONS_QUEUE.into(),
-            "send-notification".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let (_connection, mut consumer) =
+        calls::once(Point::SourceConnect, LONGEST, || connect(url)).await?;
     tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming");
     let mut failures = 0;
     loop {
@@ -63,7 +54,10 @@ async fn consume(url: &SecretString, lambda: &Lambda) -> Result<(), Error> {
         let event = event(&batch).to_string();
         match lambda.invoke("send-notification", event).await {
             Ok(Invoked::Answered(_)) => {
-                last.ack(BasicAckOptions { multiple: true }).await?;
+                calls::once(Point::SourceAck, LONGEST, || async {
+                    Ok::<_, Error>(last.ack(BasicAckOptions { multiple: true }).await?)
+                })
+                .await?;
                 failures = 0;
             }
             failed => {
@@ -75,14 +69,36 @@ async fn consume(url: &SecretString, lambda: &Lambda) -> Result<(), Error> {
                 failures += 1;
                 // A store that is down wants no hammering. The messages stay out meanwhile, in order.
                 sleep(pause(failures)).await;
-                last.nack(BasicNackOptions {
+                let whole = BasicNackOptions {
                     multiple: true,
                     requeue: true,
+                };
+                calls::once(Point::SourceReject, LONGEST, || async {
+                    Ok::<_, Error>(last.nack(whole).await?)
                 })
                 .await?;
             }
         }
     }
+}
+
+async fn connect(url: &SecretString) -> Result<(Connection, Consumer), Error> {
+    let properties = ConnectionProperties::default().with_connection_name("event-sources".into());
+    let connection = Connection::connect(url.expose_secret(), properties).await?;
+    let channel = connection.create_channel().await?;
+    channel
+        .basic_qos(BATCH_SIZE, BasicQosOptions::default())
+        .await?;
+    let consumer = channel
+        .basic_consume(
+            NOTIFICATIONS_QUEUE.into(),
+            // The server names it: one whose connection is not known dead yet is in nobody's way.
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    Ok((connection, consumer))
 }
 
 /// How long to wait after so many failures in a row: from half a second to ten.

@@ -12,17 +12,20 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 use serde_json::{Value, json};
-use shared::{Error, aws, telemetry};
+use shared::faults::Point;
+use shared::{Error, aws, calls, telemetry};
 
 use crate::lambda::{Invoked, Lambda};
 
 const BATCH_SIZE: i32 = 10;
 /// How long an empty queue is watched in one request, in seconds.
 const WAIT: i32 = 5;
+/// The longest that SQS may take for one answer.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Consumes the queue at `url`, for as long as the process lives.
 pub async fn run(url: String, lambda: Lambda) {
-    let client = Client::new(&aws::config(Duration::from_secs(20)).await);
+    let client = Client::new(&aws::config(LONGEST).await);
     loop {
         if let Err(error) = poll(&client, &url, &lambda).await {
             tracing::warn!(
@@ -35,14 +38,17 @@ pub async fn run(url: String, lambda: Lambda) {
 }
 
 async fn poll(client: &Client, url: &str, lambda: &Lambda) -> Result<(), Error> {
-    let received = client
-        .receive_message()
-        .queue_url(url)
-        .max_number_of_messages(BATCH_SIZE)
-        .wait_time_seconds(WAIT)
-        .message_system_attribute_names(MessageSystemAttributeName::All)
-        .send()
-        .await?;
+    let received = calls::once(Point::SourceReceive, LONGEST, || async {
+        let receiving = client
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(BATCH_SIZE)
+            .wait_time_seconds(WAIT)
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .send();
+        Ok::<_, Error>(receiving.await?)
+    })
+    .await?;
     let messages = received.messages.unwrap_or_default();
     if messages.is_empty() {
         return Ok(());
@@ -93,12 +99,12 @@ async fn delete(client: &Client, url: &str, messages: Vec<&Message>) -> Result<(
             .build()
     });
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    client
-        .delete_message_batch()
-        .queue_url(url)
-        .set_entries(Some(entries))
-        .send()
-        .await?;
+    calls::once(Point::SourceDelete, LONGEST, || async {
+        let deleting = client.delete_message_batch().queue_url(url);
+        let deleting = deleting.set_entries(Some(entries.clone())).send();
+        Ok::<_, Error>(deleting.await?)
+    })
+    .await?;
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use super::confirm::{confirm, mark_unknown};
 use super::read;
-use super::reserve::{Reserved, release, reserve};
+use super::reserve::{Reserved, release, reserve, unreserve};
 use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, Stored};
 use crate::idempotency::{Repeatable, RequestHash};
 use crate::ids::UserId;
-use crate::payments::{Charge, PaymentMethod, PaymentStatus};
+use crate::payments::{Charge, InvokeError, PaymentMethod, PaymentStatus};
 use crate::telemetry;
 
 const CREATED: u16 = 201;
@@ -62,7 +62,7 @@ impl BoxOffice {
         if request.user_id != user {
             return Err(BookingError::AnotherUser);
         }
-        let booking = match reserve(&self.pool, &request, repeatable.as_ref()).await? {
+        let booking = match reserve(&self.db, &request, repeatable.as_ref()).await? {
             Reserved::Tickets(booking) => booking,
             Reserved::Before(stored) => {
                 return replay(stored, repeatable.map(|repeatable| repeatable.hash));
@@ -74,6 +74,7 @@ impl BoxOffice {
             .await
         {
             Ok(outcome) => outcome,
+            Err(BookingError::Busy) => return Err(BookingError::Busy),
             // The tickets are held and the money may be taken: from here on there is no error,
             // only an outcome that is not known yet.
             Err(error) => {
@@ -103,17 +104,22 @@ impl BoxOffice {
         let finished = match status {
             Ok(PaymentStatus::Success) => {
                 let announced = self.announce(booking).await;
-                confirm(&self.pool, id, announced, Some(CREATED)).await?
+                confirm(&self.db, id, announced, Some(CREATED)).await?
             }
             Ok(PaymentStatus::Declined) => {
-                release(&self.pool, id, Status::Rejected, Some(PAYMENT_REQUIRED)).await?
+                release(&self.db, id, Status::Rejected, Some(PAYMENT_REQUIRED)).await?
             }
             // The settling came first, and voided.
             Ok(PaymentStatus::Voided) => {
-                release(&self.pool, id, Status::Expired, Some(PAYMENT_REQUIRED)).await?
+                release(&self.db, id, Status::Expired, Some(PAYMENT_REQUIRED)).await?
             }
             Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
                 return Ok(self.leave_to_settle(booking.clone()).await);
+            }
+            // Known not to have begun: as long as charges are all taken, nothing is sold.
+            Err(InvokeError::Busy) => {
+                unreserve(&self.db, id).await?;
+                return Err(BookingError::Busy);
             }
             Err(error) => {
                 tracing::warn!(
@@ -126,7 +132,7 @@ impl BoxOffice {
         match finished {
             Some(booking) => Ok(Outcome::of(booking)),
             // The settling was quicker. It follows the same payment record.
-            None => Ok(Outcome::of(read::by_id(&self.pool, id).await?.booking)),
+            None => Ok(Outcome::of(read::by_id(&self.db, id).await?.booking)),
         }
     }
 
@@ -139,9 +145,9 @@ impl BoxOffice {
                 "not queued to be settled; the sweep will"
             );
         }
-        match mark_unknown(&self.pool, booking.booking_id).await {
+        match mark_unknown(&self.db, booking.booking_id).await {
             Ok(Some(booking)) => Outcome::Pending(booking),
-            Ok(None) => match read::by_id(&self.pool, booking.booking_id).await {
+            Ok(None) => match read::by_id(&self.db, booking.booking_id).await {
                 Ok(stored) => Outcome::of(stored.booking),
                 Err(_) => Outcome::Pending(booking),
             },

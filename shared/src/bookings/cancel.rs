@@ -1,6 +1,7 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
 use super::{Booking, BookingError, BoxOffice, Status, Stored, booking_rows, read};
+use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId, UserId};
 use crate::payments::PaymentStatus;
 use crate::telemetry;
@@ -19,32 +20,37 @@ impl BoxOffice {
         user: UserId,
         booking_id: BookingId,
     ) -> Result<Booking, BookingError> {
-        let cancelled = booking_rows!(
-            r#"
-            with cancelled as (
-                update booking
-                   set status = 'CANCELLED', updated_at = now(),
-                       refund_due_at = case when booking.amount_minor > 0 then now() end
-                  from event
-                 where booking_id = $1
-                   and user_id = $2
-                   and status = 'CONFIRMED'
-                   and event.event_id = booking.event_id
-                   and event.starts_at > now()
-                returning booking.*
-            ), given_back as (
-                update event e
-                   set available = e.available + cancelled.tickets
-                  from cancelled
-                 where e.event_id = cancelled.event_id
-            )
-            select "#,
-            "from cancelled b",
-            booking_id as BookingId,
-            user as UserId,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
+        let cancelled = self
+            .db
+            .repeatable(Point::Cancel, |connection| {
+                let statement = booking_rows!(
+                    r#"
+                    with cancelled as (
+                        update booking
+                           set status = 'CANCELLED', updated_at = now(),
+                               attempts = 0, next_attempt_at = null,
+                               refund_due_at = case when booking.amount_minor > 0 then now() end
+                          from event
+                         where booking_id = $1
+                           and user_id = $2
+                           and status = 'CONFIRMED'
+                           and event.event_id = booking.event_id
+                           and event.starts_at > now()
+                        returning booking.*
+                    ), given_back as (
+                        update event e
+                           set available = e.available + cancelled.tickets
+                          from cancelled
+                         where e.event_id = cancelled.event_id
+                    )
+                    select "#,
+                    "from cancelled b",
+                    booking_id as BookingId,
+                    user as UserId,
+                );
+                Box::pin(statement.fetch_optional(connection))
+            })
+            .await?;
         let Some(row) = cancelled else {
             return self.explain_not_cancelled(user, booking_id).await;
         };
@@ -66,7 +72,7 @@ impl BoxOffice {
         user: UserId,
         booking_id: BookingId,
     ) -> Result<Booking, BookingError> {
-        let booking = read::get(&self.pool, user, booking_id).await?;
+        let booking = read::get(&self.db, user, booking_id).await?;
         match booking.status {
             Status::Cancelled => Ok(booking),
             Status::Confirmed => Err(BookingError::Begun),
@@ -85,12 +91,15 @@ impl BoxOffice {
             PaymentStatus::Refunded => {}
             status => return Err(format!("the payment is {status:?}, not refunded").into()),
         }
-        sqlx::query!(
-            "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
-            booking_id as BookingId,
-        )
-        .execute(&self.pool)
-        .await?;
+        self.db
+            .repeatable(Point::MarkRefunded, |connection| {
+                let statement = sqlx::query!(
+                    "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
+                    booking_id as BookingId,
+                );
+                Box::pin(statement.execute(connection))
+            })
+            .await?;
         tracing::info!(%booking_id, "refunded");
         Ok(())
     }

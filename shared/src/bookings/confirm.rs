@@ -1,36 +1,39 @@
 //! Confirm, the end of a booking that is paid, and the mark that it was announced.
 
-use sqlx::PgPool;
-
 use super::{Booking, BookingError, Stored, booking_rows};
+use crate::db::Db;
+use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId};
 
 /// PENDING → CONFIRMED, announced or not. `None` where the booking is not pending any more.
 ///
 /// The payment's id is the booking's own; a free booking has none.
 pub(super) async fn confirm(
-    pool: &PgPool,
+    db: &Db,
     booking_id: BookingId,
     announced: bool,
     answer: Option<u16>,
 ) -> Result<Option<Booking>, BookingError> {
-    let confirmed = booking_rows!(
-        r#"
-        update booking b
-           set status = 'CONFIRMED', updated_at = now(),
-               payment_id = case when amount_minor > 0 then $2::uuid end,
-               announced_at = case when $3 then now() end,
-               first_answer = coalesce(first_answer, $4)
-         where booking_id = $1 and status = 'PENDING'
-        returning "#,
-        "",
-        booking_id as BookingId,
-        PaymentId::of_booking(booking_id) as PaymentId,
-        announced,
-        answer.map(|status| status as i16),
-    )
-    .fetch_optional(pool)
-    .await?;
+    let confirmed = db
+        .repeatable(Point::Confirm, |connection| {
+            let statement = booking_rows!(
+                r#"
+                update booking b
+                   set status = 'CONFIRMED', updated_at = now(),
+                       payment_id = case when amount_minor > 0 then $2::uuid end,
+                       announced_at = case when $3 then now() end,
+                       first_answer = coalesce(first_answer, $4)
+                 where booking_id = $1 and status = 'PENDING'
+                returning "#,
+                "",
+                booking_id as BookingId,
+                PaymentId::of_booking(booking_id) as PaymentId,
+                announced,
+                answer.map(|status| status as i16),
+            );
+            Box::pin(statement.fetch_optional(connection))
+        })
+        .await?;
     Ok(confirmed
         .map(Stored::try_from)
         .transpose()?
@@ -38,15 +41,14 @@ pub(super) async fn confirm(
 }
 
 /// Notes that the broker has the booking's confirmation.
-pub(super) async fn mark_announced(
-    pool: &PgPool,
-    booking_id: BookingId,
-) -> Result<(), BookingError> {
-    sqlx::query!(
-        "update booking set announced_at = now() where booking_id = $1 and announced_at is null",
-        booking_id as BookingId,
-    )
-    .execute(pool)
+pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
+    db.repeatable(Point::MarkAnnounced, |connection| {
+        let statement = sqlx::query!(
+            "update booking set announced_at = now() where booking_id = $1 and announced_at is null",
+            booking_id as BookingId,
+        );
+        Box::pin(statement.execute(connection))
+    })
     .await?;
     Ok(())
 }
@@ -54,20 +56,23 @@ pub(super) async fn mark_announced(
 /// Notes that the request was answered with 202, and so no longer runs. `None` where the booking
 /// is not pending any more.
 pub(super) async fn mark_unknown(
-    pool: &PgPool,
+    db: &Db,
     booking_id: BookingId,
 ) -> Result<Option<Booking>, BookingError> {
-    let marked = booking_rows!(
-        r#"
-        update booking b
-           set first_answer = 202
-         where booking_id = $1 and status = 'PENDING'
-        returning "#,
-        "",
-        booking_id as BookingId,
-    )
-    .fetch_optional(pool)
-    .await?;
+    let marked = db
+        .repeatable(Point::MarkUnknown, |connection| {
+            let statement = booking_rows!(
+                r#"
+                update booking b
+                   set first_answer = 202
+                 where booking_id = $1 and status = 'PENDING'
+                returning "#,
+                "",
+                booking_id as BookingId,
+            );
+            Box::pin(statement.fetch_optional(connection))
+        })
+        .await?;
     Ok(marked
         .map(Stored::try_from)
         .transpose()?

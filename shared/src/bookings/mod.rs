@@ -3,6 +3,7 @@
 //! ```text
 //! reserve ─ charge ─┬─ paid ────── announce ─ confirm   PENDING → CONFIRMED
 //!                   ├─ declined ── release              PENDING → REJECTED
+//!                   ├─ busy ────── unreserve            as if it had never been asked for
 //!                   └─ unknown ─── settle, later        PENDING until the payment record tells
 //! ```
 //!
@@ -21,6 +22,7 @@ mod office;
 mod read;
 mod reserve;
 mod settle;
+mod sweep;
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +34,7 @@ use utoipa::ToSchema;
 pub use book::{Booked, Outcome};
 pub use office::BoxOffice;
 pub use read::{get, list};
-pub use settle::Swept;
+pub use sweep::Swept;
 
 use crate::db;
 use crate::http::schema::integer_schema;
@@ -263,6 +265,8 @@ pub enum BookingError {
     NotCancellable { status: Status },
     #[error("the event of the booking has begun")]
     Begun,
+    #[error("as many charges run as may")]
+    Busy,
     #[error("the booking store")]
     Database(#[from] sqlx::Error),
 }
@@ -310,6 +314,7 @@ impl From<BookingError> for Problem {
                 format!("A booking that is {} can't be cancelled.", status.as_str()),
             ),
             BookingError::Begun => Self::new(Code::NotCancellable, "The event has begun."),
+            BookingError::Busy => Self::unavailable("charging", error),
             BookingError::Database(cause) => db::problem("using the booking store", cause),
         }
     }

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-
 use super::Booking;
-use crate::broker::Broker;
+use crate::Error;
+use crate::broker::{Broker, BrokerError};
 use crate::config::Config;
+use crate::db::Db;
 use crate::notifications::Announcement;
 use crate::payments::{ChargeFunction, SettleQueue};
-use crate::{Error, db};
 
 /// Books, cancels and settles. Made once, at a function's start.
 #[derive(Debug)]
 pub struct BoxOffice {
-    pub(super) pool: PgPool,
+    pub(super) db: Db,
     pub(super) payments: ChargeFunction,
     pub(super) broker: Broker,
     pub(super) settle_queue: SettleQueue,
@@ -29,17 +28,12 @@ impl BoxOffice {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            pool: db::connect(config.bookings_database_url.required()?)?,
+            db: Db::new(config.bookings_database_url.required()?)?,
             payments: ChargeFunction::new(config).await?,
             broker: Broker::new(config.broker_url.required()?),
             settle_queue: SettleQueue::new(config).await?,
             sweep_after: config.sweep_after,
         })
-    }
-
-    /// The store that the box office keeps its bookings in.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
     }
 
     /// Hands the booking's confirmation to the broker; whether the broker has it.
@@ -57,5 +51,13 @@ impl BoxOffice {
                 false
             }
         }
+    }
+
+    /// Has the broker deliver up to `most` dead letters again; how many.
+    ///
+    /// # Errors
+    /// The broker can't be reached.
+    pub async fn redrive_announcements(&self, most: usize) -> Result<usize, BrokerError> {
+        self.broker.redrive(most).await
     }
 }

@@ -1,8 +1,8 @@
 //! Reading bookings.
 
-use sqlx::PgPool;
-
 use super::{Booking, BookingError, BookingRow, Stored, booking_rows};
+use crate::db::Db;
+use crate::faults::Point;
 use crate::http::{Items, Page, Position};
 use crate::ids::{BookingId, UserId};
 
@@ -10,12 +10,8 @@ use crate::ids::{BookingId, UserId};
 ///
 /// # Errors
 /// [`BookingError::NotFound`], also where it is another person's.
-pub async fn get(
-    pool: &PgPool,
-    user: UserId,
-    booking_id: BookingId,
-) -> Result<Booking, BookingError> {
-    let booking = by_id(pool, booking_id).await?.booking;
+pub async fn get(db: &Db, user: UserId, booking_id: BookingId) -> Result<Booking, BookingError> {
+    let booking = by_id(db, booking_id).await?.booking;
     if booking.user_id == user {
         Ok(booking)
     } else {
@@ -28,27 +24,30 @@ pub async fn get(
 /// # Errors
 /// The store's.
 pub async fn list(
-    pool: &PgPool,
+    db: &Db,
     user: UserId,
     page: &Page<BookingId>,
 ) -> Result<Items<Booking>, BookingError> {
     let after = page.after();
-    let rows = booking_rows!(
-        "select",
-        r#"
-          from booking b
-         where user_id = $1
-           and ($2::timestamptz is null or (created_at, booking_id) < ($2, $3))
-         order by created_at desc, booking_id desc
-         limit $4
-        "#,
-        user as UserId,
-        after.map(|position| position.at),
-        after.map(|position| position.id) as Option<BookingId>,
-        page.rows_to_read(),
-    )
-    .fetch_all(pool)
-    .await?;
+    let rows = db
+        .repeatable(Point::ListBookings, |connection| {
+            let statement = booking_rows!(
+                "select",
+                r#"
+                  from booking b
+                 where user_id = $1
+                   and ($2::timestamptz is null or (created_at, booking_id) < ($2, $3))
+                 order by created_at desc, booking_id desc
+                 limit $4
+                "#,
+                user as UserId,
+                after.map(|position| position.at),
+                after.map(|position| position.id) as Option<BookingId>,
+                page.rows_to_read(),
+            );
+            Box::pin(statement.fetch_all(connection))
+        })
+        .await?;
     let bookings = all(rows)?;
     Ok(page.of(bookings, |booking| Position {
         at: booking.created_at,
@@ -57,16 +56,18 @@ pub async fn list(
 }
 
 /// Any booking, for those who serve no user.
-pub(super) async fn by_id(pool: &PgPool, booking_id: BookingId) -> Result<Stored, BookingError> {
-    let row = booking_rows!(
-        "select",
-        "from booking b where booking_id = $1",
-        booking_id as BookingId
-    )
-    .fetch_optional(pool)
-    .await?
-    .ok_or(BookingError::NotFound)?;
-    Ok(row.try_into()?)
+pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Stored, BookingError> {
+    let row = db
+        .repeatable(Point::ReadBooking, |connection| {
+            let statement = booking_rows!(
+                "select",
+                "from booking b where booking_id = $1",
+                booking_id as BookingId
+            );
+            Box::pin(statement.fetch_optional(connection))
+        })
+        .await?;
+    Ok(row.ok_or(BookingError::NotFound)?.try_into()?)
 }
 
 /// The bookings that rows hold.

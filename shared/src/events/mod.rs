@@ -4,11 +4,11 @@ use std::str::FromStr;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::bookings::Tickets;
-use crate::db;
+use crate::db::{self, Db};
+use crate::faults::Point;
 use crate::http::schema::{integer_schema, string_schema};
 use crate::http::{Code, Fields, Items, Page, Position, Problem};
 use crate::ids::{EventId, UserId, parse_string};
@@ -223,14 +223,14 @@ impl TryFrom<EventRow> for Event {
 ///
 /// # Errors
 /// [`EventError::Exists`], or the store's.
-pub async fn create(
-    pool: &PgPool,
-    organizer: UserId,
-    event: NewEvent,
-) -> Result<Event, EventError> {
-    let inserted = sqlx::query_as!(
-        EventRow,
-        r#"
+pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event, EventError> {
+    let event_id = event.event_id.clone().unwrap_or_else(EventId::generate);
+    // Not repeated: it would find the id taken, by itself.
+    let inserted = db
+        .once(Point::CreateEvent, |connection| {
+            let statement = sqlx::query_as!(
+                EventRow,
+                r#"
         insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
                            capacity, available, max_tickets_per_booking)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
@@ -238,18 +238,19 @@ pub async fn create(
                   starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
                   max_tickets_per_booking as "max_tickets_per_booking: Tickets"
         "#,
-        event.event_id.unwrap_or_else(EventId::generate) as EventId,
-        organizer as UserId,
-        event.name as Label,
-        event.venue as Label,
-        event.starts_at,
-        event.price.minor(),
-        event.price.currency().code(),
-        event.capacity as Capacity,
-        event.max_tickets_per_booking.unwrap_or(Tickets::USUAL_MOST) as Tickets,
-    )
-    .fetch_one(pool)
-    .await;
+                &event_id as &EventId,
+                organizer as UserId,
+                &event.name as &Label,
+                &event.venue as &Label,
+                event.starts_at,
+                event.price.minor(),
+                event.price.currency().code(),
+                event.capacity as Capacity,
+                event.max_tickets_per_booking.unwrap_or(Tickets::USUAL_MOST) as Tickets,
+            );
+            Box::pin(statement.fetch_one(connection))
+        })
+        .await;
     match inserted {
         Ok(row) => Ok(row.try_into()?),
         Err(error) if db::violates(&error, "event_pkey") => Err(EventError::Exists),
@@ -261,21 +262,24 @@ pub async fn create(
 ///
 /// # Errors
 /// [`EventError::NotFound`], or the store's.
-pub async fn get(pool: &PgPool, event_id: &EventId) -> Result<Event, EventError> {
-    let row = sqlx::query_as!(
-        EventRow,
-        r#"
+pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
+    let row = db
+        .repeatable(Point::GetEvent, |connection| {
+            let statement = sqlx::query_as!(
+                EventRow,
+                r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
                starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
                max_tickets_per_booking as "max_tickets_per_booking: Tickets"
           from event
          where event_id = $1
         "#,
-        event_id as &EventId,
-    )
-    .fetch_optional(pool)
-    .await?
-    .ok_or(EventError::NotFound)?;
+                event_id as &EventId,
+            );
+            Box::pin(statement.fetch_optional(connection))
+        })
+        .await?
+        .ok_or(EventError::NotFound)?;
     Ok(row.try_into()?)
 }
 
@@ -283,11 +287,13 @@ pub async fn get(pool: &PgPool, event_id: &EventId) -> Result<Event, EventError>
 ///
 /// # Errors
 /// The store's.
-pub async fn list(pool: &PgPool, page: &Page<EventId>) -> Result<Items<Event>, EventError> {
+pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Items<Event>, EventError> {
     let after = page.after();
-    let rows = sqlx::query_as!(
-        EventRow,
-        r#"
+    let rows = db
+        .repeatable(Point::ListEvents, |connection| {
+            let statement = sqlx::query_as!(
+                EventRow,
+                r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
                starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
                max_tickets_per_booking as "max_tickets_per_booking: Tickets"
@@ -297,12 +303,13 @@ pub async fn list(pool: &PgPool, page: &Page<EventId>) -> Result<Items<Event>, E
          order by starts_at, event_id
          limit $3
         "#,
-        after.map(|position| position.at),
-        after.map(|position| &position.id) as Option<&EventId>,
-        page.rows_to_read(),
-    )
-    .fetch_all(pool)
-    .await?;
+                after.map(|position| position.at),
+                after.map(|position| &position.id) as Option<&EventId>,
+                page.rows_to_read(),
+            );
+            Box::pin(statement.fetch_all(connection))
+        })
+        .await?;
     let events = rows
         .into_iter()
         .map(Event::try_from)

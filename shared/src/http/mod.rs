@@ -25,7 +25,7 @@ pub use problem::{Code, FieldError, Problem};
 pub use request::Request;
 pub use routes::Route;
 
-use crate::telemetry;
+use crate::{calls, faults, telemetry};
 
 /// What a function answers.
 pub type Response = http::Response<Body>;
@@ -54,7 +54,9 @@ where
     let app: &'static App = Box::leak(Box::new(app));
     let handle = &handle;
     lambda_http::run(service_fn(move |request: lambda_http::Request| {
-        let request_id = request.lambda_context().request_id;
+        let context = request.lambda_context();
+        let deadline = context.deadline();
+        let request_id = context.request_id;
         let span = tracing::info_span!(
             "request",
             request_id,
@@ -68,7 +70,7 @@ where
         let answer = async move {
             let started = Instant::now();
             let response = match Request::new(route, request) {
-                Ok(request) => handle(app, request).await,
+                Ok(request) => calls::until(deadline, Box::pin(handle(app, request))).await,
                 Err(problem) => Err(problem),
             }
             .unwrap_or_else(|problem| problem.log().into_response(&request_id));
@@ -80,8 +82,10 @@ where
                 elapsed_ms = telemetry::elapsed_ms(started),
                 "answered"
             );
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, lambda_http::Error>(response)
         };
+        // Boxed, as below.
+        let answer = faults::returning(route.function, Box::pin(answer));
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
         Box::pin(answer.instrument(span))
     }))

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 pub use announcement::{Announcement, Unreadable};
 pub use delivery::{Batch, Message};
-pub use store::{Delivered, Notifications};
+pub use store::{Delivered, Forgotten, Notifications};
 
 use crate::docdb;
 use crate::http::Problem;

@@ -1,16 +1,21 @@
 //! The documents of `notification_db`: notifications, and what could not be read.
 
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
 use mongodb::bson::{Binary, DateTime, doc, spec::BinarySubtype};
 use mongodb::error::{Error, ErrorKind};
-use mongodb::{Client, Collection, IndexModel};
+use mongodb::{Client, IndexModel};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Announcement, Message, Notification, NotificationError};
+use crate::docdb::{self, Documents};
+use crate::faults::Point;
 use crate::http::{Items, Page, Position};
 use crate::ids::{BookingId, EventId, UserId};
+use crate::telemetry;
 use crate::time::{self, Timestamp};
-use crate::{docdb, telemetry};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
@@ -36,6 +41,22 @@ struct Quarantined {
     quarantined_at: DateTime,
 }
 
+/// How long a notification is kept: 400 days, so that whoever booked a year ahead still finds it.
+const NOTIFICATION_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// How long a message that can't be read is kept: 90 days, for someone to look at it and mend.
+const QUARANTINE_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// The most documents that are forgotten at once.
+const BATCH: i64 = 500;
+
+/// What the clean-up forgot.
+#[derive(Debug, Serialize)]
+pub struct Forgotten {
+    pub notifications: usize,
+    pub quarantined: usize,
+}
+
 /// What became of a batch.
 #[derive(Debug, Default, Serialize)]
 pub struct Delivered {
@@ -46,8 +67,8 @@ pub struct Delivered {
 /// The notification store.
 #[derive(Debug, Clone)]
 pub struct Notifications {
-    notifications: Collection<Stored>,
-    quarantine: Collection<Quarantined>,
+    notifications: Documents<Stored>,
+    quarantine: Documents<Quarantined>,
 }
 
 impl Notifications {
@@ -55,8 +76,8 @@ impl Notifications {
     pub fn new(client: &Client) -> Self {
         let database = client.database("notification_db");
         Self {
-            notifications: database.collection("notifications"),
-            quarantine: database.collection("quarantine"),
+            notifications: Documents::new(&database, "notifications"),
+            quarantine: Documents::new(&database, "quarantine"),
         }
     }
 
@@ -68,7 +89,19 @@ impl Notifications {
         let newest = IndexModel::builder()
             .keys(doc! {"user_id": 1, "created_at": -1, "_id": -1})
             .build();
-        self.notifications.create_index(newest).await?;
+        let oldest = IndexModel::builder().keys(doc! {"created_at": 1}).build();
+        self.notifications
+            .repeatable(Point::IndexNotifications, |notifications| {
+                let indexes = [newest.clone(), oldest.clone()];
+                async move {
+                    // One by one: FerretDB ends the connection when it is asked for two that are there.
+                    for index in indexes {
+                        notifications.create_index(index).await?;
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
         Ok(())
     }
 
@@ -95,8 +128,13 @@ impl Notifications {
                 }
             }
         }
-        insert_new(&self.quarantine, &quarantine).await?;
-        insert_new(&self.notifications, &notifications).await?;
+        insert_new(Point::StoreQuarantine, &self.quarantine, &quarantine).await?;
+        insert_new(
+            Point::StoreNotifications,
+            &self.notifications,
+            &notifications,
+        )
+        .await?;
         Ok(Delivered {
             stored: notifications.len(),
             quarantined: quarantine.len(),
@@ -123,32 +161,120 @@ impl Notifications {
                 ],
             );
         }
-        let mut found = self
+        let found: Vec<Stored> = self
             .notifications
-            .find(filter)
-            .sort(doc! {"created_at": -1, "_id": -1})
-            .limit(page.rows_to_read())
+            .repeatable(Point::ListNotifications, |notifications| {
+                let found = notifications.find(filter.clone());
+                async {
+                    let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
+                    newest_first
+                        .limit(page.rows_to_read())
+                        .await?
+                        .try_collect()
+                        .await
+                }
+            })
             .await?;
-        let mut notifications = Vec::new();
-        while found.advance().await? {
-            notifications.push(Notification::from(found.deserialize_current()?));
-        }
+        let notifications = found.into_iter().map(Notification::from).collect();
         Ok(page.of(notifications, |notification| Position {
             at: notification.created_at,
             id: notification.notification_id.clone(),
         }))
     }
+
+    /// Delivers up to `most` messages again that are in quarantine: what a newer release can read is
+    /// stored and leaves it, the rest stays.
+    ///
+    /// # Errors
+    /// The store's. A repeat is safe.
+    pub async fn redrive(&self, most: i64) -> Result<Delivered, NotificationError> {
+        let quarantined: Vec<Quarantined> = self
+            .quarantine
+            .repeatable(Point::FindQuarantined, |quarantine| async move {
+                quarantine
+                    .find(doc! {})
+                    .limit(most)
+                    .await?
+                    .try_collect()
+                    .await
+            })
+            .await?;
+        let mut delivered = Delivered::default();
+        for message in quarantined {
+            match Announcement::read(&message.bytes.bytes) {
+                Ok(announcement) => {
+                    let notification = [Stored::from(&announcement)];
+                    insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
+                    self.quarantine
+                        .repeatable(Point::ReleaseQuarantined, |quarantine| {
+                            quarantine.delete_one(doc! {"_id": &message.id})
+                        })
+                        .await?;
+                    delivered.stored += 1;
+                }
+                Err(_) => delivered.quarantined += 1,
+            }
+        }
+        Ok(delivered)
+    }
+
+    /// Forgets notifications and quarantined messages whose retention is over, a batch of each at
+    /// most; how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget_old(&self) -> Result<Forgotten, NotificationError> {
+        let before = |age| DateTime::from_millis(time::ago(age).timestamp_millis());
+        let old: Vec<Stored> = self
+            .notifications
+            .repeatable(Point::FindOldNotifications, |notifications| {
+                let filter = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
+                let found = notifications.find(filter).limit(BATCH);
+                async { found.await?.try_collect().await }
+            })
+            .await?;
+        let notifications: Vec<_> = old.into_iter().map(|stored| stored.id).collect();
+        self.notifications
+            .repeatable(Point::ForgetNotifications, |stored| {
+                stored.delete_many(doc! {"_id": {"$in": &notifications}})
+            })
+            .await?;
+        let old: Vec<Quarantined> = self
+            .quarantine
+            .repeatable(Point::FindOldQuarantined, |quarantine| {
+                let filter = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
+                let found = quarantine.find(filter).limit(BATCH);
+                async { found.await?.try_collect().await }
+            })
+            .await?;
+        let quarantined: Vec<_> = old.into_iter().map(|message| message.id).collect();
+        self.quarantine
+            .repeatable(Point::ForgetQuarantined, |quarantine| {
+                quarantine.delete_many(doc! {"_id": {"$in": &quarantined}})
+            })
+            .await?;
+        Ok(Forgotten {
+            notifications: notifications.len(),
+            quarantined: quarantined.len(),
+        })
+    }
 }
 
 /// Inserts those documents whose id is new, in one request. The others are there already.
 async fn insert_new<T: Serialize + Send + Sync>(
-    collection: &Collection<T>,
+    point: Point,
+    collection: &Documents<T>,
     documents: &[T],
 ) -> Result<(), Error> {
     if documents.is_empty() {
         return Ok(());
     }
-    match collection.insert_many(documents).ordered(false).await {
+    let inserted = collection
+        .repeatable(point, |collection| {
+            collection.insert_many(documents).ordered(false)
+        })
+        .await;
+    match inserted {
         Ok(_) => Ok(()),
         Err(error) if only_duplicates(&error) => Ok(()),
         Err(error) => Err(error),

@@ -1,15 +1,21 @@
 //! Charge, and what undoes it: void before the money moved, refund after.
 
+use std::time::Duration;
+
 use mongodb::Client;
 
 use super::gateway::Gateway;
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
 use crate::ids::{PaymentId, UserId};
+use crate::telemetry;
 use crate::time::Timestamp;
 
-/// The most payments that one sweep settles.
+/// The most payments that one sweep settles, and the most whose keys it forgets.
 const BATCH: i64 = 50;
+
+/// How long a payment waits that could not be settled, so that it stands in nobody's way.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The payment store and the gateway behind it.
 #[derive(Debug, Clone)]
@@ -128,16 +134,20 @@ impl Payments {
         Ok(refunded.status)
     }
 
-    /// Settles payments of no booking that have been pending since `before`; how many.
+    /// Settles payments of no booking that have been pending since `before`, then forgets
+    /// idempotency keys that are old. What could not be settled is tried again after a pause.
     ///
     /// # Errors
     /// The store's.
-    pub async fn sweep(&self, before: Timestamp) -> Result<usize, PaymentError> {
-        let unsettled = self.records.unsettled(before, BATCH).await?;
-        for payment_id in &unsettled {
-            self.settle(*payment_id).await?;
+    pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
+        for payment_id in self.records.unsettled(before, BATCH).await? {
+            if let Err(error) = self.settle(payment_id).await {
+                tracing::error!(%payment_id, error = telemetry::chain(&error), "left for another sweep");
+                self.records.postpone(payment_id, PAUSE).await?;
+            }
         }
-        Ok(unsettled.len())
+        self.records.forget_keys(BATCH).await?;
+        Ok(())
     }
 
     /// A payment of `user`.

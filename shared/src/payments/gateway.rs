@@ -4,15 +4,17 @@
 //! answers every repeat from it. The books are the collection `gateway_charges`; nothing else here
 //! reads or writes it, and the tests count the money in it.
 
+use mongodb::Database;
 use mongodb::bson::{DateTime, doc};
 use mongodb::options::ReturnDocument;
-use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
 
 use super::{PaymentError, PaymentMethod, PaymentStatus};
+use crate::docdb::{self, Documents};
+use crate::faults::Point;
 use crate::ids::PaymentId;
 use crate::money::Money;
-use crate::{docdb, time};
+use crate::time;
 
 /// What the gateway has in its books for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,11 +43,11 @@ struct Entry {
 
 /// The gateway.
 #[derive(Debug, Clone)]
-pub(super) struct Gateway(Collection<Entry>);
+pub(super) struct Gateway(Documents<Entry>);
 
 impl Gateway {
     pub(super) fn new(database: &Database) -> Self {
-        Self(database.collection("gateway_charges"))
+        Self(Documents::new(database, "gateway_charges"))
     }
 
     /// Charges a card, once for each key. `None` where the answer was lost on its way: the card may
@@ -73,10 +75,12 @@ impl Gateway {
     pub(super) async fn refund(&self, key: PaymentId) -> Result<(), PaymentError> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         self.0
-            .update_one(
-                doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
-                doc! {"$set": {"refunded_at": now}},
-            )
+            .repeatable(Point::GatewayRefund, |books| {
+                books.update_one(
+                    doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
+                    doc! {"$set": {"refunded_at": now}, "$inc": {"refunds": 1}},
+                )
+            })
             .await?;
         Ok(())
     }
@@ -101,12 +105,15 @@ impl Gateway {
         for _ in 0..5 {
             let entered = self
                 .0
-                .find_one_and_update(
-                    doc! {"_id": key.to_string()},
-                    doc! {"$setOnInsert": &on_insert},
-                )
-                .upsert(true)
-                .return_document(ReturnDocument::After)
+                .repeatable(Point::GatewayEnter, |books| {
+                    books
+                        .find_one_and_update(
+                            doc! {"_id": key.to_string()},
+                            doc! {"$setOnInsert": &on_insert},
+                        )
+                        .upsert(true)
+                        .return_document(ReturnDocument::After)
+                })
                 .await;
             match entered {
                 Ok(Some(entry)) => return Ok(entry.verdict),

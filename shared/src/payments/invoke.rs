@@ -1,19 +1,24 @@
 //! The function `charge-payment`, as those who invoke it see it.
 
+use std::io;
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::SdkError;
+use aws_sdk_lambda::operation::invoke;
 use aws_sdk_lambda::primitives::Blob;
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, PaymentMethod, PaymentStatus};
+use crate::calls::{self, Failure};
 use crate::config::Config;
+use crate::faults::Point;
 use crate::ids::PaymentId;
 use crate::{Error, aws};
 
-/// The longest that anyone waits for a charge. `create-booking` has to answer within API Gateway's
-/// 30 seconds, whatever the gateway does.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that anyone waits for a charge: a little longer than `charge-payment` may run, whose
+/// own end is an answer.
+const LONGEST: Duration = Duration::from_secs(11);
 
 /// What `charge-payment` is asked to do. Each is safe to repeat.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,15 +45,41 @@ pub struct Reply {
     pub status: Option<PaymentStatus>,
 }
 
-/// Why there is no answer. What was asked may have been done or not.
+/// Why there is no answer. What was asked may have been done or not, unless the error says which.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
+    /// As many invocations run as may, and this one was not begun: what bounds the charges that a
+    /// slow gateway keeps waiting.
+    #[error("the charge function is busy")]
+    Busy,
+    #[error("the connection to the charge function")]
+    Connection(#[from] io::Error),
     #[error("invoking the charge function")]
-    Sdk(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Sdk(#[source] Error),
     #[error("the charge function failed: {0}")]
     Function(String),
     #[error("the charge function's answer can't be read")]
     Answer,
+}
+
+impl From<SdkError<invoke::InvokeError>> for InvokeError {
+    fn from(error: SdkError<invoke::InvokeError>) -> Self {
+        match &error {
+            SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
+                Self::Connection(io::Error::other(error))
+            }
+            SdkError::ServiceError(service) if service.err().is_too_many_requests_exception() => {
+                Self::Busy
+            }
+            _ => Self::Sdk(error.into()),
+        }
+    }
+}
+
+impl Failure for InvokeError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Connection(error) if calls::is_broken(error))
+    }
 }
 
 /// The function `charge-payment`.
@@ -66,7 +97,7 @@ impl ChargeFunction {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         let function = config.charge_function.required()?.clone();
         Ok(Self {
-            client: Client::new(&aws::config(TIMEOUT).await),
+            client: Client::new(&aws::config(LONGEST).await),
             function,
         })
     }
@@ -126,22 +157,31 @@ impl ChargeFunction {
             .ok_or(InvokeError::Answer)
     }
 
+    /// Invokes the function: again, if the connection broke, as every command is safe to repeat.
     async fn invoke(&self, command: &Command) -> Result<Reply, InvokeError> {
         let payload =
             serde_json::to_vec(command).map_err(|error| InvokeError::Sdk(error.into()))?;
-        let response = self
-            .client
-            .invoke()
-            .function_name(&self.function)
-            .payload(Blob::new(payload))
-            .send()
-            .await
-            .map_err(|error| InvokeError::Sdk(error.into()))?;
+        let attempt = || calls::once(Point::InvokeCharge, LONGEST, || self.send(&payload));
+        match attempt().await {
+            Err(error) if error.is_transient() => {
+                calls::pause().await;
+                attempt().await.map_err(|error| match error {
+                    // The first may have been begun: that the second was not says nothing.
+                    InvokeError::Busy => InvokeError::Sdk(error.into()),
+                    error => error,
+                })
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn send(&self, payload: &[u8]) -> Result<Reply, InvokeError> {
+        let request = self.client.invoke().function_name(&self.function);
+        let response = request.payload(Blob::new(payload)).send().await?;
         let answer = response.payload.map(Blob::into_inner).unwrap_or_default();
         if response.function_error.is_some() {
-            return Err(InvokeError::Function(
-                String::from_utf8_lossy(&answer).into_owned(),
-            ));
+            let error = String::from_utf8_lossy(&answer).into_owned();
+            return Err(InvokeError::Function(error));
         }
         serde_json::from_slice(&answer).map_err(|_| InvokeError::Answer)
     }

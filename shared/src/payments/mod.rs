@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 pub use charge::Payments;
 pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
 pub use pay::{Outcome, Paid};
-pub use settle_queue::{SettleQueue, SettleQueueError, Unsettled};
+pub use settle_queue::{DeadLetters, SettleQueue, SettleQueueError, Unsettled};
 
 use crate::bookings::Booking;
 use crate::docdb;

@@ -1,10 +1,12 @@
 //! Paying an amount for no booking.
 
+use mongodb::bson::DateTime;
+
 use super::record::Record;
 use super::{Charge, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, SettleQueue};
-use crate::idempotency::Repeatable;
+use crate::idempotency::{self, Repeatable};
 use crate::ids::{PaymentId, UserId};
-use crate::telemetry;
+use crate::{telemetry, time};
 
 const ACCEPTED: u16 = 202;
 
@@ -67,6 +69,8 @@ impl Payments {
         if let Some(Repeatable { key, hash }) = repeatable {
             record.request_id = format!("{user}:{key}");
             record.request_hash = Some(hash.as_str().to_owned());
+            let until = time::now() + idempotency::RETENTION;
+            record.key_until = Some(DateTime::from_millis(until.timestamp_millis()));
         }
         let opened = self.records.open(&record).await?;
         if opened.payment_id != record.payment_id {

@@ -1,12 +1,16 @@
 //! Payment records: the documents of `payments`, and the only writes that they see.
 
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
 use mongodb::bson::{DateTime, doc, serialize_to_document};
 use mongodb::options::ReturnDocument;
-use mongodb::{Collection, Database, IndexModel};
+use mongodb::{Database, IndexModel};
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, Payment, PaymentError, PaymentStatus};
-use crate::docdb;
+use crate::docdb::{self, Documents};
+use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId, UserId};
 use crate::money::{Currency, Money};
 use crate::time::{self, Timestamp};
@@ -20,6 +24,9 @@ pub(super) struct Record {
     /// else the payment's own id.
     pub request_id: String,
     pub request_hash: Option<String>,
+    /// When the request's key is forgotten, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key_until: Option<DateTime>,
     /// The status code that this request was answered with; null while it runs, or if it broke off.
     pub first_answer: Option<i32>,
     pub booking_id: Option<BookingId>,
@@ -39,6 +46,7 @@ impl Record {
             payment_id: charge.payment_id,
             request_id: charge.payment_id.to_string(),
             request_hash: None,
+            key_until: None,
             first_answer: None,
             booking_id: charge.booking_id,
             user_id: charge.user_id.get(),
@@ -71,11 +79,11 @@ impl From<Record> for Payment {
 
 /// The collection of payment records.
 #[derive(Debug, Clone)]
-pub(super) struct Records(Collection<Record>);
+pub(super) struct Records(Documents<Record>);
 
 impl Records {
     pub(super) fn new(database: &Database) -> Self {
-        Self(database.collection("payments"))
+        Self(Documents::new(database, "payments"))
     }
 
     /// Makes the indexes. Safe to repeat.
@@ -89,9 +97,19 @@ impl Records {
         let unsettled = IndexModel::builder()
             .keys(doc! {"status": 1, "created_at": 1})
             .build();
-        // One by one: FerretDB ends the connection when it is asked for two that are there.
-        self.0.create_index(request).await?;
-        self.0.create_index(unsettled).await?;
+        let keys = IndexModel::builder().keys(doc! {"key_until": 1}).build();
+        self.0
+            .repeatable(Point::IndexRecords, |payments| {
+                let indexes = [request.clone(), unsettled.clone(), keys.clone()];
+                async move {
+                    // One by one: FerretDB ends the connection when it is asked for two that are there.
+                    for index in indexes {
+                        payments.create_index(index).await?;
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
         Ok(())
     }
 
@@ -102,12 +120,15 @@ impl Records {
         for _ in 0..5 {
             let opened = self
                 .0
-                .find_one_and_update(
-                    doc! {"request_id": &record.request_id},
-                    doc! {"$setOnInsert": &on_insert},
-                )
-                .upsert(true)
-                .return_document(ReturnDocument::After)
+                .repeatable(Point::OpenRecord, |payments| {
+                    payments
+                        .find_one_and_update(
+                            doc! {"request_id": &record.request_id},
+                            doc! {"$setOnInsert": &on_insert},
+                        )
+                        .upsert(true)
+                        .return_document(ReturnDocument::After)
+                })
                 .await;
             match opened {
                 Ok(Some(standing)) => return Ok(standing),
@@ -130,11 +151,14 @@ impl Records {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         let advanced = self
             .0
-            .find_one_and_update(
-                doc! {"_id": payment_id.to_string(), "status": from.as_str()},
-                doc! {"$set": {"status": to.as_str(), "updated_at": now}},
-            )
-            .return_document(ReturnDocument::After)
+            .repeatable(Point::AdvanceRecord, |payments| {
+                payments
+                    .find_one_and_update(
+                        doc! {"_id": payment_id.to_string(), "status": from.as_str()},
+                        doc! {"$set": {"status": to.as_str(), "updated_at": now}},
+                    )
+                    .return_document(ReturnDocument::After)
+            })
             .await?;
         match advanced {
             Some(record) => Ok(record),
@@ -149,17 +173,21 @@ impl Records {
         status: u16,
     ) -> Result<(), PaymentError> {
         self.0
-            .update_one(
-                doc! {"_id": payment_id.to_string(), "first_answer": null},
-                doc! {"$set": {"first_answer": i32::from(status)}},
-            )
+            .repeatable(Point::MarkPaymentAnswered, |payments| {
+                payments.update_one(
+                    doc! {"_id": payment_id.to_string(), "first_answer": null},
+                    doc! {"$set": {"first_answer": i32::from(status)}},
+                )
+            })
             .await?;
         Ok(())
     }
 
     pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
         self.0
-            .find_one(doc! {"_id": payment_id.to_string()})
+            .repeatable(Point::ReadRecord, |payments| {
+                payments.find_one(doc! {"_id": payment_id.to_string()})
+            })
             .await?
             .ok_or(PaymentError::NotFound)
     }
@@ -171,20 +199,63 @@ impl Records {
         before: Timestamp,
         limit: i64,
     ) -> Result<Vec<PaymentId>, PaymentError> {
-        let mut found = self
+        let found: Vec<Record> = self
             .0
-            .find(doc! {
-                "status": PaymentStatus::Pending.as_str(),
-                "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
-                "booking_id": null,
+            .repeatable(Point::FindPendingPayments, |payments| async move {
+                let found = payments.find(doc! {
+                    "status": PaymentStatus::Pending.as_str(),
+                    "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
+                    "booking_id": null,
+                    "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
+                });
+                let found = found.sort(doc! {"created_at": 1}).limit(limit).await?;
+                found.try_collect().await
             })
-            .sort(doc! {"created_at": 1})
-            .limit(limit)
             .await?;
-        let mut ids = Vec::new();
-        while found.advance().await? {
-            ids.push(found.deserialize_current()?.payment_id);
+        Ok(found.into_iter().map(|record| record.payment_id).collect())
+    }
+
+    /// Has a payment's settling tried again after `pause`.
+    pub(super) async fn postpone(
+        &self,
+        payment_id: PaymentId,
+        pause: Duration,
+    ) -> Result<(), PaymentError> {
+        let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
+        self.0
+            .repeatable(Point::PostponePayment, |payments| {
+                payments.update_one(
+                    doc! {"_id": payment_id.to_string()},
+                    doc! {"$set": {"next_attempt_at": next}},
+                )
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.
+    pub(super) async fn forget_keys(&self, limit: i64) -> Result<usize, PaymentError> {
+        let over: Vec<Record> = self
+            .0
+            .repeatable(Point::FindPaymentKeys, |payments| async move {
+                let found = payments.find(doc! {"key_until": {"$lt": DateTime::now()}});
+                found.limit(limit).await?.try_collect().await
+            })
+            .await?;
+        for record in &over {
+            let id = record.payment_id.to_string();
+            self.0
+                .repeatable(Point::ForgetPaymentKey, |payments| {
+                    payments.update_one(
+                        doc! {"_id": &id},
+                        doc! {
+                            "$set": {"request_id": &id, "request_hash": null},
+                            "$unset": {"key_until": ""},
+                        },
+                    )
+                })
+                .await?;
         }
-        Ok(ids)
+        Ok(over.len())
     }
 }

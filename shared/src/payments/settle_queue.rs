@@ -1,14 +1,19 @@
 //! The queue of what is uncertain: SQS, delayed, so that most of it is certain by the time it is
 //! looked at.
 
+use std::io;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::types::MessageAttributeValue;
 use serde::{Deserialize, Serialize};
 
+use crate::calls::{self, Failure};
 use crate::config::Config;
+use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId};
-use crate::{Error, aws};
+use crate::{Error, aws, time};
 
 /// A message of the queue.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,10 +23,39 @@ pub enum Unsettled {
     Payment { payment_id: PaymentId },
 }
 
+/// The longest that a request to SQS may take: what isn't queued is swept.
+const LONGEST: Duration = Duration::from_secs(2);
+
 /// Why a message was not queued.
 #[derive(Debug, thiserror::Error)]
-#[error("sending to the settle queue")]
-pub struct SettleQueueError(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub enum SettleQueueError {
+    #[error("the connection to SQS")]
+    Connection(#[from] io::Error),
+    #[error("using the settle queue")]
+    Sdk(#[source] Error),
+    #[error("writing the message")]
+    Message(#[from] serde_json::Error),
+}
+
+impl SettleQueueError {
+    fn of<E>(error: SdkError<E>) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        match &error {
+            SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
+                Self::Connection(io::Error::other(error))
+            }
+            _ => Self::Sdk(error.into()),
+        }
+    }
+}
+
+impl Failure for SettleQueueError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Connection(error) if calls::is_broken(error))
+    }
+}
 
 /// The queue that `settle-bookings` consumes.
 #[derive(Debug, Clone)]
@@ -38,7 +72,7 @@ impl SettleQueue {
     /// It names none.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         let url = config.settle_queue_url.required()?.clone();
-        let client = Client::new(&aws::config(Duration::from_secs(2)).await);
+        let client = Client::new(&aws::config(LONGEST).await);
         Ok(Self {
             client,
             url,
@@ -63,16 +97,106 @@ impl SettleQueue {
     }
 
     async fn send(&self, message: &Unsettled) -> Result<(), SettleQueueError> {
-        let body =
-            serde_json::to_string(message).map_err(|error| SettleQueueError(error.into()))?;
-        self.client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(body)
-            .delay_seconds(i32::try_from(self.delay.as_secs()).unwrap_or(900))
-            .send()
-            .await
-            .map_err(|error| SettleQueueError(error.into()))?;
+        self.put_back(&serde_json::to_string(message)?).await
+    }
+
+    async fn put_back(&self, body: &str) -> Result<(), SettleQueueError> {
+        let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
+        calls::repeatable(Point::SendToSettle, LONGEST, || async {
+            let message = self.client.send_message().queue_url(&self.url);
+            let sending = message.message_body(body).delay_seconds(delay).send();
+            sending.await.map_err(SettleQueueError::of)
+        })
+        .await?;
         Ok(())
+    }
+}
+
+/// The queue's dead letters: messages that can't be read, or that failed too often.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    client: Client,
+    url: String,
+    queue: SettleQueue,
+}
+
+impl DeadLetters {
+    /// A client for the queues that the configuration names.
+    ///
+    /// # Errors
+    /// It lacks one.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        let queue = SettleQueue::new(config).await?;
+        Ok(Self {
+            client: queue.client.clone(),
+            url: config.settle_dead_letter_queue_url.required()?.clone(),
+            queue,
+        })
+    }
+
+    /// Puts a message away that no repeat would make readable, with the reason.
+    ///
+    /// # Errors
+    /// The queue can't be reached: SQS delivers the message again.
+    pub async fn put_away(&self, body: &str, reason: &str) -> Result<(), SettleQueueError> {
+        let attribute = |text: String| {
+            MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(text)
+                .build()
+                .map_err(|error| SettleQueueError::Sdk(error.into()))
+        };
+        let (reason, time) = (
+            attribute(reason.to_owned())?,
+            attribute(time::now().to_rfc3339())?,
+        );
+        calls::repeatable(Point::SendToDeadLetters, LONGEST, || async {
+            let message = self.client.send_message().queue_url(&self.url);
+            let sending = message
+                // SQS takes no empty one.
+                .message_body(if body.is_empty() { "(empty)" } else { body })
+                .message_attributes("reason", reason.clone())
+                .message_attributes("time", time.clone())
+                .send();
+            sending.await.map_err(SettleQueueError::of)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Puts up to `most` messages back into the queue that they came from; how many. One that can
+    /// still not be read comes back here.
+    ///
+    /// # Errors
+    /// A queue can't be reached. Each message is in one of the two, or in both.
+    pub async fn redrive(&self, most: usize) -> Result<usize, SettleQueueError> {
+        let mut redriven = 0;
+        while redriven < most {
+            let taken = calls::repeatable(Point::TakeDeadLetters, LONGEST, || async {
+                let receiving = self.client.receive_message().queue_url(&self.url);
+                let receiving = receiving.max_number_of_messages(10).send();
+                receiving.await.map_err(SettleQueueError::of)
+            })
+            .await?;
+            let messages = taken.messages.unwrap_or_default();
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                self.queue
+                    .put_back(message.body.as_deref().unwrap_or_default())
+                    .await?;
+                calls::repeatable(Point::DropDeadLetter, LONGEST, || async {
+                    let deleting = self.client.delete_message().queue_url(&self.url);
+                    let deleting = deleting
+                        .set_receipt_handle(message.receipt_handle.clone())
+                        .send();
+                    deleting.await.map_err(SettleQueueError::of)
+                })
+                .await?;
+                redriven += 1;
+            }
+        }
+        Ok(redriven)
     }
 }

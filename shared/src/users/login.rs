@@ -1,12 +1,12 @@
 //! Logging in.
 
-use sqlx::PgPool;
-
 use super::{Credentials, Session, Username};
 use crate::auth::TokenSigner;
+use crate::db::{self, Db};
+use crate::faults::Point;
 use crate::http::{Code, Problem};
 use crate::ids::UserId;
-use crate::{db, time};
+use crate::time;
 
 /// Failed logins that a name may have within [`WINDOW_SECONDS`]. NIST SP 800-63B allows 100; a
 /// person who forgot a password never gets near it, and a guesser gets nowhere with it.
@@ -49,7 +49,7 @@ impl From<LoginError> for Problem {
 /// See [`LoginError`]. [`LoginError::Invalid`] takes as long for an unknown name as for a wrong
 /// password, and both count against the name.
 pub async fn log_in(
-    pool: &PgPool,
+    db: &Db,
     signer: &TokenSigner,
     credentials: Credentials,
 ) -> Result<Session, LoginError> {
@@ -58,18 +58,21 @@ pub async fn log_in(
         .username
         .parse::<Username>()
         .map_or_else(|_| String::new(), |username| username.key());
-    let account = sqlx::query!(
-        r#"
-        select user_id as "user_id?: UserId", password_hash as "password_hash?",
-               failures as "failures?", ceil(extract(epoch from window_ends_at - now()))::int as retry_after
-          from (select $1::text as key) wanted
-          left join account on lower(username) = key
-          left join login_failure on username_key = key and window_ends_at > now()
-        "#,
-        key,
-    )
-    .fetch_one(pool)
-    .await?;
+    let account = db
+        .repeatable(Point::FindAccount, |connection| {
+            let statement = sqlx::query!(
+                r#"
+                select user_id as "user_id?: UserId", password_hash as "password_hash?",
+                       failures as "failures?", ceil(extract(epoch from window_ends_at - now()))::int as retry_after
+                  from (select $1::text as key) wanted
+                  left join account on lower(username) = key
+                  left join login_failure on username_key = key and window_ends_at > now()
+                "#,
+                key,
+            );
+            Box::pin(statement.fetch_one(connection))
+        })
+        .await?;
     if account
         .failures
         .is_some_and(|failures| failures >= MOST_FAILURES)
@@ -85,7 +88,7 @@ pub async fn log_in(
         .password
         .is_password_of(account.password_hash.as_deref());
     let Some(user_id) = account.user_id.filter(|_| right) else {
-        count_failure(pool, &key).await?;
+        count_failure(db, &key).await?;
         return Err(LoginError::Invalid);
     };
     let access_token = signer
@@ -100,26 +103,28 @@ pub async fn log_in(
 }
 
 /// Counts a failed login, and clears away a few windows that are over.
-async fn count_failure(pool: &PgPool, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        r#"
-        with over as (
-            delete from login_failure
-             where username_key in (
-                 select username_key from login_failure
-                  where window_ends_at < now() and username_key <> $1
-                  limit 10 for update skip locked)
-        )
-        insert into login_failure as f (username_key, failures, window_ends_at)
-        values ($1, 1, now() + make_interval(secs => $2))
-            on conflict (username_key) do update
-           set failures = case when f.window_ends_at < now() then 1 else f.failures + 1 end,
-               window_ends_at = case when f.window_ends_at < now() then excluded.window_ends_at else f.window_ends_at end
-        "#,
-        key,
-        f64::from(WINDOW_SECONDS),
-    )
-    .execute(pool)
+async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
+    db.repeatable(Point::CountLoginFailure, |connection| {
+        let statement = sqlx::query!(
+            r#"
+            with over as (
+                delete from login_failure
+                 where username_key in (
+                     select username_key from login_failure
+                      where window_ends_at < now() and username_key <> $1
+                      limit 10 for update skip locked)
+            )
+            insert into login_failure as f (username_key, failures, window_ends_at)
+            values ($1, 1, now() + make_interval(secs => $2))
+                on conflict (username_key) do update
+               set failures = case when f.window_ends_at < now() then 1 else f.failures + 1 end,
+                   window_ends_at = case when f.window_ends_at < now() then excluded.window_ends_at else f.window_ends_at end
+            "#,
+            key,
+            f64::from(WINDOW_SECONDS),
+        );
+        Box::pin(statement.execute(connection))
+    })
     .await?;
     Ok(())
 }

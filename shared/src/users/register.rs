@@ -1,9 +1,8 @@
 //! Registering.
 
-use sqlx::PgPool;
-
 use super::{Registration, User, Username};
-use crate::db;
+use crate::db::{self, Db};
+use crate::faults::Point;
 use crate::http::{Code, Problem};
 use crate::ids::UserId;
 
@@ -34,30 +33,35 @@ impl From<RegisterError> for Problem {
 ///
 /// # Errors
 /// See [`RegisterError`].
-pub async fn register(pool: &PgPool, registration: Registration) -> Result<User, RegisterError> {
+pub async fn register(db: &Db, registration: Registration) -> Result<User, RegisterError> {
     let Registration {
         username,
         password,
         email,
     } = registration;
     let password_hash = password.hash().map_err(RegisterError::Hash)?;
-    let inserted = sqlx::query!(
-        r#"
-        insert into account (username, password_hash, email)
-        values ($1, $2, $3)
-        returning user_id as "user_id: UserId", username as "username: Username"
-        "#,
-        username as Username,
-        password_hash,
-        email as _,
-    )
-    .fetch_one(pool)
-    .await;
+    // Not repeated: it would find the name taken, by itself.
+    let inserted = db
+        .once(Point::RegisterUser, |connection| {
+            let statement = sqlx::query!(
+                r#"
+                insert into account (username, password_hash, email)
+                values ($1, $2, $3)
+                returning user_id as "user_id: UserId", username as "username: Username"
+                "#,
+                &username as &Username,
+                password_hash,
+                email.as_ref() as _,
+            );
+            Box::pin(
+                statement
+                    .map(|row| (row.user_id, row.username))
+                    .fetch_one(connection),
+            )
+        })
+        .await;
     match inserted {
-        Ok(row) => Ok(User {
-            user_id: row.user_id,
-            username: row.username,
-        }),
+        Ok((user_id, username)) => Ok(User { user_id, username }),
         Err(error) if db::violates(&error, "account_username") => Err(RegisterError::UsernameTaken),
         Err(error) => Err(RegisterError::Database(error)),
     }

@@ -2,11 +2,10 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Connection, ConnectionProperties};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use tests::{TestApp, User, eventually, setting};
+use tests::queues::publish;
+use tests::{TestApp, User, eventually};
 use uuid::Uuid;
 
 fn announcement(user: &User, booking: &str) -> Value {
@@ -78,23 +77,9 @@ async fn a_message_without_properties_is_stored_and_poison_does_not_hold_it_up()
     let app = TestApp::start().await;
     let user = app.user().await;
     let booking = format!("bk_{}", Uuid::now_v7().simple());
-    let url = setting("ADMIT_BROKER_URL");
-    let connection = Connection::connect(&url, ConnectionProperties::default())
-        .await
-        .unwrap();
-    let channel = connection.create_channel().await.unwrap();
     let poison = format!("poison {booking}").into_bytes();
-    for body in [
-        poison.clone(),
-        announcement(&user, &booking).to_string().into_bytes(),
-    ] {
-        let (exchange, queue) = ("".into(), "admit.notifications".into());
-        let options = BasicPublishOptions::default();
-        channel
-            .basic_publish(exchange, queue, options, &body, BasicProperties::default())
-            .await
-            .unwrap();
-    }
+    let readable = announcement(&user, &booking).to_string().into_bytes();
+    publish("", "admit.notifications", &[poison.clone(), readable]).await;
     app.await_notification(&user, &booking).await;
     eventually("the poison is quarantined", async || {
         (quarantined(&app, &poison).await == 1).then_some(())

@@ -7,20 +7,8 @@
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
+use tests::stack::local;
 use tests::{Answer, TestApp, User};
-use tokio::process::Command;
-
-async fn local(words: &[&str]) {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let status = Command::new("python3")
-        .arg("infra/local")
-        .args(words)
-        .current_dir(root)
-        .status()
-        .await
-        .unwrap();
-    assert!(status.success(), "infra/local {words:?}");
-}
 
 fn assert_unavailable(answer: &Answer) {
     assert_eq!(

@@ -1,0 +1,346 @@
+//! Execution environments: the functions' processes, each with a Runtime API of its own.
+//!
+//! This Runtime API hands on what `cargo lambda` says on its own, and keeps what it does not:
+//! - An invocation has a deadline, and its environment is killed then.
+//! - When an environment ends, the invocation that it served ends in an error at once.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use reqwest::Client;
+use serde_json::json;
+use shared::functions::Function;
+use shared::{Error, telemetry};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+
+/// All environments.
+#[derive(Debug)]
+pub struct Environments {
+    client: Client,
+    /// Where `cargo lambda` listens, `HOST:PORT`.
+    cargo_lambda: String,
+    /// Where the environments find their Runtime API.
+    address: String,
+    /// The folder with the functions' programs.
+    programs: PathBuf,
+    /// How many times shorter an invocation may take than on AWS.
+    hurry: u32,
+    next: AtomicU64,
+    living: Mutex<HashMap<u64, Environment>>,
+}
+
+#[derive(Debug)]
+struct Environment {
+    function: Function,
+    /// The invocation that it serves now.
+    serves: Option<String>,
+    timed_out: Arc<Notify>,
+}
+
+impl Environments {
+    /// No environments yet, and the Runtime API for those to come.
+    ///
+    /// # Errors
+    /// There is no port to listen at.
+    pub async fn serve(
+        cargo_lambda: String,
+        programs: PathBuf,
+        hurry: u32,
+    ) -> Result<Arc<Self>, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let environments = Arc::new(Self {
+            // Without a limit in time: an environment may wait for work as long as it likes.
+            client: Client::builder().build()?,
+            cargo_lambda,
+            address: listener.local_addr()?.to_string(),
+            programs,
+            hurry: hurry.max(1),
+            next: AtomicU64::new(0),
+            living: Mutex::default(),
+        });
+        let router = Router::new()
+            .route(
+                "/{environment}/2018-06-01/runtime/invocation/next",
+                get(next),
+            )
+            .route(
+                "/{environment}/2018-06-01/runtime/invocation/{request_id}/{how}",
+                post(ended),
+            )
+            .route(
+                "/{environment}/2018-06-01/runtime/init/error",
+                post(init_error),
+            )
+            .with_state(Arc::clone(&environments));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(environments)
+    }
+
+    /// Whether there is a program of this name.
+    pub fn has(&self, function: &str) -> bool {
+        self.programs.join(function).is_file()
+    }
+
+    /// The longest that an invocation of this function takes.
+    pub fn timeout(&self, function: &Function) -> Duration {
+        function.timeout / self.hurry
+    }
+
+    /// How many environments a function has.
+    pub fn of(&self, function: &Function) -> usize {
+        let living = self.living();
+        living
+            .values()
+            .filter(|environment| environment.function.name == function.name)
+            .count()
+    }
+
+    /// Starts one more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start(self: &Arc<Self>, function: &Function) -> std::io::Result<()> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let child = Command::new(self.programs.join(function.name))
+            .env(
+                "AWS_LAMBDA_RUNTIME_API",
+                format!("http://{}/{id}", self.address),
+            )
+            .env("AWS_LAMBDA_FUNCTION_NAME", function.name)
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let environment = Environment {
+            function: *function,
+            serves: None,
+            timed_out: Arc::default(),
+        };
+        let timed_out = Arc::clone(&environment.timed_out);
+        self.living().insert(id, environment);
+        tracing::info!(
+            function = function.name,
+            environment = id,
+            "started an execution environment"
+        );
+        tokio::spawn(Arc::clone(self).look_after(id, child, timed_out));
+        Ok(())
+    }
+
+    /// Waits for an environment's end, or ends it at its invocation's deadline; then says so of the
+    /// invocation that it leaves behind.
+    async fn look_after(self: Arc<Self>, id: u64, mut child: Child, timed_out: Arc<Notify>) {
+        let how = tokio::select! {
+            status = child.wait() => match status {
+                Ok(status) => format!("Runtime exited with error: {status}"),
+                Err(error) => error.to_string(),
+            },
+            () = timed_out.notified() => {
+                // Gone before its end is told: nothing of it happens after the caller knows.
+                drop(child.kill().await);
+                "Task timed out".to_owned()
+            }
+        };
+        let Some(environment) = self.living().remove(&id) else {
+            return;
+        };
+        let function = environment.function.name;
+        tracing::info!(
+            function,
+            environment = id,
+            how,
+            "an execution environment ended"
+        );
+        if let Some(request_id) = environment.serves {
+            self.fail(function, &request_id, &how).await;
+        }
+    }
+
+    async fn fail(&self, function: &str, request_id: &str, how: &str) {
+        let error = json!({
+            "errorType": "Runtime.ExitError",
+            "errorMessage": format!("RequestId: {request_id} Error: {how}"),
+        });
+        let url = self.url(function, &format!("invocation/{request_id}/error"));
+        let failed = self.client.post(url).body(error.to_string()).send().await;
+        if let Err(error) = failed {
+            tracing::warn!(
+                function,
+                request_id,
+                error = telemetry::chain(&error),
+                "nobody hears of a failed invocation"
+            );
+        }
+    }
+
+    fn url(&self, function: &str, path: &str) -> String {
+        format!(
+            "http://{}/.rt/{function}/2018-06-01/runtime/{path}",
+            self.cargo_lambda
+        )
+    }
+
+    /// Fetches the next invocation for an environment and starts its time.
+    async fn fetch(self: Arc<Self>, id: u64, function: Function) -> Result<Response, Error> {
+        let answer = self
+            .client
+            .get(self.url(function.name, "invocation/next"))
+            .send()
+            .await?;
+        let mut headers = answer.headers().clone();
+        let body = answer.bytes().await?;
+        let request_id = headers
+            .get(&REQUEST_ID)
+            .ok_or("an invocation has no id")?
+            .to_str()?
+            .to_owned();
+        let timeout = self.timeout(&function);
+        let deadline = (SystemTime::now() + timeout).duration_since(SystemTime::UNIX_EPOCH)?;
+        headers.insert(
+            DEADLINE,
+            HeaderValue::from_str(&deadline.as_millis().to_string())?,
+        );
+        let there = match self.living().get_mut(&id) {
+            Some(environment) => {
+                environment.serves = Some(request_id.clone());
+                true
+            }
+            None => false,
+        };
+        if !there {
+            self.fail(function.name, &request_id, "Runtime exited")
+                .await;
+            return Err("the environment ended".into());
+        }
+        tokio::spawn(Arc::clone(&self).end_at_deadline(id, request_id, timeout));
+        Ok(respond(StatusCode::OK, headers, body))
+    }
+
+    async fn end_at_deadline(self: Arc<Self>, id: u64, request_id: String, timeout: Duration) {
+        sleep(timeout).await;
+        let living = self.living();
+        if let Some(environment) = living.get(&id)
+            && environment.serves.as_ref() == Some(&request_id)
+        {
+            environment.timed_out.notify_one();
+        }
+    }
+
+    fn function(&self, id: u64) -> Option<Function> {
+        self.living()
+            .get(&id)
+            .map(|environment| environment.function)
+    }
+
+    /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
+    fn living(&self) -> MutexGuard<'_, HashMap<u64, Environment>> {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type All = State<Arc<Environments>>;
+
+async fn next(State(environments): All, Path(id): Path<u64>) -> Response {
+    let Some(function) = environments.function(id) else {
+        return gone();
+    };
+    // A task of its own: an environment that ends now must not take an invocation with it.
+    match tokio::spawn(environments.fetch(id, function)).await {
+        Ok(Ok(response)) => response,
+        _ => gone(),
+    }
+}
+
+async fn ended(
+    State(environments): All,
+    Path((id, request_id, how)): Path<(u64, String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let function = match environments.living().get_mut(&id) {
+        Some(environment) if environment.serves.as_ref() == Some(&request_id) => {
+            environment.serves = None;
+            environment.function.name
+        }
+        _ => return gone(),
+    };
+    forward(
+        &environments,
+        function,
+        &format!("invocation/{request_id}/{how}"),
+        headers,
+        body,
+    )
+    .await
+}
+
+async fn init_error(
+    State(environments): All,
+    Path(id): Path<u64>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(function) = environments.function(id) else {
+        return gone();
+    };
+    forward(&environments, function.name, "init/error", headers, body).await
+}
+
+async fn forward(
+    environments: &Environments,
+    function: &str,
+    path: &str,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    headers.remove(http::header::HOST);
+    let url = environments.url(function, path);
+    let sent = environments
+        .client
+        .post(url)
+        .headers(headers)
+        .body(body)
+        .send()
+        .await;
+    let Ok(answer) = sent else { return gone() };
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    match answer.bytes().await {
+        Ok(body) => respond(status, headers, body),
+        Err(_) => gone(),
+    }
+}
+
+fn respond(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {
+    for name in [
+        http::header::CONTENT_LENGTH,
+        http::header::TRANSFER_ENCODING,
+        http::header::CONNECTION,
+    ] {
+        headers.remove(name);
+    }
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn gone() -> Response {
+    respond(StatusCode::GONE, HeaderMap::new(), Bytes::new())
+}

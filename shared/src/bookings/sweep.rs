@@ -1,0 +1,252 @@
+//! The sweep: what nobody finished is found and finished, and what is old is forgotten.
+//!
+//! It works through each list in batches, for as long as its invocation has time; what is left
+//! waits for the next. What fails is tried again after a pause that doubles, so that it neither
+//! stands in the way of the rest nor hammers who is down.
+
+use std::time::Duration;
+
+use super::confirm::mark_announced;
+use super::{Booking, BoxOffice, booking_rows, read};
+use crate::calls;
+use crate::faults::Point;
+use crate::ids::BookingId;
+use crate::telemetry::{self, Metric};
+use crate::time::{self, Timestamp};
+use crate::{Error, idempotency};
+
+/// The rows that one statement of the sweep reads or changes, at most.
+const BATCH: i64 = 50;
+
+/// A batch is begun while there is this much time left: enough to end one booking's work.
+const ENOUGH_TIME: Duration = Duration::from_secs(5);
+
+/// What a sweep did.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Swept {
+    pub settled: usize,
+    pub announced: usize,
+    pub refunded: usize,
+    /// Idempotency keys that were old enough to be forgotten.
+    pub forgotten: u64,
+    /// Tried, and left for another sweep.
+    pub failed: usize,
+}
+
+impl BoxOffice {
+    /// Takes up what nobody finished: bookings that are pending for long, refunds that are due,
+    /// confirmations that were not announced, and payments that are pending for long. Then forgets
+    /// idempotency keys that are old, and says in metrics how old the oldest work is.
+    ///
+    /// # Errors
+    /// The booking store could not be read or written, or the payments could not be swept.
+    pub async fn sweep(&self) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        let before = time::ago(self.sweep_after);
+        self.settle_all(before, &mut swept).await?;
+        self.refund_all(before, &mut swept).await?;
+        self.announce_all(before, &mut swept).await?;
+        self.payments.sweep().await?;
+        swept.forgotten = self.forget_keys().await?;
+        self.measure_backlog().await?;
+        Ok(swept)
+    }
+
+    async fn settle_all(&self, before: Timestamp, swept: &mut Swept) -> Result<(), Error> {
+        while calls::remaining() > ENOUGH_TIME {
+            let batch = self.unsettled(before).await?;
+            for booking in &batch {
+                match self.settle(booking.booking_id).await {
+                    Ok(()) => swept.settled += 1,
+                    Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
+                }
+            }
+            if batch.len() < BATCH as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn refund_all(&self, before: Timestamp, swept: &mut Swept) -> Result<(), Error> {
+        while calls::remaining() > ENOUGH_TIME {
+            let batch = self.refunds_due(before).await?;
+            for booking in &batch {
+                let Some(payment_id) = booking.payment_id else {
+                    continue;
+                };
+                match self.refund(booking.booking_id, payment_id).await {
+                    Ok(()) => swept.refunded += 1,
+                    Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
+                }
+            }
+            if batch.len() < BATCH as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn announce_all(&self, before: Timestamp, swept: &mut Swept) -> Result<(), Error> {
+        while calls::remaining() > ENOUGH_TIME {
+            let batch = self.unannounced(before).await?;
+            for booking in &batch {
+                if !self.announce(booking).await {
+                    // The broker is down for the others too.
+                    swept.failed += 1;
+                    return Ok(());
+                }
+                mark_announced(&self.db, booking.booking_id).await?;
+                swept.announced += 1;
+            }
+            if batch.len() < BATCH as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a booking's settling or refund tried again later: after a pause of 2, 4, 8 … seconds, an
+    /// hour at most.
+    async fn postpone(
+        &self,
+        booking: &Booking,
+        error: &(dyn std::error::Error + 'static),
+        swept: &mut Swept,
+    ) -> Result<(), Error> {
+        swept.failed += 1;
+        tracing::error!(booking_id = %booking.booking_id, error = telemetry::chain(error), "left for another sweep");
+        self.db
+            .repeatable(Point::Postpone, |connection| {
+                let statement = sqlx::query!(
+                    r#"
+                    update booking
+                       set attempts = attempts + 1,
+                           next_attempt_at = now() + least(interval '1 hour', interval '2 seconds' * (1 << least(attempts, 12)))
+                     where booking_id = $1
+                    "#,
+                    booking.booking_id as BookingId,
+                );
+                Box::pin(statement.execute(connection))
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn unsettled(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
+        let rows = self
+            .db
+            .repeatable(Point::FindUnsettled, |connection| {
+                let statement = booking_rows!(
+                    "select",
+                    r#"
+                      from booking b
+                     where status = 'PENDING' and created_at < $1
+                       and (next_attempt_at is null or next_attempt_at <= now())
+                     order by created_at
+                     limit $2
+                    "#,
+                    before,
+                    BATCH,
+                );
+                Box::pin(statement.fetch_all(connection))
+            })
+            .await?;
+        read::all(rows)
+    }
+
+    async fn refunds_due(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
+        let rows = self
+            .db
+            .repeatable(Point::FindRefundsDue, |connection| {
+                let statement = booking_rows!(
+                    "select",
+                    r#"
+                      from booking b
+                     where refund_due_at < $1 and refunded_at is null
+                       and (next_attempt_at is null or next_attempt_at <= now())
+                     order by refund_due_at
+                     limit $2
+                    "#,
+                    before,
+                    BATCH,
+                );
+                Box::pin(statement.fetch_all(connection))
+            })
+            .await?;
+        read::all(rows)
+    }
+
+    async fn unannounced(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
+        let rows = self
+            .db
+            .repeatable(Point::FindUnannounced, |connection| {
+                let statement = booking_rows!(
+                    "select",
+                    r#"
+                      from booking b
+                     where status = 'CONFIRMED' and announced_at is null and updated_at < $1
+                     order by updated_at
+                     limit $2
+                    "#,
+                    before,
+                    BATCH,
+                );
+                Box::pin(statement.fetch_all(connection))
+            })
+            .await?;
+        read::all(rows)
+    }
+
+    /// Forgets idempotency keys that are older than their retention, a batch at most.
+    async fn forget_keys(&self) -> Result<u64, Error> {
+        let before = time::ago(idempotency::RETENTION);
+        let forgotten = self
+            .db
+            .repeatable(Point::ForgetKeys, |connection| {
+                let statement = sqlx::query!(
+                    r#"
+                    update booking
+                       set idempotency_key = null, request_hash = null
+                     where booking_id in (
+                         select booking_id from booking
+                          where idempotency_key is not null and created_at < $1
+                          order by created_at
+                          limit $2
+                            for update skip locked)
+                    "#,
+                    before,
+                    BATCH * 20,
+                );
+                Box::pin(statement.execute(connection))
+            })
+            .await?;
+        Ok(forgotten.rows_affected())
+    }
+
+    /// Says how much work waits and how old the oldest is: what alarms watch.
+    async fn measure_backlog(&self) -> Result<(), Error> {
+        let backlog = self
+            .db
+            .repeatable(Point::MeasureBacklog, |connection| {
+                let statement = sqlx::query!(
+                    r#"
+                    select (select extract(epoch from now() - min(created_at)) from booking
+                             where status = 'PENDING')::float8 as unsettled,
+                           (select extract(epoch from now() - min(updated_at)) from booking
+                             where status = 'CONFIRMED' and announced_at is null)::float8 as unannounced,
+                           (select extract(epoch from now() - min(refund_due_at)) from booking
+                             where refund_due_at is not null and refunded_at is null)::float8 as refund_due
+                    "#
+                );
+                Box::pin(statement.fetch_one(connection))
+            })
+            .await?;
+        telemetry::measure(&[
+            Metric::seconds("OldestUnsettledBooking", backlog.unsettled),
+            Metric::seconds("OldestUnannouncedBooking", backlog.unannounced),
+            Metric::seconds("OldestRefundDue", backlog.refund_due),
+        ]);
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! The functions, and how long each may run.
+//!
+//! The times nest, so that who waits outlasts whom it waits for: a client, then API Gateway (30 s),
+//! then a booking, then its charge. A test holds them against `template.yaml`.
+
+use std::time::Duration;
+
+/// One Lambda function.
+#[derive(Debug, Clone, Copy)]
+pub struct Function {
+    /// The package, the binary and the function.
+    pub name: &'static str,
+    /// When Lambda ends it.
+    pub timeout: Duration,
+}
+
+const fn function(name: &'static str, seconds: u64) -> Function {
+    Function {
+        name,
+        timeout: Duration::from_secs(seconds),
+    }
+}
+
+/// All of them.
+pub const ALL: &[Function] = &[
+    function("api-docs", 15),
+    function("cancel-booking", 25),
+    function("charge-payment", 10),
+    function("create-booking", 25),
+    function("create-event", 15),
+    function("create-payment", 25),
+    function("get-booking", 15),
+    function("get-event", 15),
+    function("get-payment", 15),
+    function("list-bookings", 15),
+    function("list-events", 15),
+    function("list-notifications", 15),
+    function("login", 15),
+    function("migrate", 300),
+    function("register-user", 15),
+    function("send-notification", 30),
+    function("settle-bookings", 60),
+];

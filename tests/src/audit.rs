@@ -1,0 +1,556 @@
+//! The audit: reads every store and every customer's history, and says which promise is broken.
+//!
+//! The promises, each by the name that a breach of it is reported under:
+//! - `oversold`: the tickets taken are capacity − available, and never more than the capacity.
+//! - `charged`: one charge at most a booking, of its amount, and only where it is confirmed, or
+//!   cancelled and then given back, once and whole.
+//! - `unpaid`: no confirmed booking without its charge.
+//! - `notified`: one notification for each confirmed booking, none for one that never was.
+//! - `unsettled`: nothing stays pending, due or unannounced.
+//! - `told`: what a customer was told is what is stored, and the same however often it was asked.
+//! - `order`: some order of the requests explains the answers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use sqlx::Row;
+use tokio::time::{Instant, sleep};
+
+use crate::TestApp;
+use crate::customer::{Heard, Purchase};
+
+/// A promise that does not hold.
+#[derive(Debug, Clone)]
+pub struct Breach {
+    pub promise: &'static str,
+    /// The booking or the event.
+    pub of: String,
+    pub what: String,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.promise, self.of, self.what)
+    }
+}
+
+/// A booking's row.
+#[derive(Debug, Clone)]
+pub struct BookingRow {
+    pub id: String,
+    pub user: i64,
+    pub event: String,
+    pub tickets: i64,
+    pub amount: i64,
+    pub status: String,
+    pub key: Option<String>,
+    pub announced: bool,
+    pub refund_due: bool,
+    pub refunded: bool,
+    pub created: SystemTime,
+    pub updated: SystemTime,
+}
+
+impl BookingRow {
+    fn holds(&self) -> bool {
+        matches!(self.status.as_str(), "PENDING" | "CONFIRMED")
+    }
+
+    fn payment(&self) -> String {
+        self.id.replace("bk_", "pay_")
+    }
+}
+
+/// What all stores say of some users and events.
+#[derive(Debug)]
+pub struct Books {
+    /// Capacity and available tickets.
+    events: BTreeMap<String, (i64, i64)>,
+    pub bookings: Vec<BookingRow>,
+    /// The payment records by their ids.
+    payments: HashMap<String, Document>,
+    /// The gateway's entries by their keys.
+    gateway: HashMap<String, Document>,
+    /// The bookings that notifications were stored for.
+    notified: Vec<String>,
+}
+
+impl Books {
+    /// Reads the stores.
+    ///
+    /// # Errors
+    /// One of them can't be read now.
+    pub async fn read(
+        app: &TestApp,
+        users: &[i64],
+        events: &[String],
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let bookings = sqlx::query(
+            r#"
+            select 'bk_' || replace(booking_id::text, '-', '') as id, user_id, event_id, tickets::int8,
+                   amount_minor, status, idempotency_key, announced_at is not null as announced,
+                   refund_due_at is not null as due, refunded_at is not null as refunded, created_at, updated_at
+              from booking
+             where event_id = any($1)
+            "#,
+        );
+        let bookings = bookings.bind(events).fetch_all(&app.bookings).await?;
+        let bookings = bookings.iter().map(booking).collect::<Result<_, _>>()?;
+        let rows = sqlx::query(
+            "select event_id, capacity::int8, available::int8 from event where event_id = any($1)",
+        );
+        let rows = rows.bind(events).fetch_all(&app.bookings).await?;
+        let events = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
+            .collect::<Result<_, sqlx::Error>>()?;
+        let payments = by_id(
+            app,
+            "payment_db",
+            "payments",
+            doc! {"user_id": {"$in": users}},
+        )
+        .await?;
+        // The gateway knows no users: those of the payments, and those that belong to nobody.
+        let gateway = by_id(app, "payment_db", "gateway_charges", doc! {}).await?;
+        let notifications = doc! {"user_id": {"$in": users}};
+        let notifications = by_id(app, "notification_db", "notifications", notifications).await?;
+        let notified = notifications
+            .values()
+            .filter_map(|notification| Some(text(notification, "booking_id")?.to_owned()))
+            .collect();
+        Ok(Self {
+            events,
+            bookings,
+            payments,
+            gateway,
+            notified,
+        })
+    }
+
+    /// What is still on its way.
+    pub fn unsettled(&self) -> Vec<Breach> {
+        let breach = |of: &str, what: &str| Breach {
+            promise: "unsettled",
+            of: of.to_owned(),
+            what: what.to_owned(),
+        };
+        let mut unsettled = Vec::new();
+        for booking in &self.bookings {
+            if booking.status == "PENDING" {
+                unsettled.push(breach(&booking.id, "is still pending"));
+            }
+            if booking.status == "CONFIRMED" && !booking.announced {
+                unsettled.push(breach(&booking.id, "is not announced"));
+            }
+            if booking.status == "CONFIRMED" && !self.notified.contains(&booking.id) {
+                unsettled.push(breach(&booking.id, "is not notified"));
+            }
+            if booking.refund_due && !booking.refunded {
+                unsettled.push(breach(&booking.id, "is not refunded"));
+            }
+        }
+        for (id, payment) in &self.payments {
+            if text(payment, "status") == Some("PENDING") {
+                unsettled.push(breach(id, "is still pending"));
+            }
+        }
+        unsettled
+    }
+
+    /// The promises that are broken, once all is settled.
+    pub fn breaches(&self, purchases: &[Purchase]) -> Vec<Breach> {
+        let mut breaches = self.unsettled();
+        let mut check = |holds: bool, promise: &'static str, of: &str, what: &str| {
+            if !holds {
+                breaches.push(Breach {
+                    promise,
+                    of: of.to_owned(),
+                    what: what.to_owned(),
+                });
+            }
+        };
+        self.check_stock(&mut check);
+        self.check_money(&mut check);
+        self.check_notifications(&mut check);
+        self.check_answers(purchases, &mut check);
+        self.check_order(purchases, &mut check);
+        breaches
+    }
+
+    fn check_stock(&self, check: &mut impl FnMut(bool, &'static str, &str, &str)) {
+        for (event, (capacity, available)) in &self.events {
+            let bookings = self
+                .bookings
+                .iter()
+                .filter(|booking| &booking.event == event);
+            let taken: i64 = bookings
+                .filter(|booking| booking.holds())
+                .map(|booking| booking.tickets)
+                .sum();
+            let what = format!("has {capacity} tickets, {taken} taken and {available} left");
+            let sound = taken + available == *capacity && taken <= *capacity;
+            check(sound, "oversold", event, &what);
+        }
+    }
+
+    fn check_money(&self, check: &mut impl FnMut(bool, &'static str, &str, &str)) {
+        let charged = |payment: &str| {
+            let entry = self.gateway.get(payment)?;
+            (text(entry, "verdict") == Some("CHARGED")).then_some(entry)
+        };
+        for booking in &self.bookings {
+            let payment = self.payments.get(&booking.payment());
+            let state = payment.and_then(|payment| text(payment, "status"));
+            let entry = charged(&booking.payment());
+            let refunds = entry.map_or(0, |entry| number(entry, "refunds"));
+            let what = format!(
+                "is {} for {}, its payment {state:?}, the gateway's entry {:?}, {refunds} refunds",
+                booking.status,
+                booking.amount,
+                self.gateway
+                    .get(&booking.payment())
+                    .map(ToString::to_string),
+            );
+            let expected = match booking.status.as_str() {
+                _ if booking.amount == 0 => (None, false, 0),
+                "CONFIRMED" => (Some("SUCCESS"), true, 0),
+                "CANCELLED" => (Some("REFUNDED"), true, 1),
+                "REJECTED" => (Some("DECLINED"), false, 0),
+                _ => (Some("VOIDED"), false, 0),
+            };
+            let promise = if booking.status == "CONFIRMED" {
+                "unpaid"
+            } else {
+                "charged"
+            };
+            check(
+                (state, entry.is_some(), refunds) == expected,
+                promise,
+                &booking.id,
+                &what,
+            );
+            if let Some(entry) = entry {
+                let amount = number(entry, "amount_minor");
+                check(amount == booking.amount, "charged", &booking.id, &what);
+            }
+        }
+        for (id, payment) in &self.payments {
+            let of = text(payment, "booking_id");
+            let what = format!("belongs to no booking: {payment}");
+            let mut bookings = self.bookings.iter();
+            let known = of.is_none_or(|of| {
+                bookings.any(|booking| booking.id == of && &booking.payment() == id)
+            });
+            let known = known || charged(id).is_none();
+            check(known, "charged", id, &what);
+            let state = text(payment, "status");
+            let should_be = matches!(state, Some("SUCCESS" | "REFUNDED"));
+            let what = format!(
+                "is {state:?}, and the gateway's entry is {:?}",
+                self.gateway.get(id)
+            );
+            check(charged(id).is_some() == should_be, "charged", id, &what);
+        }
+        for (key, entry) in &self.gateway {
+            let refunds = number(entry, "refunds");
+            check(
+                refunds <= 1,
+                "charged",
+                key,
+                &format!("was refunded {refunds} times"),
+            );
+        }
+    }
+
+    fn check_notifications(&self, check: &mut impl FnMut(bool, &'static str, &str, &str)) {
+        for booking in &self.bookings {
+            let count = self.notified.iter().filter(|id| **id == booking.id).count();
+            let sound = match booking.status.as_str() {
+                "CONFIRMED" => count == 1,
+                // Cancelled before or after it was announced.
+                "CANCELLED" => count <= 1 && (count == 1 || !booking.announced),
+                _ => count == 0,
+            };
+            let what = format!("is {} and has {count} notifications", booking.status);
+            check(sound, "notified", &booking.id, &what);
+        }
+        for id in &self.notified {
+            let known = self.bookings.iter().any(|booking| &booking.id == id);
+            check(known, "notified", id, "was notified and does not exist");
+        }
+    }
+
+    fn check_answers(
+        &self,
+        purchases: &[Purchase],
+        check: &mut impl FnMut(bool, &'static str, &str, &str),
+    ) {
+        for purchase in purchases {
+            let mine = |booking: &&BookingRow| {
+                booking.key.as_ref() == Some(&purchase.key) && booking.user == purchase.user.id
+            };
+            let rows: Vec<_> = self.bookings.iter().filter(mine).collect();
+            let key = &purchase.key;
+            check(
+                rows.len() <= 1,
+                "told",
+                key,
+                &format!("made {} bookings", rows.len()),
+            );
+            let row = rows.first();
+            let mut last: Option<u16> = None;
+            for heard in &purchase.heard {
+                if let (Some(told), Some(row)) = (&heard.booking, row) {
+                    let what = format!("made {}, and was told {told}", row.id);
+                    check(*told == row.id, "told", key, &what);
+                }
+                self.check_answer(heard, purchase, row.copied(), check);
+                if heard.asked == "book"
+                    && let Some(status @ (201 | 402)) = heard.status
+                {
+                    let what = format!("was answered {last:?}, then {status}");
+                    check(last.is_none_or(|last| last == status), "told", key, &what);
+                    last = Some(status);
+                }
+            }
+        }
+        for booking in &self.bookings {
+            let wanted = purchases.iter().any(|purchase| {
+                purchase.user.id == booking.user && booking.key.as_ref() == Some(&purchase.key)
+            });
+            check(wanted, "told", &booking.id, "was made for nobody's request");
+        }
+    }
+
+    /// Whether one answer is true of what is stored in the end.
+    fn check_answer(
+        &self,
+        heard: &Heard,
+        purchase: &Purchase,
+        row: Option<&BookingRow>,
+        check: &mut impl FnMut(bool, &'static str, &str, &str),
+    ) {
+        let state = row.map_or("nothing", |row| row.status.as_str());
+        let sound = match (heard.asked, heard.status, heard.problem.as_deref()) {
+            ("book", Some(201), _) => {
+                state == "CONFIRMED" || (state == "CANCELLED" && purchase.cancelled)
+            }
+            ("book", Some(202), _) => state != "nothing",
+            ("book", Some(402), _) => matches!(state, "REJECTED" | "EXPIRED"),
+            ("book", Some(409), Some("sold-out")) => state == "nothing",
+            ("cancel", Some(200), _) => state == "CANCELLED",
+            ("look", Some(200), _) => match heard.state.as_deref() {
+                Some("PENDING") => true,
+                Some("CONFIRMED") => state == "CONFIRMED" || state == "CANCELLED",
+                told => told == Some(state),
+            },
+            // A fault may end in 500 where Lambda itself failed; the history decides what it did.
+            (_, None | Some(409 | 500 | 503), _) => true,
+            _ => false,
+        };
+        let what = format!("was told {} {heard}, and is {state}", heard.asked);
+        check(sound, "told", &purchase.key, &what);
+        let cancelled = state != "CANCELLED" || purchase.cancelled;
+        check(cancelled, "told", &purchase.key, "was cancelled by nobody");
+    }
+
+    /// Whether the tickets can have been where the answers say, in some order of the requests.
+    fn check_order(
+        &self,
+        purchases: &[Purchase],
+        check: &mut impl FnMut(bool, &'static str, &str, &str),
+    ) {
+        for (event, (capacity, _)) in &self.events {
+            let here: Vec<_> = purchases.iter().filter(|p| &p.event == event).collect();
+            let holds = self.possible_holds(event, &here);
+            for purchase in &here {
+                for heard in &purchase.heard {
+                    if heard.asked != "book" || heard.problem.as_deref() != Some("sold-out") {
+                        continue;
+                    }
+                    let moments = holds.iter().map(|hold| hold.from).chain([heard.from]);
+                    let most = moments
+                        .filter(|moment| (heard.from..=heard.to).contains(moment))
+                        .map(|moment| {
+                            let held = holds.iter().filter(|h| h.from <= moment && moment <= h.to);
+                            held.filter(|hold| hold.key != purchase.key)
+                                .map(|hold| hold.tickets)
+                                .sum::<i64>()
+                        })
+                        .max()
+                        .unwrap_or_default();
+                    let what =
+                        format!("was told sold-out when {most} of {capacity} were taken at most");
+                    check(
+                        most > capacity - purchase.tickets,
+                        "order",
+                        &purchase.key,
+                        &what,
+                    );
+                }
+            }
+            self.check_never_oversold(event, *capacity, &here, check);
+        }
+    }
+
+    /// When tickets may have been held, at the widest.
+    fn possible_holds<'a>(&'a self, event: &str, purchases: &[&'a Purchase]) -> Vec<Hold<'a>> {
+        // A statement's time is that of its beginning; it may wait for a row's lock.
+        const SLACK: Duration = Duration::from_secs(6);
+        let mut holds = Vec::new();
+        for booking in self
+            .bookings
+            .iter()
+            .filter(|booking| booking.event == event)
+        {
+            let end = booking.updated + SLACK;
+            holds.push(Hold {
+                key: booking.key.as_deref().unwrap_or_default(),
+                tickets: booking.tickets,
+                from: booking.created,
+                to: if booking.holds() { far() } else { end },
+            });
+        }
+        // A reservation that was taken back left no row.
+        for purchase in purchases {
+            let unanswered = purchase.heard.iter().filter(|heard| {
+                heard.asked == "book" && matches!(heard.status, None | Some(500 | 503))
+            });
+            holds.extend(unanswered.map(|heard| Hold {
+                key: &purchase.key,
+                tickets: purchase.tickets,
+                from: heard.from,
+                to: heard.to + SLACK,
+            }));
+        }
+        holds
+    }
+
+    /// Whether at no moment more was certainly held than there is.
+    fn check_never_oversold(
+        &self,
+        event: &str,
+        capacity: i64,
+        purchases: &[&Purchase],
+        check: &mut impl FnMut(bool, &'static str, &str, &str),
+    ) {
+        let mut holds = Vec::new();
+        for booking in self
+            .bookings
+            .iter()
+            .filter(|booking| booking.event == event)
+        {
+            let told = purchases
+                .iter()
+                .filter(|purchase| booking.key.as_ref() == Some(&purchase.key))
+                .flat_map(|purchase| &purchase.heard)
+                .filter(|heard| heard.booking.is_some())
+                .map(|heard| heard.to)
+                .min();
+            if let Some(from) = told {
+                let to = if booking.holds() {
+                    far()
+                } else {
+                    booking.updated
+                };
+                holds.push((from, to, booking.tickets));
+            }
+        }
+        for (moment, ..) in &holds {
+            let held = holds
+                .iter()
+                .filter(|(from, to, _)| from <= moment && moment < to);
+            let held: i64 = held.map(|(_, _, tickets)| tickets).sum();
+            let what = format!("had {held} of {capacity} tickets taken at once");
+            check(held <= capacity, "oversold", event, &what);
+        }
+    }
+}
+
+struct Hold<'a> {
+    key: &'a str,
+    tickets: i64,
+    from: SystemTime,
+    to: SystemTime,
+}
+
+fn far() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(24 * 60 * 60)
+}
+
+/// Waits until all is settled, for so long at most, and audits; with the time it took.
+pub async fn audit(
+    app: &TestApp,
+    users: &[i64],
+    events: &[String],
+    purchases: &[Purchase],
+    patience: Duration,
+) -> (Vec<Breach>, Duration) {
+    let began = Instant::now();
+    loop {
+        let over = began.elapsed() > patience;
+        match Books::read(app, users, events).await {
+            Ok(books) if books.unsettled().is_empty() || over => {
+                return (books.breaches(purchases), began.elapsed());
+            }
+            Err(error) if over => panic!("the stores can't be read: {error}"),
+            _ => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn booking(row: &sqlx::postgres::PgRow) -> Result<BookingRow, sqlx::Error> {
+    let time = |name: &str| row.try_get::<DateTime<Utc>, _>(name).map(SystemTime::from);
+    Ok(BookingRow {
+        id: row.try_get("id")?,
+        user: row.try_get("user_id")?,
+        event: row.try_get("event_id")?,
+        tickets: row.try_get("tickets")?,
+        amount: row.try_get("amount_minor")?,
+        status: row.try_get("status")?,
+        key: row.try_get("idempotency_key")?,
+        announced: row.try_get("announced")?,
+        refund_due: row.try_get("due")?,
+        refunded: row.try_get("refunded")?,
+        created: time("created_at")?,
+        updated: time("updated_at")?,
+    })
+}
+
+async fn by_id(
+    app: &TestApp,
+    database: &str,
+    collection: &str,
+    filter: Document,
+) -> mongodb::error::Result<HashMap<String, Document>> {
+    let documents: Vec<Document> = app
+        .documents
+        .database(database)
+        .collection::<Document>(collection)
+        .find(filter)
+        .await?
+        .try_collect()
+        .await?;
+    let with_id = documents.into_iter().filter_map(|document| {
+        let id = text(&document, "_id")?.to_owned();
+        Some((id, document))
+    });
+    Ok(with_id.collect())
+}
+
+fn number(document: &Document, name: &str) -> i64 {
+    let short = || document.get_i32(name).map(i64::from);
+    document
+        .get_i64(name)
+        .or_else(|_| short())
+        .unwrap_or_default()
+}
+
+fn text<'a>(document: &'a Document, name: &str) -> Option<&'a str> {
+    document.get_str(name).ok()
+}

@@ -1,0 +1,205 @@
+//! Customers: they repeat what was not answered, with the same key, and remember all they heard.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::{Answer, TestApp, User};
+
+/// One request and what was heard of it.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    pub asked: &'static str,
+    pub from: SystemTime,
+    pub to: SystemTime,
+    /// Nothing, where the connection broke or no answer came in time.
+    pub status: Option<u16>,
+    /// The problem's code, where it is one.
+    pub problem: Option<String>,
+    /// The booking that the answer names.
+    pub booking: Option<String>,
+    /// The booking's status in it.
+    pub state: Option<String>,
+}
+
+/// Tickets that a customer wants, whatever it takes: one key, and the whole of its history.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    pub user: User,
+    pub key: String,
+    pub event: String,
+    pub tickets: i64,
+    pub method: &'static str,
+    pub heard: Vec<Heard>,
+    pub cancelled: bool,
+}
+
+impl Purchase {
+    pub fn new(user: &User, event: &str, tickets: i64, method: &'static str) -> Self {
+        Self {
+            user: user.clone(),
+            key: Uuid::now_v7().to_string(),
+            event: event.to_owned(),
+            tickets,
+            method,
+            heard: Vec::new(),
+            cancelled: false,
+        }
+    }
+
+    /// Sends the request once.
+    pub async fn ask(&mut self, app: &TestApp) -> Option<Answer> {
+        let body = json!({
+            "user_id": self.user.id, "event_id": self.event, "tickets": self.tickets,
+            "payment_method": self.method,
+        });
+        let request = app
+            .request("POST", "/bookings")
+            .bearer_auth(&self.user.token)
+            .header("idempotency-key", &self.key)
+            .json(&body);
+        self.send(app, "book", request).await
+    }
+
+    /// Repeats the request until it is known how it ended, or for so long; whether it is known.
+    pub async fn pursue(&mut self, app: &TestApp, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            match self.ask(app).await {
+                Some(answer) if answer.status == 202 => {
+                    let location = answer.header("location").unwrap().to_owned();
+                    return self.watch(app, &location, deadline).await;
+                }
+                Some(answer) if is_final(&answer) => return true,
+                _ => sleep(Duration::from_millis(200)).await,
+            }
+        }
+        false
+    }
+
+    /// Looks at a pending booking until it is not pending any more.
+    async fn watch(&mut self, app: &TestApp, location: &str, deadline: Instant) -> bool {
+        while Instant::now() < deadline {
+            let request = app.request("GET", location).bearer_auth(&self.user.token);
+            let answer = self.send(app, "look", request).await;
+            if answer
+                .is_some_and(|answer| answer.status == 200 && answer.body["status"] != "PENDING")
+            {
+                return true;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        false
+    }
+
+    /// Cancels the booking, until it is known how that ended, or for so long; whether it is known.
+    pub async fn cancel(&mut self, app: &TestApp, patience: Duration) -> bool {
+        let Some(booking) = self.booking() else {
+            return true;
+        };
+        self.cancelled = true;
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let path = format!("/bookings/{booking}/cancel");
+            let request = app.request("POST", &path).bearer_auth(&self.user.token);
+            match self.send(app, "cancel", request).await {
+                Some(answer) if answer.status == 200 => return true,
+                // Rejected or expired: nothing to cancel.
+                Some(answer) if answer.status == 409 && answer.header("retry-after").is_none() => {
+                    return true;
+                }
+                _ => sleep(Duration::from_millis(200)).await,
+            }
+        }
+        false
+    }
+
+    /// The booking, once an answer has named it.
+    pub fn booking(&self) -> Option<String> {
+        self.heard.iter().find_map(|heard| heard.booking.clone())
+    }
+
+    /// The answers to the request for tickets, as a reader wants them: `503, 201`.
+    pub fn answers(&self) -> String {
+        let asked = self.heard.iter().filter(|heard| heard.asked != "look");
+        let answers: Vec<_> = asked.map(Heard::to_string).collect();
+        answers.join(", ")
+    }
+
+    /// The whole story, a line for each request.
+    pub fn story(&self) -> String {
+        let mut story = format!(
+            "user {} wants {} of {} by {} with key {}\n",
+            self.user.id, self.tickets, self.event, self.method, self.key
+        );
+        for heard in &self.heard {
+            let (from, to) = (
+                DateTime::<Utc>::from(heard.from),
+                DateTime::<Utc>::from(heard.to),
+            );
+            story += &format!(
+                "  {} – {}  {:6} {heard} {} {}\n",
+                from.format("%T%.3f"),
+                to.format("%T%.3f"),
+                heard.asked,
+                heard.state.as_deref().unwrap_or_default(),
+                heard.booking.as_deref().unwrap_or_default(),
+            );
+        }
+        story
+    }
+
+    async fn send(
+        &mut self,
+        app: &TestApp,
+        asked: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Option<Answer> {
+        let from = SystemTime::now();
+        let answer = app.try_send(request).await.ok();
+        let text = |name: &str| {
+            let body = &answer.as_ref()?.body;
+            body[name].as_str().map(str::to_owned)
+        };
+        self.heard.push(Heard {
+            asked,
+            from,
+            to: SystemTime::now(),
+            status: answer.as_ref().map(|answer| answer.status),
+            problem: text("type").map(|kind| kind.replace("/problems/", "")),
+            // A problem names the booking in its text.
+            booking: text("booking_id").or_else(|| {
+                let detail = text("detail")?;
+                let word = detail
+                    .split_whitespace()
+                    .find(|word| word.starts_with("bk_"))?;
+                Some(word.trim_end_matches('.').to_owned())
+            }),
+            state: text("booking_id").and_then(|_| text("status")),
+        });
+        answer
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status, &self.problem) {
+            (None, _) => f.write_str("nothing"),
+            (Some(409), Some(problem)) => write!(f, "409 {problem}"),
+            (Some(status), _) => write!(f, "{status}"),
+        }
+    }
+}
+
+/// Whether a repeat of the request would be told the same.
+fn is_final(answer: &Answer) -> bool {
+    match answer.status {
+        409 => answer.problem() != "request-in-progress",
+        429 | 500.. => false,
+        _ => true,
+    }
+}

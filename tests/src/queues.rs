@@ -1,0 +1,60 @@
+//! Messages that come from somewhere else than the functions: by hand, broken, or late.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use shared::aws;
+
+use crate::setting;
+
+/// Publishes messages to an exchange of the broker's; the nameless one puts them into the queue of
+/// the routing key's name.
+pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
+    let url = setting("ADMIT_BROKER_URL");
+    let connection = Connection::connect(&url, ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    for body in bodies {
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default();
+        channel
+            .basic_publish(
+                exchange.into(),
+                routing_key.into(),
+                options,
+                body,
+                properties,
+            )
+            .await
+            .unwrap();
+    }
+    connection.close(200, "done".into()).await.unwrap();
+}
+
+/// Sends a message to the queue that a setting names.
+pub async fn enqueue(queue: &str, body: &str) {
+    let client = Client::new(&aws::config(Duration::from_secs(10)).await);
+    let message = client.send_message().queue_url(setting(queue));
+    message.message_body(body).send().await.unwrap();
+}
+
+/// Takes the messages that are in the queue that a setting names, with the reasons that they carry.
+pub async fn receive(queue: &str) -> Vec<(String, Option<String>)> {
+    let client = Client::new(&aws::config(Duration::from_secs(10)).await);
+    let receiving = client.receive_message().queue_url(setting(queue));
+    let receiving = receiving
+        .max_number_of_messages(10)
+        .message_attribute_names("All");
+    let messages = receiving.send().await.unwrap().messages.unwrap_or_default();
+    let with_reason = messages.into_iter().map(|message| {
+        let attributes = message.message_attributes.unwrap_or_default();
+        let reason = attributes
+            .get("reason")
+            .and_then(|reason| reason.string_value.clone());
+        (message.body.unwrap_or_default(), reason)
+    });
+    with_reason.collect()
+}

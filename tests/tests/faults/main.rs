@@ -1,0 +1,315 @@
+//! Every fault at every boundary: one at a time, on the running stack, with an audit after each.
+//!
+//! `make faults` tries them all and writes a table; `make test` tries one fault at each boundary,
+//! another one at the next.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
+mod ways;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use std::{env, fs, panic};
+
+use futures_util::FutureExt;
+use serde_json::json;
+use shared::faults::{Fault, Point};
+use shared::functions;
+use tests::TestApp;
+use tests::audit::{Breach, audit};
+use tests::stack::{Faults, ROOT, pid, restart_event_sources, start_event_sources};
+use tokio::time::{Instant, sleep};
+use ways::{Traveller, Way};
+
+/// The longest that a case may take to settle, and a fault to be come upon.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One fault at one boundary.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    /// A call, or the return of a function of this name.
+    boundary: &'static str,
+    fault: Fault,
+    way: Way,
+    /// Whether nobody may notice it: the call is repeated where its connection breaks.
+    unnoticed: bool,
+}
+
+/// Every case that there is.
+fn cases() -> Vec<Case> {
+    let calls = Point::ALL.iter().flat_map(|&point| {
+        let faults = Fault::ALL
+            .iter()
+            .filter(move |&&fault| can_happen(point, fault));
+        faults.map(move |&fault| Case {
+            boundary: point.name(),
+            fault,
+            way: ways::to_point(point),
+            unnoticed: is_repeated(point)
+                && matches!(fault, Fault::FailsBefore | Fault::AnswerLost | Fault::Twice),
+        })
+    });
+    let returns = functions::ALL.iter().flat_map(|function| {
+        let way = ways::to_function(function.name);
+        let way = way.unwrap_or_else(|| panic!("no way leads to {}", function.name));
+        Fault::ALL.iter().map(move |&fault| Case {
+            boundary: function.name,
+            fault,
+            way,
+            unnoticed: fault == Fault::Twice && way != Way::Cancel && way != Way::Register,
+        })
+    });
+    calls.chain(returns).collect()
+}
+
+/// The event sources stand for AWS's own pollers: no function's deadline ends them.
+fn can_happen(point: Point, fault: Fault) -> bool {
+    fault != Fault::Stalls || !point.name().starts_with("Source")
+}
+
+/// Whether the call is repeated when its connection breaks, so that whoever asked doesn't notice.
+fn is_repeated(point: Point) -> bool {
+    !matches!(
+        point,
+        // A repeat would find what it has made itself.
+        Point::RegisterUser | Point::CreateEvent
+        // The deploy, or the operator, repeats these.
+        | Point::MigrateUsers | Point::MigrateBookings | Point::BrokerDeclare
+        | Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter
+    )
+}
+
+struct Outcome {
+    answers: String,
+    /// From the last answer until all was settled.
+    seconds: f64,
+    wrong: Vec<String>,
+}
+
+struct Range {
+    app: TestApp,
+    faults: Faults,
+    settings: Vec<String>,
+    /// What a way is answered where nothing goes wrong.
+    usual: HashMap<Way, String>,
+}
+
+impl Range {
+    async fn open() -> Self {
+        let faults = Faults::none();
+        let settings = vec![faults.setting(), "ADMIT_HURRY=5".to_owned()];
+        restart_event_sources(&settings).await;
+        Self {
+            app: TestApp::start().await,
+            faults,
+            settings,
+            usual: HashMap::new(),
+        }
+    }
+
+    /// Goes a way, with a fault on it or without, and audits.
+    async fn go(&self, way: Way, fault: Option<(&str, Fault)>) -> Outcome {
+        let mut settings = self.settings.clone();
+        if way == Way::BookInACrowd {
+            settings.push("ADMIT_CONCURRENT_CHARGES=1".to_owned());
+            restart_event_sources(&settings).await;
+        }
+        let user = self.app.user().await;
+        let event = TestApp::event_body(json!({"capacity": 8}));
+        let event = self
+            .app
+            .post(&user, "/events", event)
+            .await
+            .text("event_id");
+        let mut traveller = Traveller {
+            app: &self.app,
+            faults: &self.faults,
+            user: user.clone(),
+            event: event.clone(),
+            purchases: Vec::new(),
+        };
+        traveller.prepare(way).await;
+        if let Some((boundary, fault)) = fault {
+            self.faults.arm(boundary, fault, 1);
+        }
+        let went = panic::AssertUnwindSafe(traveller.go(way)).catch_unwind();
+        let mut wrong = Vec::new();
+        let answers = tokio::select! {
+            answers = went => answers.unwrap_or_else(|_| {
+                wrong.push("the way was not gone to its end, see above".to_owned());
+                "–".to_owned()
+            }),
+            () = self.keep_event_sources(&settings) => unreachable!("it never ends"),
+        };
+        let audited = async {
+            if let Some((boundary, _)) = fault
+                && !self.come_upon(boundary).await
+            {
+                wrong.push("nothing came by it".to_owned());
+            }
+            let events = [event];
+            audit(
+                &self.app,
+                &[user.id],
+                &events,
+                &traveller.purchases,
+                PATIENCE,
+            )
+            .await
+        };
+        let (breaches, settled) = tokio::select! {
+            audited = audited => audited,
+            () = self.keep_event_sources(&settings) => unreachable!("it never ends"),
+        };
+        wrong.extend(breaches.iter().map(Breach::to_string));
+        if !wrong.is_empty() {
+            wrong.extend(traveller.purchases.iter().map(|purchase| purchase.story()));
+        }
+        self.faults.disarm();
+        if way == Way::BookInACrowd {
+            restart_event_sources(&self.settings).await;
+        }
+        Outcome {
+            answers,
+            seconds: settled.as_secs_f64(),
+            wrong,
+        }
+    }
+
+    async fn run(&mut self, case: Case) -> Outcome {
+        if !self.usual.contains_key(&case.way) {
+            let usual = self.go(case.way, None).await;
+            assert!(
+                usual.wrong.is_empty(),
+                "{:?} without a fault: {:#?}",
+                case.way,
+                usual.wrong
+            );
+            self.usual.insert(case.way, usual.answers);
+        }
+        let mut outcome = self.go(case.way, Some((case.boundary, case.fault))).await;
+        let usual = &self.usual[&case.way];
+        if case.unnoticed && case.way != Way::BookInACrowd && &outcome.answers != usual {
+            let wrong = format!(
+                "answered {}, not {usual} as without the fault",
+                outcome.answers
+            );
+            outcome.wrong.push(wrong);
+        }
+        outcome
+    }
+
+    /// Waits until an armed fault has been come upon; whether it was.
+    async fn come_upon(&self, boundary: &str) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while self.faults.left(boundary) > 0 {
+            if Instant::now() > deadline {
+                return false;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
+
+    /// Starts the event sources again when they are killed, as AWS does with its own.
+    async fn keep_event_sources(&self, settings: &[String]) {
+        loop {
+            if pid("event-sources").is_none() {
+                start_event_sources(settings).await;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_fault_at_any_boundary_breaks_a_promise() {
+    let whole = env::var("ADMIT_FAULTS_WHOLE").is_ok();
+    let only = env::var("ADMIT_FAULTS_ONLY").unwrap_or_default();
+    let all = cases();
+    let chosen = all.iter().enumerate().filter(|(number, case)| {
+        // One fault a boundary, and a different one at the next.
+        let part = whole || !only.is_empty() || number % (Fault::ALL.len() + 1) == 0;
+        part && format!("{} {}", case.boundary, case.fault).contains(&only)
+    });
+    let chosen: Vec<_> = chosen.map(|(_, case)| *case).collect();
+    let mut range = Range::open().await;
+    let began = Instant::now();
+    let mut table =
+        "| boundary | fault | answers | settled after | promises |\n|---|---|---|---|---|\n"
+            .to_owned();
+    let mut failed = Vec::new();
+    for (number, case) in chosen.iter().enumerate() {
+        let outcome = range.run(*case).await;
+        let verdict = if outcome.wrong.is_empty() {
+            "kept"
+        } else {
+            "BROKEN"
+        };
+        let line = format!(
+            "| {} | {} | {} | {:.1} s | {verdict} |",
+            case.boundary, case.fault, outcome.answers, outcome.seconds
+        );
+        println!("{:3}/{} {line}", number + 1, chosen.len());
+        writeln!(table, "{line}").unwrap();
+        if !outcome.wrong.is_empty() {
+            println!("{}", outcome.wrong.join("\n"));
+            failed.push(format!("{case:?}: {}", outcome.wrong.join("\n")));
+        }
+    }
+    restart_event_sources(&[]).await;
+    let told = format!(
+        "{} cases of {}, {} broken, {:.0} s",
+        chosen.len(),
+        all.len(),
+        failed.len(),
+        began.elapsed().as_secs_f64()
+    );
+    fs::write(
+        format!("{ROOT}/target/faults.md"),
+        format!("{told}\n\n{table}"),
+    )
+    .unwrap();
+    println!("{told}; the table is target/faults.md");
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[test]
+fn every_call_has_a_point_of_its_own_and_every_point_a_call() {
+    let mut source = String::new();
+    let mut folders = vec![
+        format!("{ROOT}/shared/src"),
+        format!("{ROOT}/infra/event-sources/src"),
+    ];
+    folders.push(format!("{ROOT}/functions"));
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path.to_str().unwrap().to_owned());
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                source += text.split("#[cfg(test)]").next().unwrap();
+            }
+        }
+    }
+    for point in Point::ALL {
+        let name = format!("Point::{point}");
+        let uses = source.match_indices(&name).filter(|(at, _)| {
+            let next = source[at + name.len()..].chars().next();
+            !next.is_some_and(char::is_alphanumeric)
+        });
+        assert_eq!(
+            uses.count(),
+            1,
+            "{name} must be the name of exactly one call"
+        );
+    }
+    // Nothing else reaches for a store: the drivers' own calls stand behind a point only.
+    let outside = source.matches("&PgPool").count() + source.matches("PgPool::").count();
+    assert_eq!(outside, 0, "a pool is used past shared::db");
+}

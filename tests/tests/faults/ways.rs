@@ -1,0 +1,457 @@
+//! The way to each fault point: what somebody does so that the system comes by it.
+//!
+//! A way ends when whoever went it knows how it ended, faults or not, and says what was answered.
+
+use std::time::Duration;
+
+use mongodb::bson::{DateTime, Document, doc};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use shared::faults::{Fault, Point};
+use tests::customer::Purchase;
+use tests::queues::{enqueue, publish};
+use tests::stack::{Faults, children, pid, signal};
+use tests::{TestApp, User};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+/// How long a user, or an operator, goes on.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    Register,
+    LogIn,
+    FailToLogIn,
+    CreateEvent,
+    GetEvent,
+    ListEvents,
+    ReadDocs,
+    Book,
+    /// By a function's process that has no connections yet.
+    BookAfresh,
+    BookTwiceWithOneKey,
+    BookMoreThanThereIs,
+    /// More bookings at once than charges may run.
+    BookInACrowd,
+    BeDeclined,
+    /// The gateway's answer is lost, and settled.
+    StayUnknown,
+    /// It is lost, and can't be settled at first.
+    StayUnknownForLong,
+    /// The broker takes nothing at first.
+    BeAnnouncedLater,
+    Cancel,
+    GetBooking,
+    ListBookings,
+    Pay,
+    PayAndStayUnknown,
+    PayAndStayUnknownForLong,
+    GetPayment,
+    ForgetAPaymentKey,
+    ListNotifications,
+    /// A message on the broker that can't be read.
+    PoisonTheBroker,
+    /// A message in the settle queue that can't be read.
+    PoisonTheQueue,
+    RedriveTheQuarantine,
+    RedriveDeadAnnouncements,
+    RedriveDeadSettlements,
+    CleanUp,
+    /// `send-notification` fails at first.
+    NotifyLater,
+    /// The event source loses its connection to the broker.
+    ConsumeAgain,
+    Migrate,
+}
+
+/// The way to a call. Without a case here a new point does not compile.
+pub fn to_point(point: Point) -> Way {
+    match point {
+        Point::RegisterUser => Way::Register,
+        Point::FindAccount => Way::LogIn,
+        Point::CountLoginFailure => Way::FailToLogIn,
+        Point::CreateEvent => Way::CreateEvent,
+        Point::GetEvent => Way::GetEvent,
+        Point::ListEvents => Way::ListEvents,
+        Point::Reserve | Point::Confirm => Way::Book,
+        Point::ExplainRequest => Way::BookTwiceWithOneKey,
+        Point::ExplainEvent => Way::BookMoreThanThereIs,
+        Point::Unreserve => Way::BookInACrowd,
+        Point::MarkAnnounced => Way::BeAnnouncedLater,
+        Point::MarkUnknown => Way::StayUnknown,
+        Point::Release => Way::BeDeclined,
+        Point::Cancel | Point::MarkRefunded => Way::Cancel,
+        Point::Postpone => Way::StayUnknownForLong,
+        Point::ReadBooking => Way::StayUnknown,
+        Point::ListBookings => Way::ListBookings,
+        Point::FindUnsettled => Way::StayUnknown,
+        Point::FindUnannounced => Way::BeAnnouncedLater,
+        Point::FindRefundsDue => Way::Cancel,
+        Point::MeasureBacklog | Point::ForgetKeys => Way::Book,
+        Point::OpenRecord | Point::AdvanceRecord => Way::Book,
+        Point::ReadRecord => Way::Cancel,
+        Point::MarkPaymentAnswered => Way::PayAndStayUnknown,
+        Point::PostponePayment => Way::PayAndStayUnknownForLong,
+        Point::FindPendingPayments => Way::PayAndStayUnknown,
+        Point::FindPaymentKeys | Point::ForgetPaymentKey => Way::ForgetAPaymentKey,
+        Point::GatewayEnter => Way::Book,
+        Point::GatewayRefund => Way::Cancel,
+        Point::StoreNotifications => Way::Book,
+        Point::StoreQuarantine => Way::PoisonTheBroker,
+        Point::ListNotifications => Way::ListNotifications,
+        Point::FindQuarantined | Point::StoreRedriven | Point::ReleaseQuarantined => {
+            Way::RedriveTheQuarantine
+        }
+        Point::FindOldNotifications
+        | Point::ForgetNotifications
+        | Point::FindOldQuarantined
+        | Point::ForgetQuarantined => Way::CleanUp,
+        Point::InvokeCharge => Way::Book,
+        Point::BrokerConnect => Way::BookAfresh,
+        Point::BrokerPublish | Point::BrokerConfirm => Way::Book,
+        Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter => Way::RedriveDeadAnnouncements,
+        Point::SendToSettle => Way::StayUnknown,
+        Point::SendToDeadLetters => Way::PoisonTheQueue,
+        Point::TakeDeadLetters | Point::DropDeadLetter => Way::RedriveDeadSettlements,
+        Point::SourceConnect => Way::ConsumeAgain,
+        Point::SourceAck => Way::Book,
+        Point::SourceReject => Way::NotifyLater,
+        Point::SourceReceive | Point::SourceDelete => Way::StayUnknown,
+        Point::MigrateUsers
+        | Point::MigrateBookings
+        | Point::IndexRecords
+        | Point::IndexNotifications
+        | Point::BrokerDeclare => Way::Migrate,
+    }
+}
+
+/// The way to a function's return, or `None` for a function that nobody thought of.
+pub fn to_function(name: &str) -> Option<Way> {
+    Some(match name {
+        "api-docs" => Way::ReadDocs,
+        "cancel-booking" => Way::Cancel,
+        "charge-payment" | "create-booking" | "send-notification" => Way::Book,
+        "create-event" => Way::CreateEvent,
+        "create-payment" => Way::Pay,
+        "get-booking" => Way::GetBooking,
+        "get-event" => Way::GetEvent,
+        "get-payment" => Way::GetPayment,
+        "list-bookings" => Way::ListBookings,
+        "list-events" => Way::ListEvents,
+        "list-notifications" => Way::ListNotifications,
+        "login" => Way::LogIn,
+        "migrate" => Way::Migrate,
+        "register-user" => Way::Register,
+        "settle-bookings" => Way::StayUnknown,
+        _ => return None,
+    })
+}
+
+/// Whoever goes a way, with an event of their own.
+pub struct Traveller<'a> {
+    pub app: &'a TestApp,
+    pub faults: &'a Faults,
+    pub user: User,
+    pub event: String,
+    pub purchases: Vec<Purchase>,
+}
+
+impl Traveller<'_> {
+    /// What has to be there before the fault is armed.
+    pub async fn prepare(&mut self, way: Way) {
+        match way {
+            Way::BookTwiceWithOneKey | Way::GetBooking | Way::Cancel => {
+                let mut purchase = self.purchase(1, "pm_card_visa");
+                assert!(purchase.pursue(self.app, PATIENCE).await);
+                self.purchases.push(purchase);
+            }
+            Way::BookAfresh => {
+                let sources = pid("event-sources").unwrap();
+                let mut processes = children(sources);
+                processes.retain(|(_, name)| name == "create-booking");
+                let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
+                signal("KILL", &pids).await;
+            }
+            Way::RedriveTheQuarantine => {
+                // Readable by now, as if a newer release had come.
+                let readable = announcement().to_string().into_bytes();
+                self.quarantine(readable, DateTime::now()).await;
+            }
+            Way::CleanUp => {
+                let old = DateTime::from_millis(0);
+                self.quarantine(b"old".to_vec(), old).await;
+            }
+            Way::RedriveDeadAnnouncements => {
+                publish(
+                    "admit.dead-letters",
+                    "admit.booking.confirmed",
+                    &[b"dead".to_vec()],
+                )
+                .await
+            }
+            Way::RedriveDeadSettlements => {
+                enqueue("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL", "dead").await
+            }
+            Way::ForgetAPaymentKey => {
+                let id = format!("pay_{}", Uuid::now_v7().simple());
+                let record = doc! {
+                    "_id": &id, "request_id": format!("old:{id}"), "request_hash": "hash",
+                    "key_until": DateTime::from_millis(0), "first_answer": null, "booking_id": null,
+                    "user_id": 0_i64, "amount_minor": 1_i64, "currency": "USD", "status": "DECLINED",
+                    "created_at": DateTime::now(), "updated_at": DateTime::now(),
+                };
+                let payments = self.app.documents.database("payment_db");
+                let payments = payments.collection::<Document>("payments");
+                payments.insert_one(record).await.unwrap();
+            }
+            Way::GetPayment => {
+                let body = json!({"user_id": self.user.id, "amount": 5});
+                let paid = self.app.post(&self.user, "/payments", body).await;
+                assert_eq!(paid.status, 201, "{paid:?}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes the way; what was answered.
+    pub async fn go(&mut self, way: Way) -> String {
+        let app = self.app;
+        let credentials = json!({"username": self.user.name, "password": "password123"});
+        match way {
+            Way::Register => {
+                let name = format!("u{}", Uuid::now_v7().simple());
+                let credentials = json!({"username": name, "password": "password123"});
+                let registered = self
+                    .insist(&[201, 409], || {
+                        app.request("POST", "/users").json(&credentials)
+                    })
+                    .await;
+                let login = || app.request("POST", "/login").json(&credentials);
+                format!("{registered}; login {}", self.insist(&[200], login).await)
+            }
+            Way::LogIn => {
+                self.insist(&[200], || app.request("POST", "/login").json(&credentials))
+                    .await
+            }
+            Way::FailToLogIn => {
+                let wrong = json!({"username": self.user.name, "password": "not-my-password"});
+                self.insist(&[401], || app.request("POST", "/login").json(&wrong))
+                    .await
+            }
+            Way::CreateEvent => {
+                let id = format!("ev-{}", Uuid::now_v7().simple());
+                let body = TestApp::event_body(json!({"event_id": id}));
+                let create = || self.as_user("POST", "/events").json(&body);
+                let created = self.insist(&[201, 409], create).await;
+                let path = format!("/events/{id}");
+                format!(
+                    "{created}; get {}",
+                    self.insist(&[200], || app.request("GET", &path)).await
+                )
+            }
+            Way::GetEvent => {
+                let path = format!("/events/{}", self.event);
+                self.insist(&[200], || app.request("GET", &path)).await
+            }
+            Way::ListEvents => self.insist(&[200], || app.request("GET", "/events")).await,
+            Way::ReadDocs => {
+                self.insist(&[200], || app.request("GET", "/openapi.json"))
+                    .await
+            }
+            Way::ListBookings => {
+                self.insist(&[200], || self.as_user("GET", "/bookings"))
+                    .await
+            }
+            Way::ListNotifications => {
+                self.insist(&[200], || self.as_user("GET", "/notifications"))
+                    .await
+            }
+            Way::GetBooking => {
+                let path = format!("/bookings/{}", self.purchases[0].booking().unwrap());
+                self.insist(&[200], || self.as_user("GET", &path)).await
+            }
+            Way::Book | Way::BookAfresh => self.buy(1, "pm_card_visa").await,
+            Way::BeDeclined => self.buy(1, "pm_card_visa_chargeDeclined").await,
+            Way::BookMoreThanThereIs => self.buy(9, "pm_card_visa").await,
+            Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
+            Way::StayUnknownForLong => {
+                // The charge, its settling from the queue, and the first of the sweep.
+                self.faults.arm("charge-payment", Fault::FailsBefore, 3);
+                self.buy(1, "pm_admit_timeout").await
+            }
+            Way::BeAnnouncedLater => {
+                // On the connection that was kept, and on the one that is made then.
+                self.faults.arm("BrokerPublish", Fault::FailsBefore, 2);
+                self.buy(1, "pm_card_visa").await
+            }
+            Way::NotifyLater => {
+                self.faults.arm("send-notification", Fault::FailsBefore, 1);
+                self.buy(1, "pm_card_visa").await
+            }
+            Way::ConsumeAgain => {
+                self.faults.arm("SourceAck", Fault::FailsBefore, 1);
+                self.buy(1, "pm_card_visa").await
+            }
+            Way::BookInACrowd => self.crowd().await,
+            Way::BookTwiceWithOneKey => {
+                assert!(self.purchases[0].pursue(app, PATIENCE).await);
+                self.purchases[0].answers()
+            }
+            Way::Cancel => {
+                assert!(self.purchases[0].cancel(app, PATIENCE).await);
+                self.purchases[0].answers()
+            }
+            Way::Pay => self.pay("pm_card_visa").await,
+            Way::PayAndStayUnknown => self.pay("pm_admit_timeout").await,
+            Way::PayAndStayUnknownForLong => {
+                self.faults.arm("charge-payment", Fault::FailsBefore, 1);
+                self.faults.arm("AdvanceRecord", Fault::FailsBefore, 2);
+                self.pay("pm_admit_timeout").await
+            }
+            Way::GetPayment => {
+                let payments = self.app.documents.database("payment_db");
+                let payments = payments.collection::<Document>("payments");
+                let mine = payments
+                    .find_one(doc! {"user_id": self.user.id})
+                    .await
+                    .unwrap();
+                let path = format!("/payments/{}", mine.unwrap().get_str("_id").unwrap());
+                self.insist(&[200], || self.as_user("GET", &path)).await
+            }
+            Way::PoisonTheBroker => {
+                let poison = Uuid::now_v7().as_bytes().to_vec();
+                publish("admit.events", "admit.booking.confirmed", &[poison]).await;
+                self.buy(1, "pm_card_visa").await
+            }
+            Way::PoisonTheQueue => {
+                enqueue("ADMIT_SETTLE_QUEUE_URL", "poison").await;
+                "sent".to_owned()
+            }
+            Way::RedriveTheQuarantine | Way::CleanUp => {
+                let event = match way {
+                    Way::CleanUp => json!({"detail-type": "Scheduled Event"}),
+                    _ => json!({"redrive": 100}),
+                };
+                self.invoke("send-notification", event).await
+            }
+            Way::RedriveDeadAnnouncements | Way::RedriveDeadSettlements => {
+                self.invoke("settle-bookings", json!({"redrive": 100}))
+                    .await
+            }
+            // The sweep comes by.
+            Way::ForgetAPaymentKey => "swept".to_owned(),
+            Way::Migrate => self.invoke("migrate", json!({})).await,
+        }
+    }
+
+    fn purchase(&self, tickets: i64, method: &'static str) -> Purchase {
+        Purchase::new(&self.user, &self.event, tickets, method)
+    }
+
+    async fn buy(&mut self, tickets: i64, method: &'static str) -> String {
+        let mut purchase = self.purchase(tickets, method);
+        let known = purchase.pursue(self.app, PATIENCE).await;
+        let answers = purchase.answers();
+        self.purchases.push(purchase);
+        assert!(known, "not known after {PATIENCE:?}: {answers}");
+        answers
+    }
+
+    /// Bookings at once until one of them has been refused for the crowd.
+    async fn crowd(&mut self) -> String {
+        let app = self.app;
+        for _ in 0..20 {
+            let mut crowd: Vec<_> = (0..4).map(|_| self.purchase(1, "pm_card_visa")).collect();
+            futures_util::future::join_all(crowd.iter_mut().map(|purchase| async {
+                assert!(purchase.pursue(app, PATIENCE).await);
+            }))
+            .await;
+            self.purchases.append(&mut crowd);
+            if self.faults.left("Unreserve") == 0 {
+                break;
+            }
+        }
+        format!("{} bookings", self.purchases.len())
+    }
+
+    async fn pay(&self, method: &str) -> String {
+        let key = Uuid::now_v7().to_string();
+        let body = json!({"user_id": self.user.id, "amount": 12.5, "payment_method": method});
+        let pay = || {
+            self.as_user("POST", "/payments")
+                .header("idempotency-key", &key)
+                .json(&body)
+        };
+        self.insist(&[201, 202, 402], pay).await
+    }
+
+    fn as_user(&self, method: &str, path: &str) -> RequestBuilder {
+        self.app.request(method, path).bearer_auth(&self.user.token)
+    }
+
+    /// Repeats a request until it is answered with one of these statuses.
+    async fn insist(&self, wanted: &[u16], request: impl Fn() -> RequestBuilder) -> String {
+        let mut answers = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let answer = self.app.try_send(request()).await;
+            let status = answer.map_or(0, |answer| answer.status);
+            let final_conflict = status != 409 || wanted.contains(&409);
+            answers.push(status.to_string());
+            if wanted.contains(&status) && final_conflict {
+                return answers.join(", ");
+            }
+            assert!(matches!(status, 0 | 409 | 500..), "answered {status}");
+            sleep(Duration::from_millis(200)).await;
+        }
+        panic!("not done after {PATIENCE:?}: {answers:?}");
+    }
+
+    /// Invokes a function as an operator does: again, if it failed.
+    async fn invoke(&self, function: &str, event: Value) -> String {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let mut answers = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let request = self.app.request("POST", &path).body(event.to_string());
+            let done = match request.send().await {
+                Ok(response) if response.status() == 200 => {
+                    !response.headers().contains_key("x-amz-function-error")
+                }
+                _ => false,
+            };
+            answers.push(if done { "done" } else { "failed" });
+            if done {
+                return answers.join(", ");
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        panic!("not done after {PATIENCE:?}");
+    }
+
+    async fn quarantine(&self, bytes: Vec<u8>, at: DateTime) {
+        let quarantine = self.app.documents.database("notification_db");
+        let quarantine = quarantine.collection::<Document>("quarantine");
+        let binary = mongodb::bson::Binary {
+            subtype: mongodb::bson::spec::BinarySubtype::Generic,
+            bytes,
+        };
+        let document = doc! {
+            "_id": Uuid::now_v7().to_string(), "queue": "admit.notifications", "bytes": binary,
+            "reason": "a test", "quarantined_at": at,
+        };
+        quarantine.insert_one(document).await.unwrap();
+    }
+}
+
+/// An announcement that stores nothing that an audit would miss: its user is nobody's.
+fn announcement() -> Value {
+    let booking = format!("bk_{}", Uuid::now_v7().simple());
+    json!({
+        "specversion": "1.0", "id": format!("{booking}.confirmed"), "source": "/bookings",
+        "type": "admit.booking.confirmed", "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json",
+        "data": {"booking_id": booking, "user_id": 999_999_999, "event_id": "E123", "tickets": 1},
+    })
+}
