@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test check queries fmt template
+.PHONY: help up down status logs clean-data test faults chaos mutants model redrive check queries fmt template
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +28,16 @@ clean-data: ## forget the data of the stopped stack
 
 test: ## every test, against a stack of its own (TESTS='-p tests booking' picks some)
 	@$(LOCAL) test $(TESTS)
+
+faults: ## every fault at every boundary, one at a time; writes target/faults.md (half an hour)
+	@ADMIT_FAULTS_WHOLE=1 $(LOCAL) test -p tests --test faults -- --nocapture
+
+chaos: ## customers book while everything fails (make chaos SECONDS=120 SEED=7)
+	@ADMIT_CHAOS_SECONDS=$(or $(SECONDS),120) ADMIT_CHAOS_SEED=$(or $(SEED),1) \
+	    $(LOCAL) test -p tests --test chaos -- --nocapture
+
+model: ## the booking protocol's model, checked exhaustively (FAULTS=2 for more at once, long)
+	ADMIT_MODEL_FAULTS=$(or $(FAULTS),1) cargo test --locked -p model -- --nocapture
 
 check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks at before it tests
 	cargo fmt --all -- --check

@@ -147,7 +147,8 @@ impl Books {
             if booking.status == "CONFIRMED" && !booking.announced {
                 unsettled.push(breach(&booking.id, "is not announced"));
             }
-            if booking.status == "CONFIRMED" && !self.notified.contains(&booking.id) {
+            let confirmed = booking.status == "CONFIRMED" || booking.announced;
+            if confirmed && !self.notified.contains(&booking.id) {
                 unsettled.push(breach(&booking.id, "is not notified"));
             }
             if booking.refund_due && !booking.refunded {

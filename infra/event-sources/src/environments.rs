@@ -97,9 +97,13 @@ impl Environments {
         self.programs.join(function).is_file()
     }
 
-    /// The longest that an invocation of this function takes.
+    /// The longest that an invocation of this function takes. Where there is hurry, nothing takes
+    /// longer than a quarter of a minute.
     pub fn timeout(&self, function: &Function) -> Duration {
-        function.timeout / self.hurry
+        match self.hurry {
+            1 => function.timeout,
+            hurry => (function.timeout / hurry).min(Duration::from_secs(15)),
+        }
     }
 
     /// How many environments a function has.

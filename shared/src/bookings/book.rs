@@ -116,9 +116,12 @@ impl BoxOffice {
             Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
                 return Ok(self.leave_to_settle(booking.clone()).await);
             }
-            // Known not to have begun: as long as charges are all taken, nothing is sold.
+            // Known not to have begun. Where the reservation may still stand, the sweep ends it; to
+            // say 202 would promise a booking that may be gone.
             Err(InvokeError::Busy) => {
-                unreserve(&self.db, id).await?;
+                if let Err(error) = unreserve(&self.db, id).await {
+                    tracing::error!(error = telemetry::chain(&error), "left to the sweep");
+                }
                 return Err(BookingError::Busy);
             }
             Err(error) => {

@@ -1,0 +1,209 @@
+//! Chaos: customers book while everything that can fail fails, then an audit of all that was
+//! answered and stored.
+//!
+//! `make chaos SECONDS=… SEED=…` runs it as long as you like; `make test` for a short while with a
+//! seed that does not change.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
+mod crowd;
+mod mischief;
+mod proxy;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use std::{env, fs};
+
+use crowd::Crowd;
+use futures_util::future::join_all;
+use mischief::Mischief;
+use proxy::Link;
+use tests::audit::{Books, Breach, audit};
+use tests::customer::Purchase;
+use tests::stack::{Faults, ROOT, restart_event_sources, start_event_sources};
+use tests::{TestApp, setting};
+use tokio::time::Instant;
+
+/// The promise: all is settled so soon after the last fault.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+fn number(name: &str, usual: u64) -> u64 {
+    let text = env::var(name).unwrap_or_default();
+    text.parse().unwrap_or(usual)
+}
+
+/// A link to the store of a setting, and the setting with the link in its stead.
+async fn linked(name: &str) -> (Link, String) {
+    let url = setting(name);
+    let rest = url.split_once("127.0.0.1:").unwrap().1;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let target = format!("127.0.0.1:{port}");
+    let link = Link::to(target.clone()).await;
+    let through = format!("{name}={}", url.replace(&target, &link.address));
+    (link, through)
+}
+
+async fn links(settings: &mut Vec<String>) -> Vec<(&'static str, Link)> {
+    let stores = [
+        ("the users' database", "ADMIT_USERS_DATABASE_URL"),
+        ("the bookings' database", "ADMIT_BOOKINGS_DATABASE_URL"),
+        ("the document store", "ADMIT_DOCUMENTS_URL"),
+        ("the broker", "ADMIT_BROKER_URL"),
+        ("the settle queue", "ADMIT_SETTLE_QUEUE_URL"),
+        ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
+    ];
+    let mut links = Vec::new();
+    for (store, name) in stores {
+        let (link, setting) = linked(name).await;
+        if name == "ADMIT_SETTLE_QUEUE_URL" {
+            let endpoint = format!("AWS_ENDPOINT_URL=http://{}", link.address);
+            settings.push(endpoint);
+        }
+        settings.push(setting);
+        links.push((store, link));
+    }
+    links
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
+    let (seconds, seed) = (
+        number("ADMIT_CHAOS_SECONDS", 40),
+        number("ADMIT_CHAOS_SEED", 1),
+    );
+    let app = TestApp::start().await;
+    let crowd = Crowd::gather(&app).await;
+    let faults = Faults::none();
+    let mut settings = vec![faults.setting(), "ADMIT_HURRY=5".to_owned()];
+    let links = links(&mut settings).await;
+    restart_event_sources(&settings).await;
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mischief = Mischief::new(faults, settings.clone(), links);
+    let (mut purchases, done) = tokio::join!(crowd.book(&app, seed, end), mischief.run(seed, end));
+    // What was killed last by a fault point of its own.
+    start_event_sources(&settings).await;
+    let last_fault = Instant::now();
+
+    // Everyone who does not know yet asks again.
+    let known = join_all(
+        purchases
+            .iter_mut()
+            .map(|purchase| purchase.pursue(&app, SETTLED_WITHIN)),
+    );
+    let unknown = known.await.iter().filter(|known| !**known).count();
+    let users: Vec<_> = crowd.users.iter().map(|user| user.id).collect();
+    let (mut breaches, _) = audit(&app, &users, &crowd.events, &purchases, SETTLED_WITHIN).await;
+    let settled = last_fault.elapsed();
+    if unknown > 0 {
+        breaches.push(Breach {
+            promise: "told",
+            of: format!("{unknown} customers"),
+            what: "never learned what became of their request".to_owned(),
+        });
+    }
+    let books = Books::read(&app, &users, &crowd.events).await.unwrap();
+    let report = report(seed, seconds, &done, &purchases, &books, settled, &breaches);
+    println!("{report}");
+    fs::write(format!("{ROOT}/target/chaos-{seed}.txt"), &report).unwrap();
+    restart_event_sources(&[]).await;
+    assert!(
+        breaches.is_empty(),
+        "{} promises broken with seed {seed}",
+        breaches.len()
+    );
+    assert!(settled < SETTLED_WITHIN, "settled only after {settled:?}");
+}
+
+fn report(
+    seed: u64,
+    seconds: u64,
+    done: &BTreeMap<String, usize>,
+    purchases: &[Purchase],
+    books: &Books,
+    settled: Duration,
+    breaches: &[Breach],
+) -> String {
+    let mut answers = BTreeMap::<String, usize>::new();
+    for heard in purchases.iter().flat_map(|purchase| &purchase.heard) {
+        *answers
+            .entry(format!("{}: {heard}", heard.asked))
+            .or_default() += 1;
+    }
+    let mut states = BTreeMap::<&str, usize>::new();
+    for booking in &books.bookings {
+        *states.entry(&booking.status).or_default() += 1;
+    }
+    let mut report = format!("\nChaos, seed {seed}, {seconds} s\n");
+    let mut section = |title: &str, lines: Vec<(String, usize)>| {
+        let sum: usize = lines.iter().map(|(_, count)| count).sum();
+        writeln!(report, "\n{title}: {sum}").unwrap();
+        for (what, count) in lines {
+            writeln!(report, "  {count:6}  {what}").unwrap();
+        }
+    };
+    section(
+        "Faults",
+        done.iter()
+            .map(|(what, count)| (what.clone(), *count))
+            .collect(),
+    );
+    section("Answers", answers.into_iter().collect());
+    section(
+        "Bookings",
+        states
+            .iter()
+            .map(|(state, count)| ((*state).to_owned(), *count))
+            .collect(),
+    );
+    writeln!(
+        report,
+        "\nAll settled {:.1} s after the last fault; {} promises broken.",
+        settled.as_secs_f64(),
+        breaches.len()
+    )
+    .unwrap();
+    for breach in breaches {
+        writeln!(report, "  {breach}").unwrap();
+    }
+    if let Some(shortest) = shortest_history(purchases, books, breaches) {
+        writeln!(
+            report,
+            "\nThe shortest history of what broke (make chaos SECONDS={seconds} SEED={seed}):\n{}",
+            shortest.story()
+        )
+        .unwrap();
+        let rows = books
+            .bookings
+            .iter()
+            .filter(|row| row.key.as_ref() == Some(&shortest.key));
+        for row in rows {
+            writeln!(report, "  {row:?}").unwrap();
+        }
+    }
+    report
+}
+
+/// Of the purchases that a broken promise is about, the one with the fewest requests.
+fn shortest_history<'a>(
+    purchases: &'a [Purchase],
+    books: &Books,
+    breaches: &[Breach],
+) -> Option<&'a Purchase> {
+    let broken = purchases.iter().filter(|purchase| {
+        let row = books
+            .bookings
+            .iter()
+            .find(|row| row.key.as_ref() == Some(&purchase.key));
+        breaches.iter().any(|breach| {
+            let of_row = row.is_some_and(|row| {
+                breach.of == row.id || breach.of == row.id.replace("bk_", "pay_")
+            });
+            of_row || breach.of == purchase.key
+        })
+    });
+    broken.min_by_key(|purchase| purchase.heard.len())
+}
