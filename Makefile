@@ -36,6 +36,12 @@ chaos: ## customers book while everything fails (make chaos SECONDS=120 SEED=7)
 	@ADMIT_CHAOS_SECONDS=$(or $(SECONDS),120) ADMIT_CHAOS_SEED=$(or $(SEED),1) \
 	    $(LOCAL) test -p tests --test chaos -- --nocapture
 
+mutants: ## bring bugs back, one by one, and see which check catches each (PATCHES=folder for yours)
+	@$(LOCAL) mutants $(PATCHES)
+
+redrive: ## put dead letters and the quarantine back
+	@$(LOCAL) redrive
+
 model: ## the booking protocol's model, checked exhaustively (FAULTS=2 for more at once, long)
 	ADMIT_MODEL_FAULTS=$(or $(FAULTS),1) cargo test --locked -p model -- --nocapture
 
@@ -47,6 +53,7 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks a
 	$(CARGO_TOOLS)/cargo-deny --log-level error check bans licenses sources
 	$(CARGO_TOOLS)/cargo-machete
 	@$(LOCAL) template
+	@$(LOCAL) mutants --check
 
 queries: ## write .sqlx anew, after a query or a migration has changed
 	@$(LOCAL) queries

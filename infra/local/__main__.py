@@ -9,6 +9,9 @@ usage: python3 infra/local COMMAND
   clean-data    forget the data of the stopped stack
   test [ARGS]   run cargo test against a stack of its own
   queries       write the data that queries are checked against; --check only compares
+  mutants       bring bugs back, one by one, and see which check catches each
+                (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
+  redrive       put dead letters and the quarantine back
   template      check template.yaml with AWS's own linters
   start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
   stop NAME     stop one component; --kill ends it without a chance to tidy up
@@ -22,6 +25,7 @@ import sys
 from pathlib import Path
 
 import logs
+import mutants
 import queries
 import template
 import walkthrough
@@ -55,6 +59,10 @@ def main(arguments: list[str]) -> int:
                 return test(rest)
             case "queries":
                 queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
+            case "mutants":
+                return mutate(rest)
+            case "redrive":
+                redrive(stack)
             case "template":
                 template.check()
             case "start":
@@ -132,6 +140,27 @@ def test(arguments: list[str]) -> int:
             return stack.run_tests(arguments)
         finally:
             stack.down()
+
+
+def mutate(arguments: list[str]) -> int:
+    """Tries mutants; non-zero where one was not caught."""
+    if arguments == ["--check"]:
+        mutants.applies()
+        return 0
+    folder = Path(arguments[0]) if arguments else mutants.MUTANTS
+    return 1 if mutants.run(folder, arguments[1:]) else 0
+
+
+def redrive(stack: Stack) -> None:
+    """Has the functions put back what died: the broker's and SQS's dead letters, and the quarantine."""
+    if "event-sources" not in stack.running():
+        raise Failure("The stack is not running: make up, then make redrive.")
+    letters = stack.invoke("settle-bookings", {"redrive": 1000})
+    quarantine = stack.invoke("send-notification", {"redrive": 1000})
+    say(
+        f"  {letters['announcements']} announcements and {letters['settlements']} settle messages put back;\n"
+        f"  {quarantine['stored']} messages of the quarantine delivered, {quarantine['quarantined']} still unreadable."
+    )
 
 
 if __name__ == "__main__":

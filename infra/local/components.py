@@ -15,7 +15,7 @@ from pathlib import Path
 
 import native
 import tools
-from console import Failure, run, say, step
+from console import Failure, follow, run, say, step
 from process import Process
 from tools import ROOT
 
@@ -282,22 +282,25 @@ class Stack:
 
     def _migrate(self) -> None:
         with step("bringing tables, indexes and queues up to date"):
-            answer = post(f"{self.url}/2015-03-31/functions/migrate/invocations", b"{}", timeout=60)
-            if b"errorMessage" in answer:
-                raise Failure(f"migrating failed: {answer.decode()}. See make logs.")
+            self.invoke("migrate", {})
+
+    def invoke(self, function: str, event: dict) -> dict:
+        """Invokes a function; its answer."""
+        url = f"{self.url}/2015-03-31/functions/{function}/invocations"
+        answer = post(url, json.dumps(event).encode(), timeout=60)
+        if b"errorMessage" in answer:
+            raise Failure(f"{function} failed: {answer.decode()}. See make logs.")
+        return json.loads(answer)
 
     def run_tests(self, arguments: list[str]) -> int:
         """Runs cargo test with the stack's settings."""
-        environment = {**self.environment(), **build_environment(), "ADMIT_STACK": self.folder.name}
-        environment.pop("DATABASE_URL", None)
-        return subprocess.run(
-            ["cargo", "test", "--locked", *(arguments or ["--workspace"])], cwd=ROOT, env=environment, check=False
-        ).returncode
+        environment = {**build_environment(self.environment()), "ADMIT_STACK": self.folder.name}
+        return follow(["cargo", "test", "--locked", *(arguments or ["--workspace"])], cwd=ROOT, env=environment)
 
     # ---- Parts for others
 
-    def database_for_queries(self) -> str:
-        """Starts PostgreSQL alone, with all migrations in one database; the database's URL."""
+    def database_for_queries(self, root: Path = ROOT) -> str:
+        """Starts PostgreSQL alone, with all migrations of a checkout in one database; its URL."""
         self.processes = native.processes(self.folder)
         tools.stores()
         self._choose_ports(None, [])
@@ -307,7 +310,7 @@ class Stack:
             native.start(self, "postgres")
             native.wait(self, "postgres")
         native.psql(self, "postgres", "create database queries")
-        for path in sorted((ROOT / "migrations").glob("*/*.sql")):
+        for path in sorted((root / "migrations").glob("*/*.sql")):
             native.psql(self, "queries", path.read_text())
         password, port = self.state["secrets"]["database"], self.state["ports"]["postgres"]
         return f"postgres://admit:{password}@127.0.0.1:{port}/queries"
@@ -327,9 +330,16 @@ class Stack:
         return done.stdout
 
 
-def build_environment() -> dict[str, str]:
-    """The environment of cargo: queries are checked against .sqlx, whatever a developer has set."""
-    return {**os.environ, "SQLX_OFFLINE": "true"}
+def build_environment(base: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of cargo: queries are checked against .sqlx, whatever a developer has set.
+
+    Mutants have queries of their own, and a database to check them against.
+    """
+    environment = dict(os.environ if base is None else base)
+    environment.pop("DATABASE_URL", None)
+    queries = environment.get("ADMIT_QUERIES_URL")
+    checked = {"SQLX_OFFLINE": "false", "DATABASE_URL": queries} if queries else {"SQLX_OFFLINE": "true"}
+    return environment | checked
 
 
 def newest_binary() -> float:

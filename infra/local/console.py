@@ -1,5 +1,7 @@
 """What a person reads: steps with their times, and one clear line where something fails."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -53,6 +55,26 @@ def run(command: list, doing: str, log: Path, advice: str, **options) -> None:
         say(f"\n{last}", to=sys.stderr)
     if status != 0:
         raise Failure(f"{doing} failed (its log: {log}). {advice}")
+
+
+def follow(command: list, **options) -> int:
+    """Runs a command with what it prints to be read as it comes; its exit status. Whatever ends this
+    program ends the command with all that it started, which may take a moment to tidy up."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            pass
+        raise
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 def end_commands() -> None:

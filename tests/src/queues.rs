@@ -41,11 +41,12 @@ pub async fn enqueue(queue: &str, body: &str) {
     message.message_body(body).send().await.unwrap();
 }
 
-/// Takes the messages that are in the queue that a setting names, with the reasons that they carry.
+/// Looks at messages in the queue that a setting names, with the reasons that they carry.
 pub async fn receive(queue: &str) -> Vec<(String, Option<String>)> {
     let client = Client::new(&aws::config(Duration::from_secs(10)).await);
     let receiving = client.receive_message().queue_url(setting(queue));
     let receiving = receiving
+        .visibility_timeout(0)
         .max_number_of_messages(10)
         .message_attribute_names("All");
     let messages = receiving.send().await.unwrap().messages.unwrap_or_default();

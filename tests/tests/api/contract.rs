@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use shared::functions;
 use shared::http::routes::ALL;
 use tests::TestApp;
 
@@ -121,6 +122,25 @@ fn the_template_has_every_function_and_every_route() {
         template.matches("Type: AWS::Serverless::Function").count(),
         functions.len()
     );
+    for function in functions::ALL {
+        // A function without a timeout of its own has that of all.
+        let own = template
+            .split(&format!("Binary: {}\n", function.name))
+            .nth(1)
+            .unwrap();
+        let own = own.split("Type: AWS::").next().unwrap();
+        let seconds = |text: &str| {
+            let text = text.split("Timeout: ").nth(1)?;
+            text.lines().next()?.trim().parse::<u64>().ok()
+        };
+        let timeout = seconds(own).or_else(|| seconds(&template)).unwrap();
+        assert_eq!(
+            function.timeout.as_secs(),
+            timeout,
+            "the timeout of {}",
+            function.name
+        );
+    }
     for route in ALL {
         assert!(functions.contains(route.function), "{}", route.function);
         let event = format!("Path: \"{}\", Method: {} }}", route.path, route.method);

@@ -277,8 +277,9 @@ impl Traveller<'_> {
             Way::BookMoreThanThereIs => self.buy(9, "pm_card_visa").await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
             Way::StayUnknownForLong => {
-                // The charge, its settling from the queue, and the first of the sweep.
-                self.faults.arm("charge-payment", Fault::FailsBefore, 3);
+                // The charge, its settling from the queue, the first of the sweep, and what else the
+                // sweep asks meanwhile.
+                self.faults.arm("charge-payment", Fault::FailsBefore, 6);
                 self.buy(1, "pm_admit_timeout").await
             }
             Way::BeAnnouncedLater => {
@@ -306,7 +307,9 @@ impl Traveller<'_> {
             Way::Pay => self.pay("pm_card_visa").await,
             Way::PayAndStayUnknown => self.pay("pm_admit_timeout").await,
             Way::PayAndStayUnknownForLong => {
-                self.faults.arm("charge-payment", Fault::FailsBefore, 1);
+                // Its settling from the queue and what the sweep asks meanwhile, then both tries of the
+                // sweep's own settling.
+                self.faults.arm("charge-payment", Fault::FailsBefore, 4);
                 self.faults.arm("AdvanceRecord", Fault::FailsBefore, 2);
                 self.pay("pm_admit_timeout").await
             }

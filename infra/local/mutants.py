@@ -1,0 +1,136 @@
+"""Bugs brought back, one by one, to see that a check catches each.
+
+A mutant is a patch. Its first line says which bug it brings back; a line `Check:` says by which of
+cargo test's arguments it should be caught, with settings before them. One without that line, such
+as a patch of your own, meets every test until one fails.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tools
+from components import Stack
+from console import Failure, follow, say
+from tools import ROOT
+
+MUTANTS = ROOT / "tests" / "mutants"
+SCRATCH = ROOT / "target" / "mutants"
+
+
+@dataclass
+class Mutant:
+    path: Path
+    bug: str
+    check: list[str]
+
+    @staticmethod
+    def read(path: Path) -> "Mutant":
+        head = path.read_text().partition("\n--- ")[0]
+        check = re.search(r"^Check: (.*)$", head, re.MULTILINE)
+        return Mutant(path, head.partition("\n")[0].strip(), shlex.split(check[1]) if check else [])
+
+    @property
+    def changes_migrations(self) -> bool:
+        return "migrations/" in self.path.read_text()
+
+
+def applies() -> None:
+    """Whether every patch still fits the code that it is about."""
+    for path in sorted(MUTANTS.glob("*.patch")):
+        done = subprocess.run(["git", "apply", "--check", path], cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failure(f"{path.name} does not apply any more: {done.stderr.strip()}")
+    say(f"  {len(list(MUTANTS.glob('*.patch')))} mutants apply.")
+
+
+def run(folder: Path, names: list[str]) -> int:
+    """Tries the mutants of a folder, or those of these names; the number that nothing caught."""
+    mutants = [Mutant.read(path) for path in sorted(folder.glob("*.patch")) if not names or path.stem in names]
+    if not mutants:
+        raise Failure(f"There is no mutant {' '.join(names)} in {folder}.")
+    tree = SCRATCH / "tree"
+    queries = Stack(SCRATCH / "queries")
+    survivors = []
+    try:
+        url = None
+        for number, mutant in enumerate(mutants, 1):
+            began = time.monotonic()
+            copy(tree)
+            patch(mutant, tree)
+            if url is None or mutant.changes_migrations:
+                queries.down()
+                shutil.rmtree(queries.folder, ignore_errors=True)
+                url = queries.database_for_queries(tree)
+            caught = check(mutant, tree, url)
+            if mutant.changes_migrations:
+                url = None
+            if caught is None:
+                survivors.append(mutant)
+            say(
+                f"  {number:2}/{len(mutants)} {'✓' if caught else '✗'} {mutant.path.stem}: {mutant.bug}\n"
+                f"         {f'caught by {caught}' if caught else 'NOT CAUGHT'}, {time.monotonic() - began:.0f} s"
+            )
+    finally:
+        queries.down()
+    say(f"\n{len(mutants) - len(survivors)} of {len(mutants)} mutants caught.")
+    return len(survivors)
+
+
+def copy(tree: Path) -> None:
+    """Makes the scratch copy what the checkout is, touching only files that differ."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    for path in [path for path in tree.rglob("*") if path.is_file() and "target" not in path.relative_to(tree).parts]:
+        if str(path.relative_to(tree)) not in names:
+            path.unlink()
+    for name in names:
+        source, there = ROOT / name, tree / name
+        if not there.exists() or there.read_bytes() != source.read_bytes():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, there)
+            shutil.copymode(source, there)
+
+
+def patch(mutant: Mutant, tree: Path) -> None:
+    done = subprocess.run(
+        ["patch", "--strip=1", "--silent", "--no-backup-if-mismatch", "-i", mutant.path.resolve()],
+        cwd=tree, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Failure(f"{mutant.path.name} does not apply: {done.stdout.strip()}")
+
+
+def check(mutant: Mutant, tree: Path, queries: str) -> str | None:
+    """Runs a mutant's check; what caught it, if anything did."""
+    settings = dict(word.split("=", 1) for word in mutant.check if re.match(r"ADMIT_\w+=", word))
+    arguments = [word for word in mutant.check if not re.match(r"ADMIT_\w+=", word)]
+    environment = {
+        **os.environ,
+        **settings,
+        "CARGO_TARGET_DIR": str(tools.target() / "mutants"),
+        "CARGO_PROFILE_DEV_DEBUG": "0",
+        "ADMIT_QUERIES_URL": queries,
+        "ADMIT_TOOLS": str(tools.TOOLS),
+    }
+    log = SCRATCH / "log" / f"{mutant.path.stem}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as output:
+        command = ["python3", "infra/local", "test", *arguments]
+        status = follow(command, cwd=tree, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    if status == 0:
+        return None
+    said = log.read_text(errors="replace")
+    if failed := re.search(r"^test (\S+) \.\.\. FAILED", said, re.MULTILINE):
+        return failed[1]
+    if error := re.search(r"^\s*error(\[\w+\])?: .*", said, re.MULTILINE):
+        return f"the compiler: {error[0].strip()}"
+    raise Failure(f"{mutant.path.stem} was neither caught nor not: {said.strip().splitlines()[-1]} (log: {log})")

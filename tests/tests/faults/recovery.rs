@@ -1,0 +1,399 @@
+//! What must come right by itself, or by one command, each pinned on its own.
+
+use std::fs;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
+use serde_json::{Value, json};
+use shared::faults::{Fault, Point};
+use sqlx::Row;
+use tests::customer::Purchase;
+use tests::queues::{enqueue, publish, receive};
+use tests::stack::{children, folder, pid, signal};
+use tests::{TestApp, User, eventually};
+use uuid::Uuid;
+
+use crate::Range;
+
+const DEAD_LETTERS: &str = "ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL";
+
+fn announcement(user: &User, booking: &str) -> Vec<u8> {
+    let announcement = json!({
+        "specversion": "1.0", "id": format!("{booking}.confirmed"), "source": "/bookings",
+        "type": "admit.booking.confirmed", "time": shared::time::now(), "datacontenttype": "application/json",
+        "data": {"booking_id": booking, "user_id": user.id, "event_id": "E123", "tickets": 1},
+    });
+    announcement.to_string().into_bytes()
+}
+
+fn some_booking() -> String {
+    format!("bk_{}", Uuid::now_v7().simple())
+}
+
+async fn settle(app: &TestApp, booking: &str) -> Value {
+    let body = json!({"booking_id": booking}).to_string();
+    let record = json!({"messageId": "1", "body": body, "eventSource": "aws:sqs"});
+    app.invoke("settle-bookings", &json!({"Records": [record]}))
+        .await
+        .unwrap()
+}
+
+/// A column of a booking's row.
+async fn column<T>(app: &TestApp, booking: &str, name: &str) -> T
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
+    let row = sqlx::query("select * from booking where booking_id = $1").bind(id);
+    row.fetch_one(&app.bookings).await.unwrap().get(name)
+}
+
+#[tokio::test]
+async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    // The booking stands still between its charge and its confirmation …
+    range
+        .faults
+        .arm(Point::BrokerConfirm.name(), Fault::Hangs, 1);
+    let late = app.book(&user, &event, 2);
+    let meanwhile = async {
+        let booking = eventually("the booking is charged", async || {
+            let page = app.get(&user, "/bookings").await;
+            let booking = page.body["items"][0]["booking_id"].as_str()?.to_owned();
+            let payment = booking.replace("bk_", "pay_");
+            app.gateway_entry(&payment).await.map(|_| booking)
+        })
+        .await;
+        eventually("it waits for the broker", async || {
+            (range.faults.left(Point::BrokerConfirm.name()) == 0).then_some(())
+        })
+        .await;
+        // … is settled by another, and cancelled.
+        settle(app, &booking).await;
+        let cancelled = app.cancel(&user, &booking).await;
+        assert_eq!(cancelled.body["status"], "CANCELLED", "{cancelled:?}");
+        booking
+    };
+    let (_, booking) = tokio::join!(late, meanwhile);
+    let shown = app.get(&user, &format!("/bookings/{booking}")).await;
+    assert_eq!(shown.body["status"], "CANCELLED");
+    assert_eq!(app.available(&event).await, 5);
+    range.close().await;
+}
+
+#[tokio::test]
+async fn connections_that_died_in_a_freeze_cost_no_request() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(20).await);
+    assert_eq!(app.book(&user, &event, 1).await.status, 201);
+    let mut processes = children(pid("event-sources").unwrap());
+    processes.retain(|(_, name)| name == "create-booking" || name == "charge-payment");
+    let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
+    signal("STOP", &pids).await;
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'",
+    )
+    .execute(&app.bookings)
+    .await
+    .unwrap();
+    tests::stack::local(&["stop", "documents", "--kill"]).await;
+    tests::stack::local(&["start", "documents"]).await;
+    signal("CONT", &pids).await;
+    let thawed = app.book(&user, &event, 1).await;
+    assert_eq!(thawed.status, 201, "{thawed:?}");
+    range.close().await;
+}
+
+#[tokio::test]
+async fn charges_beyond_the_bound_are_refused_and_a_repeat_tries_again() {
+    let range = Range::open().await;
+    range
+        .restart_with(&["ADMIT_CONCURRENT_CHARGES=1".to_owned()])
+        .await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(4).await);
+    // A slow gateway: it takes the card and does not answer.
+    range
+        .faults
+        .arm(Point::GatewayEnter.name(), Fault::Hangs, 2);
+    let mut crowd: Vec<_> = (0..4)
+        .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
+        .collect();
+    let answers = join_all(crowd.iter_mut().map(|purchase| purchase.ask(app))).await;
+    let refused: Vec<_> = answers
+        .iter()
+        .flatten()
+        .filter(|answer| answer.status == 503)
+        .collect();
+    assert!(!refused.is_empty(), "{answers:?}");
+    for answer in refused {
+        assert_eq!(answer.problem(), "unavailable");
+        assert!(answer.header("retry-after").is_some());
+    }
+    range.restart_with(&[]).await;
+    for purchase in &mut crowd {
+        assert!(
+            purchase.pursue(app, Duration::from_secs(40)).await,
+            "{}",
+            purchase.story()
+        );
+    }
+    range.audit(&user, &event, &crowd).await;
+    range.close().await;
+}
+
+#[tokio::test]
+async fn a_refund_is_tried_until_it_is_done_after_pauses_that_grow_and_alarms_see_its_age() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let booking = app.book(&user, &event, 1).await.text("booking_id");
+    range
+        .faults
+        .arm(Point::GatewayRefund.name(), Fault::FailsBefore, 6);
+    assert_eq!(
+        app.cancel(&user, &booking).await.body["status"],
+        "CANCELLED"
+    );
+    let pause = async |attempts: i32| {
+        eventually("the refund is put off", async || {
+            let so_far: i32 = column(app, &booking, "attempts").await;
+            (so_far >= attempts).then_some(())
+        })
+        .await;
+        let next: chrono::DateTime<chrono::Utc> = column(app, &booking, "next_attempt_at").await;
+        next - chrono::Utc::now()
+    };
+    let (first, second) = (pause(1).await, pause(2).await);
+    assert!(
+        second > first + chrono::Duration::seconds(1),
+        "{first} then {second}"
+    );
+    eventually("the refund is done", async || {
+        let refunded: Option<chrono::DateTime<chrono::Utc>> =
+            column(app, &booking, "refunded_at").await;
+        refunded
+    })
+    .await;
+    let entry = app
+        .gateway_entry(&booking.replace("bk_", "pay_"))
+        .await
+        .unwrap();
+    assert_eq!(entry.get_i32("refunds").ok(), Some(1));
+    let log = fs::read_to_string(folder().join("log/event-sources.log")).unwrap();
+    let oldest = log.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        line["_aws"]["CloudWatchMetrics"][0]["Namespace"].as_str()?;
+        line["OldestRefundDue"].as_f64()
+    });
+    assert!(
+        oldest.fold(0.0, f64::max) > 2.0,
+        "no metric tells a refund's age"
+    );
+    range.close().await;
+}
+
+#[tokio::test]
+async fn one_booking_that_can_not_be_settled_does_not_hold_up_the_others() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let mut stuck = Purchase::new(&user, &event, 1, "pm_admit_timeout");
+    range.faults.arm("charge-payment", Fault::FailsBefore, 6);
+    stuck.ask(app).await;
+    let booking = stuck.booking().unwrap();
+    eventually("it is put off", async || {
+        let attempts: i32 = column(app, &booking, "attempts").await;
+        (attempts > 0).then_some(())
+    })
+    .await;
+    let path = format!("/bookings/{booking}");
+    app.await_status(&user, &path, "EXPIRED").await;
+    range.close().await;
+}
+
+#[tokio::test]
+async fn bookings_without_a_broker_are_all_announced_once_when_it_is_back() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(200).await);
+    tests::stack::local(&["stop", "rabbitmq", "--kill"]).await;
+    // More than one batch of the sweep.
+    let mut bookings: Vec<_> = (0..60)
+        .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
+        .collect();
+    let answers = join_all(bookings.iter_mut().map(|purchase| purchase.ask(app))).await;
+    assert!(
+        answers.iter().flatten().all(|answer| answer.status == 201),
+        "{answers:?}"
+    );
+    tests::stack::local(&["start", "rabbitmq"]).await;
+    range.audit(&user, &event, &bookings).await;
+    range.close().await;
+}
+
+#[tokio::test]
+async fn a_poisoned_settle_message_is_put_away_with_its_reason_and_comes_back_on_demand() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let poison = format!("poison {}", Uuid::now_v7());
+    enqueue("ADMIT_SETTLE_QUEUE_URL", &poison).await;
+    let arrive = async || {
+        eventually("the poison is a dead letter", async || {
+            let letters = receive(DEAD_LETTERS).await;
+            letters.into_iter().find(|(body, _)| *body == poison)
+        })
+        .await
+    };
+    let (_, reason) = arrive().await;
+    assert!(reason.is_some_and(|reason| !reason.is_empty()));
+    let moved = eventually("it is put back", async || {
+        let done = app
+            .invoke("settle-bookings", &json!({"redrive": 100}))
+            .await
+            .unwrap();
+        (done["settlements"].as_u64()? > 0).then_some(done)
+    })
+    .await;
+    assert!(moved["announcements"].is_u64(), "{moved}");
+    arrive().await;
+    range.close().await;
+}
+
+#[tokio::test]
+async fn a_dead_announcement_and_a_quarantined_one_are_delivered_on_demand() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let user = app.user().await;
+    let (dead, quarantined) = (some_booking(), some_booking());
+    publish(
+        "admit.dead-letters",
+        "admit.booking.confirmed",
+        &[announcement(&user, &dead)],
+    )
+    .await;
+    let quarantine = app
+        .documents
+        .database("notification_db")
+        .collection::<Document>("quarantine");
+    let unreadable = Uuid::now_v7().as_bytes().to_vec();
+    for (id, bytes) in [
+        ("readable", announcement(&user, &quarantined)),
+        ("unreadable", unreadable),
+    ] {
+        let bytes = Binary {
+            subtype: BinarySubtype::Generic,
+            bytes,
+        };
+        let message = doc! {
+            "_id": format!("{id} {quarantined}"), "queue": "admit.notifications", "bytes": bytes,
+            "reason": "a test", "quarantined_at": DateTime::now(),
+        };
+        quarantine.insert_one(message).await.unwrap();
+    }
+    let done = app
+        .invoke("settle-bookings", &json!({"redrive": 100}))
+        .await
+        .unwrap();
+    assert!(done["announcements"].as_u64().unwrap() >= 1, "{done}");
+    app.invoke("send-notification", &json!({"redrive": 100}))
+        .await
+        .unwrap();
+    app.await_notification(&user, &dead).await;
+    app.await_notification(&user, &quarantined).await;
+    let left = quarantine
+        .find_one(doc! {"_id": format!("readable {quarantined}")})
+        .await
+        .unwrap();
+    assert!(left.is_none(), "what was delivered leaves the quarantine");
+    let left = quarantine
+        .find_one(doc! {"_id": format!("unreadable {quarantined}")})
+        .await
+        .unwrap();
+    assert!(left.is_some(), "what can't be read stays");
+    range.close().await;
+}
+
+#[tokio::test]
+async fn what_is_older_than_its_retention_is_forgotten_and_nothing_else() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let mut purchases = Vec::new();
+    for _ in 0..2 {
+        let mut purchase = Purchase::new(&user, &event, 1, "pm_card_visa");
+        assert!(purchase.pursue(app, Duration::from_secs(20)).await);
+        app.await_notification(&user, &purchase.booking().unwrap())
+            .await;
+        purchases.push(purchase);
+    }
+    let (old, fresh) = (
+        purchases[0].booking().unwrap(),
+        purchases[1].booking().unwrap(),
+    );
+    let id: Uuid = old.strip_prefix("bk_").unwrap().parse().unwrap();
+    sqlx::query("update booking set created_at = now() - interval '8 days' where booking_id = $1")
+        .bind(id)
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+    eventually("the old key is forgotten", async || {
+        let key: Option<String> = column(app, &old, "idempotency_key").await;
+        key.is_none().then_some(())
+    })
+    .await;
+    let kept: Option<String> = column(app, &fresh, "idempotency_key").await;
+    assert!(kept.is_some(), "a key is kept for seven days");
+
+    let notifications = app
+        .documents
+        .database("notification_db")
+        .collection::<Document>("notifications");
+    let long_ago = DateTime::from_millis(0);
+    notifications
+        .update_one(
+            doc! {"booking_id": &old},
+            doc! {"$set": {"created_at": long_ago}},
+        )
+        .await
+        .unwrap();
+    app.invoke(
+        "send-notification",
+        &json!({"detail-type": "Scheduled Event"}),
+    )
+    .await
+    .unwrap();
+    let count = async |booking: &str| {
+        notifications
+            .count_documents(doc! {"booking_id": booking})
+            .await
+            .unwrap()
+    };
+    assert_eq!((count(&old).await, count(&fresh).await), (0, 1));
+    range.close().await;
+}
+
+#[tokio::test]
+async fn the_databases_end_what_takes_too_long() {
+    let app = TestApp::start().await;
+    for name in [
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+    ] {
+        for url in ["ADMIT_BOOKINGS_DATABASE_URL", "ADMIT_USERS_DATABASE_URL"] {
+            let pool = sqlx::PgPool::connect(&tests::setting(url)).await.unwrap();
+            let limit: String = sqlx::query_scalar("select current_setting($1)")
+                .bind(name)
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            assert!(["3s", "5s"].contains(&limit.as_str()), "{name} is {limit}");
+        }
+    }
+    drop(app);
+}
