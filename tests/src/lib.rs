@@ -327,12 +327,21 @@ impl TestApp {
 }
 
 /// Waits until `look` finds what it looks for, for 40 seconds at most.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..400 {
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(40, what, look).await
+}
+
+/// Waits until `look` finds what it looks for, for so many seconds at most.
+pub async fn eventually_within<T>(
+    seconds: u32,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    for _ in 0..seconds * 10 {
         if let Some(found) = look().await {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("waited 40 seconds in vain until {what}");
+    panic!("waited {seconds} seconds in vain until {what}");
 }

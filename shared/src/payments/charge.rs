@@ -1,7 +1,5 @@
 //! Charge, and what undoes it: void before the money moved, refund after.
 
-use std::time::Duration;
-
 use mongodb::Client;
 
 use super::gateway::Gateway;
@@ -13,9 +11,6 @@ use crate::time::Timestamp;
 
 /// The most payments that one sweep settles, and the most whose keys it forgets.
 const BATCH: i64 = 50;
-
-/// How long a payment waits that could not be settled, so that it stands in nobody's way.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// The payment store and the gateway behind it.
 #[derive(Debug, Clone)]
@@ -140,10 +135,11 @@ impl Payments {
     /// # Errors
     /// The store's.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
-        for payment_id in self.records.unsettled(before, BATCH).await? {
-            if let Err(error) = self.settle(payment_id).await {
+        for record in self.records.unsettled(before, BATCH).await? {
+            let payment_id = record.payment_id;
+            if let Err(error) = self.close(record.clone()).await {
                 tracing::error!(%payment_id, error = telemetry::chain(&error), "left for another sweep");
-                self.records.postpone(payment_id, PAUSE).await?;
+                self.records.postpone(&record).await?;
             }
         }
         self.records.forget_keys(BATCH).await?;

@@ -15,6 +15,9 @@ use crate::ids::{BookingId, PaymentId, UserId};
 use crate::money::{Currency, Money};
 use crate::time::{self, Timestamp};
 
+/// The longest that a settling that failed is put off.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
 /// A payment's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -35,6 +38,9 @@ pub(super) struct Record {
     pub amount_minor: i64,
     pub currency: Currency,
     pub status: PaymentStatus,
+    /// How often its settling was put off.
+    #[serde(default)]
+    pub attempts: i32,
     pub created_at: DateTime,
     pub updated_at: DateTime,
 }
@@ -53,6 +59,7 @@ impl Record {
             amount_minor: charge.amount_minor,
             currency: charge.currency,
             status,
+            attempts: 0,
             created_at: now,
             updated_at: now,
         }
@@ -198,8 +205,8 @@ impl Records {
         &self,
         before: Timestamp,
         limit: i64,
-    ) -> Result<Vec<PaymentId>, PaymentError> {
-        let found: Vec<Record> = self
+    ) -> Result<Vec<Record>, PaymentError> {
+        let found = self
             .0
             .repeatable(Point::FindPendingPayments, |payments| async move {
                 let found = payments.find(doc! {
@@ -212,21 +219,18 @@ impl Records {
                 found.try_collect().await
             })
             .await?;
-        Ok(found.into_iter().map(|record| record.payment_id).collect())
+        Ok(found)
     }
 
-    /// Has a payment's settling tried again after `pause`.
-    pub(super) async fn postpone(
-        &self,
-        payment_id: PaymentId,
-        pause: Duration,
-    ) -> Result<(), PaymentError> {
+    /// Has a payment's settling tried again after 2, 4, 8 … seconds, an hour at most.
+    pub(super) async fn postpone(&self, record: &Record) -> Result<(), PaymentError> {
+        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 10)).min(LONGEST_PAUSE);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
         self.0
             .repeatable(Point::PostponePayment, |payments| {
                 payments.update_one(
-                    doc! {"_id": payment_id.to_string()},
-                    doc! {"$set": {"next_attempt_at": next}},
+                    doc! {"_id": record.payment_id.to_string()},
+                    doc! {"$set": {"next_attempt_at": next, "attempts": record.attempts + 1}},
                 )
             })
             .await?;
