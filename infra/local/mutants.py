@@ -68,6 +68,8 @@ def run(folder: Path, names: list[str]) -> int:
                 shutil.rmtree(queries.folder, ignore_errors=True)
                 url = queries.database_for_queries(tree)
             caught = check(mutant, tree, url)
+            if caught is None and not mutant.check:
+                caught = check(mutant, tree, url, whole=True)
             if mutant.changes_migrations:
                 url = None
             if caught is None:
@@ -109,9 +111,10 @@ def patch(mutant: Mutant, tree: Path) -> None:
         raise Failure(f"{mutant.path.name} does not apply: {done.stdout.strip()}")
 
 
-def check(mutant: Mutant, tree: Path, queries: str) -> str | None:
-    """Runs a mutant's check; what caught it, if anything did."""
-    settings = dict(word.split("=", 1) for word in mutant.check if re.match(r"ADMIT_\w+=", word))
+def check(mutant: Mutant, tree: Path, queries: str, whole: bool = False) -> str | None:
+    """Runs a mutant's check, or with it the whole fault matrix; what caught it, if anything did."""
+    settings = {"ADMIT_FAULTS_WHOLE": "1"} if whole else {}
+    settings |= dict(word.split("=", 1) for word in mutant.check if re.match(r"ADMIT_\w+=", word))
     arguments = [word for word in mutant.check if not re.match(r"ADMIT_\w+=", word)]
     environment = {
         **os.environ,
@@ -131,6 +134,6 @@ def check(mutant: Mutant, tree: Path, queries: str) -> str | None:
     said = log.read_text(errors="replace")
     if failed := re.search(r"^test (\S+) \.\.\. FAILED", said, re.MULTILINE):
         return failed[1]
-    if error := re.search(r"^\s*error(\[\w+\])?: .*", said, re.MULTILINE):
+    if error := re.search(r"^\s*error(\[\w+\])?: (?!test failed).*", said, re.MULTILINE):
         return f"the compiler: {error[0].strip()}"
     raise Failure(f"{mutant.path.stem} was neither caught nor not: {said.strip().splitlines()[-1]} (log: {log})")

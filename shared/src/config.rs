@@ -117,8 +117,10 @@ fn seconds(name: &'static str, default: u64) -> Result<Duration, ConfigError> {
     }
 }
 
-/// `ADMIT_FAULTS`: the folder in which tests arm faults. Debug builds only.
+/// `ADMIT_FAULTS`: the folder in which tests arm faults; with the name of the function that this
+/// process is. Debug builds only.
 #[cfg(debug_assertions)]
-pub(crate) fn faults_folder() -> Option<std::path::PathBuf> {
-    env::var_os("ADMIT_FAULTS").map(Into::into)
+pub(crate) fn faults() -> Option<(std::path::PathBuf, String)> {
+    let function = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    Some((env::var_os("ADMIT_FAULTS")?.into(), function))
 }

@@ -104,7 +104,7 @@ impl Db {
             None => PgConnection::connect_with(&self.options).await?,
         };
         let outcome = statement(&mut connection).await;
-        if !outcome.as_ref().is_err_and(is_unavailable) {
+        if !outcome.as_ref().is_err_and(Failure::is_transient) {
             *kept = Some(Kept {
                 connection,
                 used: Instant::now(),
@@ -131,29 +131,27 @@ impl Failure for Error {
     fn is_transient(&self) -> bool {
         match self {
             Self::Io(error) => calls::is_broken(error),
-            error => is_unavailable(error),
+            Self::Tls(_) | Self::Protocol(_) => true,
+            // Connection exceptions, and an operator's or a crash's shutdown.
+            Self::Database(error) => error
+                .code()
+                .is_some_and(|code| code.starts_with("08") || code.starts_with("57P")),
+            _ => false,
         }
     }
 }
 
-/// Whether the server was out of reach or going away, rather than the statement wrong.
+/// Whether the server was out of reach, going away or too busy, rather than the statement wrong.
 pub fn is_unavailable(error: &Error) -> bool {
     match error {
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
-        // Connection exceptions, lack of resources, a limit of the server's that was reached, and an
-        // operator's or a crash's shutdown.
-        Error::Database(error) => error.code().is_some_and(|code| {
-            code.starts_with("08")
-                || code.starts_with("53")
-                || code.starts_with("57")
-                || code == LOCK_NOT_AVAILABLE
-        }),
-        _ => false,
+        Error::Io(_) => true,
+        // Lack of resources, and limits in time that were reached: of a statement, of a lock.
+        Error::Database(database) if !error.is_transient() => database
+            .code()
+            .is_some_and(|code| code.starts_with("53") || code == "57014" || code == "55P03"),
+        error => error.is_transient(),
     }
 }
-
-/// The lock timeout's code.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// The problem that a failed statement is to a client.
 pub fn problem(doing: &'static str, error: Error) -> Problem {

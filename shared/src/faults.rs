@@ -232,10 +232,11 @@ mod switch {
     }
 
     /// Takes a fault that is armed at `name`, if there is one that `wanted` wants. An armed fault is
-    /// a file `NAME.NUMBER.FAULT`; of many processes that see it, the one that removes it has it.
+    /// a file `NAME.NUMBER.FAULT.FUNCTION`, with `any` for any function; of many processes that see
+    /// it, the one that removes it has it.
     fn take(name: &str, wanted: impl Fn(Fault) -> bool) -> Option<Fault> {
-        static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let folder = FOLDER.get_or_init(config::faults_folder).as_ref()?;
+        static FOLDER: OnceLock<Option<(PathBuf, String)>> = OnceLock::new();
+        let (folder, function) = FOLDER.get_or_init(config::faults).as_ref()?;
         fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
             let file = entry.file_name();
             let mut parts = file.to_str()?.split('.');
@@ -244,6 +245,10 @@ mod switch {
             }
             let fault = parts.nth(1)?;
             let fault = *Fault::ALL.iter().find(|known| known.name() == fault)?;
+            let whose = parts.next()?;
+            if whose != "any" && whose != function {
+                return None;
+            }
             (wanted(fault) && fs::remove_file(entry.path()).is_ok()).then_some(fault)
         })
     }

@@ -10,7 +10,7 @@
 //! - `told`: what a customer was told is what is stored, and the same however often it was asked.
 //! - `order`: some order of the requests explains the answers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -65,16 +65,25 @@ impl BookingRow {
     }
 }
 
+#[derive(Debug)]
+struct EventRow {
+    capacity: i64,
+    available: i64,
+    /// In minor units.
+    price: i64,
+}
+
 /// What all stores say of some users and events.
 #[derive(Debug)]
 pub struct Books {
-    /// Capacity and available tickets.
-    events: BTreeMap<String, (i64, i64)>,
+    events: BTreeMap<String, EventRow>,
     pub bookings: Vec<BookingRow>,
     /// The payment records by their ids.
     payments: HashMap<String, Document>,
     /// The gateway's entries by their keys.
     gateway: HashMap<String, Document>,
+    /// The payments of all users.
+    known_payments: HashSet<String>,
     /// The bookings that notifications were stored for.
     notified: Vec<String>,
 }
@@ -101,22 +110,25 @@ impl Books {
         let bookings = bookings.bind(events).fetch_all(&app.bookings).await?;
         let bookings = bookings.iter().map(booking).collect::<Result<_, _>>()?;
         let rows = sqlx::query(
-            "select event_id, capacity::int8, available::int8 from event where event_id = any($1)",
+            "select event_id, capacity::int8, available::int8, price_minor from event where event_id = any($1)",
         );
         let rows = rows.bind(events).fetch_all(&app.bookings).await?;
         let events = rows
             .iter()
-            .map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
+            .map(|row| {
+                let event = EventRow {
+                    capacity: row.try_get(1)?,
+                    available: row.try_get(2)?,
+                    price: row.try_get(3)?,
+                };
+                Ok((row.try_get(0)?, event))
+            })
             .collect::<Result<_, sqlx::Error>>()?;
-        let payments = by_id(
-            app,
-            "payment_db",
-            "payments",
-            doc! {"user_id": {"$in": users}},
-        )
-        .await?;
-        // The gateway knows no users: those of the payments, and those that belong to nobody.
+        // The gateway knows no users: all that it has. Read first, so that each has its record.
         let gateway = by_id(app, "payment_db", "gateway_charges", doc! {}).await?;
+        let mut payments = by_id(app, "payment_db", "payments", doc! {}).await?;
+        let known_payments = payments.keys().cloned().collect();
+        payments.retain(|_, payment| users.contains(&number(payment, "user_id")));
         let notifications = doc! {"user_id": {"$in": users}};
         let notifications = by_id(app, "notification_db", "notifications", notifications).await?;
         let notified = notifications
@@ -128,6 +140,7 @@ impl Books {
             bookings,
             payments,
             gateway,
+            known_payments,
             notified,
         })
     }
@@ -184,7 +197,12 @@ impl Books {
     }
 
     fn check_stock(&self, check: &mut impl FnMut(bool, &'static str, &str, &str)) {
-        for (event, (capacity, available)) in &self.events {
+        for (event, row) in &self.events {
+            let EventRow {
+                capacity,
+                available,
+                ..
+            } = row;
             let bookings = self
                 .bookings
                 .iter()
@@ -258,6 +276,9 @@ impl Books {
             check(charged(id).is_some() == should_be, "charged", id, &what);
         }
         for (key, entry) in &self.gateway {
+            let known = self.known_payments.contains(key);
+            let what = "is in the gateway's books and in none of ours";
+            check(known, "charged", key, what);
             let refunds = number(entry, "refunds");
             check(
                 refunds <= 1,
@@ -292,9 +313,7 @@ impl Books {
         check: &mut impl FnMut(bool, &'static str, &str, &str),
     ) {
         for purchase in purchases {
-            let mine = |booking: &&BookingRow| {
-                booking.key.as_ref() == Some(&purchase.key) && booking.user == purchase.user.id
-            };
+            let mine = |booking: &&BookingRow| is_of(booking, purchase);
             let rows: Vec<_> = self.bookings.iter().filter(mine).collect();
             let key = &purchase.key;
             check(
@@ -322,9 +341,17 @@ impl Books {
         }
         for booking in &self.bookings {
             let wanted = purchases.iter().any(|purchase| {
-                purchase.user.id == booking.user && booking.key.as_ref() == Some(&purchase.key)
+                let unheard = purchase.keyless && purchase.booking().is_none();
+                let same = (booking.user, booking.tickets) == (purchase.user.id, purchase.tickets);
+                let here = same && booking.event == purchase.event;
+                here && (is_of(booking, purchase) || (unheard && booking.key.is_none()))
             });
-            check(wanted, "told", &booking.id, "was made for nobody's request");
+            let what = "was made for nobody's request, or not as it asked";
+            check(wanted, "told", &booking.id, what);
+            let due = self.events.get(&booking.event);
+            let due = due.map(|event| event.price * booking.tickets);
+            let what = format!("costs {}, not {due:?}", booking.amount);
+            check(due == Some(booking.amount), "charged", &booking.id, &what);
         }
     }
 
@@ -366,7 +393,7 @@ impl Books {
         purchases: &[Purchase],
         check: &mut impl FnMut(bool, &'static str, &str, &str),
     ) {
-        for (event, (capacity, _)) in &self.events {
+        for (event, EventRow { capacity, .. }) in &self.events {
             let here: Vec<_> = purchases.iter().filter(|p| &p.event == event).collect();
             let holds = self.possible_holds(event, &here);
             for purchase in &here {
@@ -471,6 +498,15 @@ impl Books {
             check(held <= capacity, "oversold", event, &what);
         }
     }
+}
+
+/// Whether a booking was made for this purchase.
+fn is_of(booking: &BookingRow, purchase: &Purchase) -> bool {
+    booking.user == purchase.user.id
+        && match &booking.key {
+            Some(key) => *key == purchase.key,
+            None => purchase.keyless && purchase.booking().as_ref() == Some(&booking.id),
+        }
 }
 
 struct Hold<'a> {

@@ -96,12 +96,21 @@ impl Faults {
 
     /// Has the next `times` calls at `point`, or returns of the function of this name, fail so.
     pub fn arm(&self, point: &str, fault: Fault, times: u32) {
+        self.arm_in("any", point, fault, times);
+    }
+
+    /// Has the next `times` calls that this function makes at `point` fail so.
+    pub fn arm_in(&self, function: &str, point: &str, fault: Fault, times: u32) {
         for number in 0..times {
             // Whole or not at all, for those who look meanwhile.
             let prepared = self.0.join("prepared");
             fs::write(&prepared, "").unwrap();
             let unique = format!("{}{number}", fastrand::u64(..));
-            fs::rename(prepared, self.0.join(format!("{point}.{unique}.{fault}"))).unwrap();
+            fs::rename(
+                prepared,
+                self.0.join(format!("{point}.{unique}.{fault}.{function}")),
+            )
+            .unwrap();
         }
     }
 

@@ -30,8 +30,11 @@ impl App {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Trigger {
-    /// An operator: up to so many quarantined messages shall be read again.
-    Redrive { redrive: i64 },
+    /// An operator: the quarantine shall be read again.
+    Redrive {
+        #[serde(rename = "redrive")]
+        _most: usize,
+    },
     /// The schedule.
     Schedule {
         #[serde(rename = "detail-type")]
@@ -56,7 +59,7 @@ pub enum Done {
 pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
     let notifications = &app.notifications;
     Ok(match trigger {
-        Trigger::Redrive { redrive } => Done::Delivered(notifications.redrive(redrive).await?),
+        Trigger::Redrive { .. } => Done::Delivered(notifications.redrive().await?),
         Trigger::Schedule { .. } => Done::Forgotten(notifications.forget_old().await?),
         Trigger::Queue(batch) => {
             Done::Delivered(notifications.deliver(batch.into_messages()).await?)

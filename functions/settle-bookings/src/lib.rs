@@ -39,8 +39,11 @@ pub enum Trigger {
     },
     /// An operator: up to so many dead letters of each queue shall be tried again.
     Redrive { redrive: usize },
-    /// The schedule, whose own fields say nothing that is needed.
-    Schedule {},
+    /// The schedule.
+    Schedule {
+        #[serde(rename = "detail-type")]
+        _detail_type: String,
+    },
 }
 
 /// What it answers.
@@ -85,7 +88,7 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
             announcements: app.office.redrive_announcements(redrive).await?,
             settlements: app.dead_letters.redrive(redrive).await?,
         })),
-        Trigger::Schedule {} => Ok(Done::Schedule(app.office.sweep().await?)),
+        Trigger::Schedule { .. } => Ok(Done::Schedule(app.office.sweep().await?)),
     }
 }
 

@@ -65,7 +65,14 @@ pub(super) async fn reserve(
         {
             explain(db, booking_id, request, repeatable).await
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            if db::is_unavailable(&error) {
+                // It may have been done all the same. Nothing is charged yet, so that it can be undone,
+                // and the key be free again; what can't be undone now is swept.
+                drop(unreserve(db, booking_id).await);
+            }
+            Err(error.into())
+        }
     }
 }
 
@@ -115,6 +122,9 @@ async fn explain(
         Err(BookingError::SalesClosed)
     } else if request.tickets.0 > event.most {
         Err(BookingError::TooManyTickets { most: event.most })
+    } else if repeatable.is_some() && event.available >= request.tickets.0 {
+        // Its twin had reserved, and took the reservation back meanwhile: a repeat finds how that ended.
+        Err(BookingError::InProgress)
     } else {
         // Tickets that came back since are not what this request found.
         Err(BookingError::SoldOut {

@@ -18,7 +18,7 @@ use crate::{Error, idempotency};
 /// The rows that one statement of the sweep reads or changes, at most.
 const BATCH: i64 = 50;
 
-/// A batch is begun while there is this much time left: enough to end one booking's work.
+/// One booking's work is begun while there is this much time left: enough to end it.
 const ENOUGH_TIME: Duration = Duration::from_secs(5);
 
 /// What a sweep did.
@@ -34,44 +34,74 @@ pub struct Swept {
 }
 
 impl BoxOffice {
-    /// Takes up what nobody finished: bookings that are pending for long, refunds that are due,
-    /// confirmations that were not announced, and payments that are pending for long. Then forgets
-    /// idempotency keys that are old, and says in metrics how old the oldest work is.
+    /// Takes up what nobody finished: confirmations that were not announced, refunds that are due,
+    /// bookings that are pending for long, and payments that are pending for long. Then forgets
+    /// idempotency keys that are old. Before all, it says in metrics how old the oldest work is.
+    ///
+    /// Each list has its share of the time, and what fails in one keeps no other from its turn.
     ///
     /// # Errors
-    /// The booking store could not be read or written, or the payments could not be swept.
+    /// What failed last. The others were done.
     pub async fn sweep(&self) -> Result<Swept, Error> {
         let mut swept = Swept::default();
         let before = time::ago(self.sweep_after);
-        self.settle_all(before, &mut swept).await?;
-        self.refund_all(before, &mut swept).await?;
-        self.announce_all(before, &mut swept).await?;
-        self.payments.sweep().await?;
-        swept.forgotten = self.forget_keys().await?;
-        self.measure_backlog().await?;
-        Ok(swept)
+        let whole = calls::remaining();
+        let measured = self.measure_backlog().await;
+        let announced = self.announce_all(before, whole / 4 * 3, &mut swept).await;
+        let refunded = self.refund_all(before, whole / 2, &mut swept).await;
+        let settled = self
+            .settle_all(before, ENOUGH_TIME.max(whole / 6), &mut swept)
+            .await;
+        let payments = self.payments.sweep().await.map_err(Error::from);
+        let forgotten = self.forget_keys().await.map(|keys| swept.forgotten = keys);
+        let mut outcome = Ok(swept);
+        for stage in [measured, announced, refunded, settled, payments, forgotten] {
+            if let Err(error) = stage {
+                tracing::error!(
+                    error = telemetry::chain(error.as_ref()),
+                    "a part of the sweep failed"
+                );
+                outcome = Err(error);
+            }
+        }
+        outcome
     }
 
-    async fn settle_all(&self, before: Timestamp, swept: &mut Swept) -> Result<(), Error> {
-        while calls::remaining() > ENOUGH_TIME {
+    async fn settle_all(
+        &self,
+        before: Timestamp,
+        reserve: Duration,
+        swept: &mut Swept,
+    ) -> Result<(), Error> {
+        loop {
             let batch = self.unsettled(before).await?;
             for booking in &batch {
+                if calls::remaining() < reserve {
+                    return Ok(());
+                }
                 match self.settle(booking.booking_id).await {
                     Ok(()) => swept.settled += 1,
                     Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
                 }
             }
             if batch.len() < BATCH as usize {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    async fn refund_all(&self, before: Timestamp, swept: &mut Swept) -> Result<(), Error> {
-        while calls::remaining() > ENOUGH_TIME {
+    async fn refund_all(
+        &self,
+        before: Timestamp,
+        reserve: Duration,
+        swept: &mut Swept,
+    ) -> Result<(), Error> {
+        loop {
             let batch = self.refunds_due(before).await?;
             for booking in &batch {
+                if calls::remaining() < reserve {
+                    return Ok(());
+                }
                 let Some(payment_id) = booking.payment_id else {
                     continue;
                 };
@@ -81,16 +111,23 @@ impl BoxOffice {
                 }
             }
             if batch.len() < BATCH as usize {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    async fn announce_all(&self, before: Timestamp, swept: &mut Swept) -> Result<(), Error> {
-        while calls::remaining() > ENOUGH_TIME {
+    async fn announce_all(
+        &self,
+        before: Timestamp,
+        reserve: Duration,
+        swept: &mut Swept,
+    ) -> Result<(), Error> {
+        loop {
             let batch = self.unannounced(before).await?;
             for booking in &batch {
+                if calls::remaining() < reserve {
+                    return Ok(());
+                }
                 if !self.announce(booking).await {
                     // The broker is down for the others too.
                     swept.failed += 1;
@@ -100,14 +137,13 @@ impl BoxOffice {
                 swept.announced += 1;
             }
             if batch.len() < BATCH as usize {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    /// Has a booking's settling or refund tried again later: after a pause of 2, 4, 8 … seconds, an
-    /// hour at most.
+    /// Has a booking's settling or refund tried again later: after a pause of 2, 4, 8 … seconds, half
+    /// a minute at most, so that all is settled within a minute of the last fault.
     async fn postpone(
         &self,
         booking: &Booking,
@@ -122,7 +158,7 @@ impl BoxOffice {
                     r#"
                     update booking
                        set attempts = attempts + 1,
-                           next_attempt_at = now() + least(interval '1 hour', interval '2 seconds' * (1 << least(attempts, 12)))
+                           next_attempt_at = now() + interval '1 second' * least(30, 2 << least(attempts, 4))
                      where booking_id = $1
                     "#,
                     booking.booking_id as BookingId,

@@ -10,6 +10,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Announcement, Message, Notification, NotificationError};
+use crate::calls;
 use crate::docdb::{self, Documents};
 use crate::faults::Point;
 use crate::http::{Items, Page, Position};
@@ -51,7 +52,7 @@ const QUARANTINE_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const BATCH: i64 = 500;
 
 /// What the clean-up forgot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Forgotten {
     pub notifications: usize,
     pub quarantined: usize,
@@ -182,48 +183,64 @@ impl Notifications {
         }))
     }
 
-    /// Delivers up to `most` messages again that are in quarantine: what a newer release can read is
-    /// stored and leaves it, the rest stays.
+    /// Reads the quarantine again, as much of it as there is time for: what a newer release can read
+    /// is stored and leaves it, the rest stays.
     ///
     /// # Errors
     /// The store's. A repeat is safe.
-    pub async fn redrive(&self, most: i64) -> Result<Delivered, NotificationError> {
-        let quarantined: Vec<Quarantined> = self
-            .quarantine
-            .repeatable(Point::FindQuarantined, |quarantine| async move {
-                quarantine
-                    .find(doc! {})
-                    .limit(most)
-                    .await?
-                    .try_collect()
-                    .await
-            })
-            .await?;
+    pub async fn redrive(&self) -> Result<Delivered, NotificationError> {
         let mut delivered = Delivered::default();
-        for message in quarantined {
-            match Announcement::read(&message.bytes.bytes) {
-                Ok(announcement) => {
-                    let notification = [Stored::from(&announcement)];
-                    insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
-                    self.quarantine
-                        .repeatable(Point::ReleaseQuarantined, |quarantine| {
-                            quarantine.delete_one(doc! {"_id": &message.id})
-                        })
-                        .await?;
-                    delivered.stored += 1;
-                }
-                Err(_) => delivered.quarantined += 1,
+        let mut last = String::new();
+        let half = calls::remaining() / 2;
+        while calls::remaining() > half {
+            let batch: Vec<Quarantined> = self
+                .quarantine
+                .repeatable(Point::FindQuarantined, |quarantine| {
+                    let next = quarantine.find(doc! {"_id": {"$gt": &last}});
+                    let next = next.sort(doc! {"_id": 1}).limit(BATCH);
+                    async { next.await?.try_collect().await }
+                })
+                .await?;
+            let Some(end) = batch.last() else { break };
+            last.clone_from(&end.id);
+            for message in batch {
+                let Ok(announcement) = Announcement::read(&message.bytes.bytes) else {
+                    delivered.quarantined += 1;
+                    continue;
+                };
+                let notification = [Stored::from(&announcement)];
+                insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
+                self.quarantine
+                    .repeatable(Point::ReleaseQuarantined, |quarantine| {
+                        quarantine.delete_one(doc! {"_id": &message.id})
+                    })
+                    .await?;
+                delivered.stored += 1;
             }
         }
         Ok(delivered)
     }
 
-    /// Forgets notifications and quarantined messages whose retention is over, a batch of each at
-    /// most; how many.
+    /// Forgets notifications and quarantined messages whose retention is over, batch by batch for as
+    /// long as there is time; how many.
     ///
     /// # Errors
     /// The store's.
     pub async fn forget_old(&self) -> Result<Forgotten, NotificationError> {
+        let mut forgotten = Forgotten::default();
+        let half = calls::remaining() / 2;
+        while calls::remaining() > half {
+            let batch = self.forget_batch().await?;
+            forgotten.notifications += batch.notifications;
+            forgotten.quarantined += batch.quarantined;
+            if batch.notifications + batch.quarantined == 0 {
+                break;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn forget_batch(&self) -> Result<Forgotten, NotificationError> {
         let before = |age| DateTime::from_millis(time::ago(age).timestamp_millis());
         let old: Vec<Stored> = self
             .notifications

@@ -16,7 +16,7 @@ use crate::money::{Currency, Money};
 use crate::time::{self, Timestamp};
 
 /// The longest that a settling that failed is put off.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A payment's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -222,9 +222,9 @@ impl Records {
         Ok(found)
     }
 
-    /// Has a payment's settling tried again after 2, 4, 8 … seconds, an hour at most.
+    /// Has a payment's settling tried again after 2, 4, 8 … seconds, half a minute at most.
     pub(super) async fn postpone(&self, record: &Record) -> Result<(), PaymentError> {
-        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 10)).min(LONGEST_PAUSE);
+        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 4)).min(LONGEST_PAUSE);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
         self.0
             .repeatable(Point::PostponePayment, |payments| {

@@ -71,7 +71,7 @@ async fn links(settings: &mut Vec<String>) -> Vec<(&'static str, Link)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
     let (seconds, seed) = (
-        number("ADMIT_CHAOS_SECONDS", 40),
+        number("ADMIT_CHAOS_SECONDS", 60),
         number("ADMIT_CHAOS_SEED", 1),
     );
     let app = TestApp::start().await;

@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Case {
     /// A call, or the return of a function of this name.
     boundary: &'static str,
+    /// Whose call, where that makes a difference.
+    function: &'static str,
     fault: Fault,
     way: Way,
     /// Whether nobody may notice it: the call is repeated where its connection breaks.
@@ -50,10 +52,10 @@ fn cases() -> Vec<Case> {
             .filter(move |&&fault| can_happen(point, fault));
         faults.map(move |&fault| Case {
             boundary: point.name(),
+            function: "any",
             fault,
             way: ways::to_point(point),
-            unnoticed: is_repeated(point)
-                && matches!(fault, Fault::FailsBefore | Fault::AnswerLost | Fault::Twice),
+            unnoticed: is_repeated(point) && is_unnoticed(fault),
         })
     });
     let returns = functions::ALL.iter().flat_map(|function| {
@@ -61,17 +63,32 @@ fn cases() -> Vec<Case> {
         let way = way.unwrap_or_else(|| panic!("no way leads to {}", function.name));
         Fault::ALL.iter().map(move |&fault| Case {
             boundary: function.name,
+            function: "any",
             fault,
             way,
             unnoticed: fault == Fault::Twice && way != Way::Cancel && way != Way::Register,
         })
     });
-    calls.chain(returns).collect()
+    let elsewhere = ways::ELSEWHERE.iter().flat_map(|&(point, function, way)| {
+        Fault::ALL.iter().map(move |&fault| Case {
+            boundary: point.name(),
+            function,
+            fault,
+            way,
+            unnoticed: is_unnoticed(fault),
+        })
+    });
+    calls.chain(elsewhere).chain(returns).collect()
 }
 
 /// The event sources stand for AWS's own pollers: no function's deadline ends them.
 fn can_happen(point: Point, fault: Fault) -> bool {
     fault != Fault::Stalls || !point.name().starts_with("Source")
+}
+
+/// What one repeat of the call makes good.
+fn is_unnoticed(fault: Fault) -> bool {
+    matches!(fault, Fault::FailsBefore | Fault::AnswerLost | Fault::Twice)
 }
 
 /// Whether the call is repeated when its connection breaks, so that whoever asked doesn't notice.
@@ -82,7 +99,7 @@ fn is_repeated(point: Point) -> bool {
         Point::RegisterUser | Point::CreateEvent
         // The deploy, or the operator, repeats these.
         | Point::MigrateUsers | Point::MigrateBookings | Point::BrokerDeclare
-        | Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter
+        | Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter | Point::DropDeadLetter
     )
 }
 
@@ -138,7 +155,7 @@ impl Range {
     }
 
     /// Goes a way, with a fault on it or without, and audits.
-    async fn go(&self, way: Way, fault: Option<(&str, Fault)>) -> Outcome {
+    async fn go(&self, way: Way, case: Option<Case>) -> Outcome {
         let mut settings = self.settings.clone();
         if way == Way::BookInACrowd {
             settings.push("ADMIT_CONCURRENT_CHARGES=1".to_owned());
@@ -157,10 +174,15 @@ impl Range {
             user: user.clone(),
             event: event.clone(),
             purchases: Vec::new(),
+            sent: Vec::new(),
         };
+        // Somebody has tickets already: tickets that come back twice must not fit into the hall.
+        let mut earlier = Purchase::new(&user, &event, 3, "pm_card_visa");
+        assert!(earlier.pursue(&self.app, PATIENCE).await);
         traveller.prepare(way).await;
-        if let Some((boundary, fault)) = fault {
-            self.faults.arm(boundary, fault, 1);
+        if let Some(case) = case {
+            self.faults
+                .arm_in(case.function, case.boundary, case.fault, 1);
         }
         let went = panic::AssertUnwindSafe(traveller.go(way)).catch_unwind();
         let mut wrong = Vec::new();
@@ -172,20 +194,22 @@ impl Range {
             () = self.keep_event_sources(&settings) => unreachable!("it never ends"),
         };
         let audited = async {
-            if let Some((boundary, _)) = fault
-                && !self.come_upon(boundary).await
+            if let Some(case) = case
+                && !self.come_upon(case.boundary).await
             {
                 wrong.push("nothing came by it".to_owned());
             }
             let events = [event];
-            audit(
-                &self.app,
-                &[user.id],
-                &events,
-                &traveller.purchases,
-                PATIENCE,
-            )
-            .await
+            let purchases = [&traveller.purchases[..], &[earlier]].concat();
+            let audited = audit(&self.app, &[user.id], &events, &purchases, PATIENCE).await;
+            let deadline = Instant::now() + PATIENCE * 2;
+            let mut missing = traveller.missing().await;
+            while !missing.is_empty() && Instant::now() < deadline {
+                sleep(Duration::from_millis(100)).await;
+                missing = traveller.missing().await;
+            }
+            wrong.append(&mut missing);
+            audited
         };
         let (breaches, settled) = tokio::select! {
             audited = audited => audited,
@@ -217,7 +241,7 @@ impl Range {
             );
             self.usual.insert(case.way, usual.answers);
         }
-        let mut outcome = self.go(case.way, Some((case.boundary, case.fault))).await;
+        let mut outcome = self.go(case.way, Some(case)).await;
         let usual = &self.usual[&case.way];
         if case.unnoticed && case.way != Way::BookInACrowd && &outcome.answers != usual {
             let wrong = format!(
@@ -264,6 +288,35 @@ impl Range {
     }
 }
 
+/// Whether a case is one of those for every day: one fault a boundary, another one at the next.
+fn is_part(all: &[Case], number: usize) -> bool {
+    let same = |other: &Case| {
+        (other.boundary, other.function) == (all[number].boundary, all[number].function)
+    };
+    let boundaries =
+        all[..number].chunk_by(|a, b| (a.boundary, a.function) == (b.boundary, b.function));
+    let of_this = all.iter().filter(|case| same(case)).count();
+    let before = all[..number].iter().filter(|case| same(case)).count();
+    let boundary = boundaries.count() - usize::from(before > 0);
+    before == boundary % of_this
+}
+
+#[test]
+fn every_boundary_has_its_turn_every_day() {
+    let all = cases();
+    let part: Vec<_> = (0..all.len())
+        .filter(|number| is_part(&all, *number))
+        .collect();
+    let boundaries = all.chunk_by(|a, b| (a.boundary, a.function) == (b.boundary, b.function));
+    assert_eq!(part.len(), boundaries.count());
+    for fault in Fault::ALL {
+        assert!(
+            part.iter().any(|&number| all[number].fault == *fault),
+            "{fault}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn no_fault_at_any_boundary_breaks_a_promise() {
     let whole = env::var("ADMIT_FAULTS_WHOLE").is_ok();
@@ -272,8 +325,7 @@ async fn no_fault_at_any_boundary_breaks_a_promise() {
     let from = from.parse::<usize>().unwrap_or(1) - 1;
     let all = cases();
     let chosen = all.iter().enumerate().filter(|(number, case)| {
-        // One fault a boundary, and a different one at the next.
-        let part = whole || !only.is_empty() || number % (Fault::ALL.len() + 1) == 0;
+        let part = whole || !only.is_empty() || is_part(&all, *number);
         part && *number >= from && format!("{} {}", case.boundary, case.fault).contains(&only)
     });
     let chosen: Vec<_> = chosen.map(|(_, case)| *case).collect();
@@ -291,8 +343,16 @@ async fn no_fault_at_any_boundary_breaks_a_promise() {
             "BROKEN"
         };
         let line = format!(
-            "| {} | {} | {} | {:.1} s | {verdict} |",
-            case.boundary, case.fault, outcome.answers, outcome.seconds
+            "| {}{} | {} | {} | {:.1} s | {verdict} |",
+            case.boundary,
+            if case.function == "any" {
+                String::new()
+            } else {
+                format!(" in {}", case.function)
+            },
+            case.fault,
+            outcome.answers,
+            outcome.seconds
         );
         println!("{:3}/{} {line}", number + 1, chosen.len());
         writeln!(table, "{line}").unwrap();

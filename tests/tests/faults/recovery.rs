@@ -1,16 +1,20 @@
 //! What must come right by itself, or by one command, each pinned on its own.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
+use lapin::options::QueueBindOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use mongodb::bson::{self, Binary, Document, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
 use shared::faults::{Fault, Point};
 use sqlx::Row;
 use tests::customer::Purchase;
 use tests::queues::{enqueue, publish, receive};
-use tests::stack::{children, folder, pid, signal};
+use tests::stack::{children, folder, local, pid, signal};
 use tests::{TestApp, User, eventually, eventually_within};
 use uuid::Uuid;
 
@@ -47,6 +51,45 @@ where
     let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
     let row = sqlx::query("select * from booking where booking_id = $1").bind(id);
     row.fetch_one(&app.bookings).await.unwrap().get(name)
+}
+
+/// The values of a metric in a log.
+fn metrics(log: &str, name: &str) -> Vec<f64> {
+    let lines = log.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        line["_aws"]["CloudWatchMetrics"][0]["Namespace"].as_str()?;
+        line[name].as_f64()
+    });
+    lines.collect()
+}
+
+/// Binds the queue of notifications to its exchange, or takes it off.
+async fn bind(bound: bool) {
+    let url = tests::setting("ADMIT_BROKER_URL");
+    let connection = Connection::connect(&url, ConnectionProperties::default());
+    let connection = connection.await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let (queue, exchange) = ("admit.notifications", "admit.events");
+    let arguments = FieldTable::default();
+    if bound {
+        let options = QueueBindOptions::default();
+        channel
+            .queue_bind(
+                queue.into(),
+                exchange.into(),
+                "#".into(),
+                options,
+                arguments,
+            )
+            .await
+            .unwrap();
+    } else {
+        channel
+            .queue_unbind(queue.into(), exchange.into(), "#".into(), arguments)
+            .await
+            .unwrap();
+    }
+    connection.close(200, "done".into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -100,8 +143,8 @@ async fn connections_that_died_in_a_freeze_cost_no_request() {
     .execute(&app.bookings)
     .await
     .unwrap();
-    tests::stack::local(&["stop", "documents", "--kill"]).await;
-    tests::stack::local(&["start", "documents"]).await;
+    local(&["stop", "documents", "--kill"]).await;
+    local(&["start", "documents"]).await;
     signal("CONT", &pids).await;
     let thawed = app.book(&user, &event, 1).await;
     assert_eq!(thawed.status, 201, "{thawed:?}");
@@ -152,30 +195,33 @@ async fn a_refund_is_tried_until_it_is_done_after_pauses_that_grow_and_alarms_se
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
     let booking = app.book(&user, &event, 1).await.text("booking_id");
+    // Both tries of the cancel, and of three sweeps.
     range
         .faults
-        .arm(Point::GatewayRefund.name(), Fault::FailsBefore, 6);
+        .arm(Point::GatewayRefund.name(), Fault::FailsBefore, 8);
     assert_eq!(
         app.cancel(&user, &booking).await.body["status"],
         "CANCELLED"
     );
-    let pause = async |attempts: i32| {
+    let put_off = async |attempts: i32| {
         eventually("the refund is put off", async || {
             let so_far: i32 = column(app, &booking, "attempts").await;
-            (so_far >= attempts).then_some(())
+            (so_far >= attempts).then(Instant::now)
         })
-        .await;
-        let next: chrono::DateTime<chrono::Utc> = column(app, &booking, "next_attempt_at").await;
-        next - chrono::Utc::now()
+        .await
     };
-    let (first, second) = (pause(1).await, pause(2).await);
+    let (first, second, third) = (put_off(1).await, put_off(2).await, put_off(3).await);
+    let (short, long) = (second - first, third - second);
     assert!(
-        second > first + chrono::Duration::seconds(1),
-        "{first} then {second}"
+        short >= Duration::from_millis(1500),
+        "tried again after {short:?}"
+    );
+    assert!(
+        long >= Duration::from_millis(3500),
+        "tried again after {long:?}"
     );
     eventually("the refund is done", async || {
-        let refunded: Option<chrono::DateTime<chrono::Utc>> =
-            column(app, &booking, "refunded_at").await;
+        let refunded: Option<DateTime<Utc>> = column(app, &booking, "refunded_at").await;
         refunded
     })
     .await;
@@ -185,15 +231,86 @@ async fn a_refund_is_tried_until_it_is_done_after_pauses_that_grow_and_alarms_se
         .unwrap();
     assert_eq!(entry.get_i32("refunds").ok(), Some(1));
     let log = fs::read_to_string(folder().join("log/event-sources.log")).unwrap();
-    let oldest = log.lines().filter_map(|line| {
-        let line: Value = serde_json::from_str(line).ok()?;
-        line["_aws"]["CloudWatchMetrics"][0]["Namespace"].as_str()?;
-        line["OldestRefundDue"].as_f64()
-    });
+    let oldest = metrics(&log, "OldestRefundDue");
     assert!(
-        oldest.fold(0.0, f64::max) > 2.0,
+        oldest.into_iter().fold(0.0, f64::max) > 2.0,
         "no metric tells a refund's age"
     );
+    range.close().await;
+}
+
+#[tokio::test]
+async fn a_charge_whose_answer_was_lost_is_not_taken_for_one_that_was_refused() {
+    let range = Range::open().await;
+    range
+        .restart_with(&["ADMIT_CONCURRENT_CHARGES=1".to_owned()])
+        .await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(40).await);
+    // Every first try is carried out or refused, nobody hears which, and many second tries are refused.
+    range
+        .faults
+        .arm_in("create-booking", "InvokeCharge", Fault::AnswerLost, 60);
+    let mut crowd: Vec<_> = (0..24)
+        .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
+        .collect();
+    join_all(crowd.iter_mut().map(|purchase| purchase.ask(app))).await;
+    range.faults.disarm();
+    range.restart_with(&[]).await;
+    for purchase in &mut crowd {
+        assert!(
+            purchase.pursue(app, Duration::from_secs(40)).await,
+            "{}",
+            purchase.story()
+        );
+    }
+    range.audit(&user, &event, &crowd).await;
+    range.close().await;
+}
+
+#[tokio::test]
+async fn what_the_broker_has_no_queue_for_is_not_announced_and_comes_when_it_has() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    bind(false).await;
+    let mut purchase = Purchase::new(&user, &event, 1, "pm_card_visa");
+    assert!(purchase.pursue(app, Duration::from_secs(20)).await);
+    bind(true).await;
+    range.audit(&user, &event, &[purchase]).await;
+    range.close().await;
+}
+
+#[tokio::test]
+async fn while_the_document_store_is_away_the_sweep_announces_and_tells_what_waits() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(9).await);
+    let booking = app.book(&user, &event, 1).await.text("booking_id");
+    // On the connection that was kept, and on the one that is made then.
+    range
+        .faults
+        .arm(Point::BrokerPublish.name(), Fault::FailsBefore, 2);
+    let unannounced = app.book(&user, &event, 1).await.text("booking_id");
+    local(&["stop", "documents", "--kill"]).await;
+    assert_eq!(
+        app.cancel(&user, &booking).await.body["status"],
+        "CANCELLED"
+    );
+    eventually("it is announced", async || {
+        column::<Option<DateTime<Utc>>>(app, &unannounced, "announced_at").await
+    })
+    .await;
+    let since = fs::read_to_string(folder().join("log/event-sources.log"))
+        .unwrap()
+        .len();
+    eventually("the refund's age is told", async || {
+        let log = fs::read_to_string(folder().join("log/event-sources.log")).unwrap();
+        let ages = metrics(&log[since..], "OldestRefundDue");
+        (ages.into_iter().fold(0.0, f64::max) > 4.0).then_some(())
+    })
+    .await;
+    local(&["start", "documents"]).await;
     range.close().await;
 }
 
@@ -221,7 +338,7 @@ async fn bookings_without_a_broker_are_all_announced_once_when_it_is_back() {
     let range = Range::open().await;
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(200).await);
-    tests::stack::local(&["stop", "rabbitmq", "--kill"]).await;
+    local(&["stop", "rabbitmq", "--kill"]).await;
     // More than one batch of the sweep.
     let mut bookings: Vec<_> = (0..60)
         .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
@@ -231,7 +348,7 @@ async fn bookings_without_a_broker_are_all_announced_once_when_it_is_back() {
         answers.iter().flatten().all(|answer| answer.status == 201),
         "{answers:?}"
     );
-    tests::stack::local(&["start", "rabbitmq"]).await;
+    local(&["start", "rabbitmq"]).await;
     range.audit(&user, &event, &bookings).await;
     range.close().await;
 }
@@ -292,7 +409,7 @@ async fn a_dead_announcement_and_a_quarantined_one_are_delivered_on_demand() {
         };
         let message = doc! {
             "_id": format!("{id} {quarantined}"), "queue": "admit.notifications", "bytes": bytes,
-            "reason": "a test", "quarantined_at": DateTime::now(),
+            "reason": "a test", "quarantined_at": bson::DateTime::now(),
         };
         quarantine.insert_one(message).await.unwrap();
     }
@@ -354,7 +471,7 @@ async fn what_is_older_than_its_retention_is_forgotten_and_nothing_else() {
         .documents
         .database("notification_db")
         .collection::<Document>("notifications");
-    let long_ago = DateTime::from_millis(0);
+    let long_ago = bson::DateTime::from_millis(0);
     notifications
         .update_one(
             doc! {"booking_id": &old},

@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use shared::faults::{Fault, Point};
 use tests::customer::Purchase;
-use tests::queues::{enqueue, publish};
+use tests::queues::{enqueue, publish, receive};
 use tests::stack::{Faults, children, pid, signal};
-use tests::{TestApp, User};
+use tests::{TestApp, User, eventually};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -29,6 +29,10 @@ pub enum Way {
     ListEvents,
     ReadDocs,
     Book,
+    /// Without a key: once, and never again.
+    BookWithoutKey,
+    /// The charge fails before it begins, and is settled.
+    NeverBeCharged,
     /// By a function's process that has no connections yet.
     BookAfresh,
     BookTwiceWithOneKey,
@@ -127,6 +131,22 @@ pub fn to_point(point: Point) -> Way {
     }
 }
 
+/// Calls that another function makes too, each with the way to it there.
+pub const ELSEWHERE: &[(Point, &str, Way)] = &[
+    (Point::Reserve, "create-booking", Way::BookWithoutKey),
+    (Point::Unreserve, "create-booking", Way::BookInACrowd),
+    (Point::Confirm, "settle-bookings", Way::StayUnknown),
+    (Point::BrokerPublish, "settle-bookings", Way::StayUnknown),
+    (Point::BrokerConfirm, "settle-bookings", Way::StayUnknown),
+    (Point::Release, "settle-bookings", Way::NeverBeCharged),
+    (Point::OpenRecord, "charge-payment", Way::NeverBeCharged),
+    (Point::InvokeCharge, "settle-bookings", Way::NeverBeCharged),
+    (Point::InvokeCharge, "cancel-booking", Way::Cancel),
+    (Point::OpenRecord, "create-payment", Way::Pay),
+    (Point::GatewayEnter, "create-payment", Way::Pay),
+    (Point::AdvanceRecord, "create-payment", Way::Pay),
+];
+
 /// The way to a function's return, or `None` for a function that nobody thought of.
 pub fn to_function(name: &str) -> Option<Way> {
     Some(match name {
@@ -156,6 +176,18 @@ pub struct Traveller<'a> {
     pub user: User,
     pub event: String,
     pub purchases: Vec<Purchase>,
+    /// What is on its way beside bookings, and where it has to arrive.
+    pub sent: Vec<Sent>,
+}
+
+/// Something that must not be lost.
+pub enum Sent {
+    /// To the quarantine.
+    Poison(Vec<u8>),
+    /// To the notifications.
+    Announcement(String),
+    /// To the settle queue's dead letters.
+    Letter(String),
 }
 
 impl Traveller<'_> {
@@ -173,26 +205,38 @@ impl Traveller<'_> {
                 processes.retain(|(_, name)| name == "create-booking");
                 let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
                 signal("KILL", &pids).await;
+                eventually("the processes have ended", async || {
+                    let ended =
+                        |pid: &u32| !children(sources).iter().any(|(child, _)| child == pid);
+                    pids.iter().all(ended).then_some(())
+                })
+                .await;
             }
             Way::RedriveTheQuarantine => {
                 // Readable by now, as if a newer release had come.
-                let readable = announcement().to_string().into_bytes();
-                self.quarantine(readable, DateTime::now()).await;
+                let announcement = announcement();
+                self.sent.push(Sent::Announcement(
+                    announcement["id"].as_str().unwrap().to_owned(),
+                ));
+                self.quarantine(announcement.to_string().into_bytes(), DateTime::now())
+                    .await;
             }
             Way::CleanUp => {
                 let old = DateTime::from_millis(0);
                 self.quarantine(b"old".to_vec(), old).await;
             }
             Way::RedriveDeadAnnouncements => {
-                publish(
-                    "admit.dead-letters",
-                    "admit.booking.confirmed",
-                    &[b"dead".to_vec()],
-                )
-                .await
+                let dead = announcement();
+                self.sent
+                    .push(Sent::Announcement(dead["id"].as_str().unwrap().to_owned()));
+                let dead = [dead.to_string().into_bytes()];
+                publish("admit.dead-letters", "admit.booking.confirmed", &dead).await;
             }
             Way::RedriveDeadSettlements => {
-                enqueue("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL", "dead").await
+                // Put back, it is found to be poison again.
+                let dead = format!("dead {}", Uuid::now_v7());
+                enqueue("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL", &dead).await;
+                self.sent.push(Sent::Letter(dead));
             }
             Way::ForgetAPaymentKey => {
                 let id = format!("pay_{}", Uuid::now_v7().simple());
@@ -273,6 +317,19 @@ impl Traveller<'_> {
                 self.insist(&[200], || self.as_user("GET", &path)).await
             }
             Way::Book | Way::BookAfresh => self.buy(1, "pm_card_visa").await,
+            Way::BookWithoutKey => {
+                let mut purchase = self.purchase(1, "pm_card_visa");
+                purchase.keyless = true;
+                purchase.ask(app).await;
+                let answers = purchase.answers();
+                self.purchases.push(purchase);
+                answers
+            }
+            Way::NeverBeCharged => {
+                self.faults
+                    .arm_in("create-booking", "InvokeCharge", Fault::FailsBefore, 2);
+                self.buy(1, "pm_card_visa").await
+            }
             Way::BeDeclined => self.buy(1, "pm_card_visa_chargeDeclined").await,
             Way::BookMoreThanThereIs => self.buy(9, "pm_card_visa").await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
@@ -325,11 +382,14 @@ impl Traveller<'_> {
             }
             Way::PoisonTheBroker => {
                 let poison = Uuid::now_v7().as_bytes().to_vec();
+                self.sent.push(Sent::Poison(poison.clone()));
                 publish("admit.events", "admit.booking.confirmed", &[poison]).await;
                 self.buy(1, "pm_card_visa").await
             }
             Way::PoisonTheQueue => {
-                enqueue("ADMIT_SETTLE_QUEUE_URL", "poison").await;
+                let poison = format!("poison {}", Uuid::now_v7());
+                enqueue("ADMIT_SETTLE_QUEUE_URL", &poison).await;
+                self.sent.push(Sent::Letter(poison));
                 "sent".to_owned()
             }
             Way::RedriveTheQuarantine | Way::CleanUp => {
@@ -347,6 +407,36 @@ impl Traveller<'_> {
             Way::ForgetAPaymentKey => "swept".to_owned(),
             Way::Migrate => self.invoke("migrate", json!({})).await,
         }
+    }
+
+    /// What was sent and has not arrived.
+    pub async fn missing(&self) -> Vec<String> {
+        let notifications = self.app.documents.database("notification_db");
+        let mut missing = Vec::new();
+        for sent in &self.sent {
+            let (what, filter, collection) = match sent {
+                Sent::Poison(bytes) => {
+                    let bytes = Binary {
+                        subtype: BinarySubtype::Generic,
+                        bytes: bytes.clone(),
+                    };
+                    (format!("{bytes:?}"), doc! {"bytes": bytes}, "quarantine")
+                }
+                Sent::Announcement(id) => (id.clone(), doc! {"_id": id}, "notifications"),
+                Sent::Letter(body) => {
+                    let letters = receive("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL").await;
+                    if !letters.iter().any(|(letter, _)| letter == body) {
+                        missing.push(format!("{body} is no dead letter"));
+                    }
+                    continue;
+                }
+            };
+            let stored = notifications.collection::<Document>(collection);
+            if stored.count_documents(filter).await.unwrap() != 1 {
+                missing.push(format!("{what} is not in {collection}, once"));
+            }
+        }
+        missing
     }
 
     fn purchase(&self, tickets: i64, method: &'static str) -> Purchase {
@@ -437,8 +527,8 @@ impl Traveller<'_> {
     async fn quarantine(&self, bytes: Vec<u8>, at: DateTime) {
         let quarantine = self.app.documents.database("notification_db");
         let quarantine = quarantine.collection::<Document>("quarantine");
-        let binary = mongodb::bson::Binary {
-            subtype: mongodb::bson::spec::BinarySubtype::Generic,
+        let binary = Binary {
+            subtype: BinarySubtype::Generic,
             bytes,
         };
         let document = doc! {
