@@ -452,11 +452,14 @@ impl Traveller<'_> {
         answers
     }
 
-    /// Bookings at once until one of them has been refused for the crowd.
+    /// Bookings at once, all declined so that it never sells out, until one of them has been refused
+    /// for the crowd.
     async fn crowd(&mut self) -> String {
         let app = self.app;
         for _ in 0..20 {
-            let mut crowd: Vec<_> = (0..4).map(|_| self.purchase(1, "pm_card_visa")).collect();
+            let mut crowd: Vec<_> = (0..4)
+                .map(|_| self.purchase(1, "pm_card_visa_chargeDeclined"))
+                .collect();
             futures_util::future::join_all(crowd.iter_mut().map(|purchase| async {
                 assert!(purchase.pursue(app, PATIENCE).await);
             }))
