@@ -275,6 +275,18 @@ impl Books {
             );
             check(charged(id).is_some() == should_be, "charged", id, &what);
         }
+        // Nobody who is audited pays for nothing but bookings more than once, however often they ask.
+        let mut paid = HashMap::<i64, i64>::new();
+        for payment in self.payments.values() {
+            let of_booking = text(payment, "booking_id").is_some();
+            if !of_booking && text(payment, "status") == Some("SUCCESS") {
+                *paid.entry(number(payment, "user_id")).or_default() += 1;
+            }
+        }
+        for (user, times) in paid {
+            let what = format!("asked for one payment and paid {times} times");
+            check(times <= 1, "charged", &format!("user {user}"), &what);
+        }
         for (key, entry) in &self.gateway {
             let known = self.known_payments.contains(key);
             let what = "is in the gateway's books and in none of ours";
