@@ -4,7 +4,7 @@
 //! stores' connections are private to the modules that ask for it. The tests make each [`Fault`]
 //! happen at each point and hold the stores against the promises.
 //!
-//! In a release build nothing of this is left: [`at`] is the call itself.
+//! In a release build nothing of this is left: what `at` makes is the call itself.
 
 use std::fmt;
 
