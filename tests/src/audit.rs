@@ -342,6 +342,13 @@ impl Books {
                     check(*told == row.id, "told", key, &what);
                 }
                 self.check_answer(heard, purchase, row.copied(), check);
+                let sold_out = heard.problem.as_deref() == Some("sold-out");
+                let known = last.is_some()
+                    && purchase.heard.iter().any(|before| {
+                        matches!(before.status, Some(201 | 402)) && before.to <= heard.from
+                    });
+                let what = format!("was answered {last:?}, then sold-out");
+                check(!(sold_out && known), "told", key, &what);
                 if heard.asked == "book"
                     && let Some(status @ (201 | 402)) = heard.status
                 {
@@ -382,7 +389,15 @@ impl Books {
             }
             ("book", Some(202), _) => state != "nothing",
             ("book", Some(402), _) => matches!(state, "REJECTED" | "EXPIRED"),
-            ("book", Some(409), Some("sold-out")) => state == "nothing",
+            // Nothing was made then; but a repeat, or a twin, tries too, and may find tickets that came back.
+            ("book", Some(409), Some("sold-out")) => {
+                let mut others = purchase
+                    .heard
+                    .iter()
+                    .filter(|other| !std::ptr::eq(*other, heard));
+                state == "nothing"
+                    || others.any(|other| other.asked == "book" && other.to >= heard.from)
+            }
             ("cancel", Some(200), _) => state == "CANCELLED",
             ("look", Some(200), _) => match heard.state.as_deref() {
                 Some("PENDING") => true,
