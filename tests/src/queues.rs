@@ -5,9 +5,12 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
+use mongodb::bson::{Document, doc};
+use serde_json::json;
 use shared::aws;
+use uuid::Uuid;
 
-use crate::setting;
+use crate::{TestApp, eventually, setting};
 
 /// Publishes messages to an exchange of the broker's; the nameless one puts them into the queue of
 /// the routing key's name.
@@ -32,6 +35,27 @@ pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
             .unwrap();
     }
     connection.close(200, "done".into()).await.unwrap();
+}
+
+/// Waits until everything that was announced so far has been delivered: until what is announced now
+/// has been.
+pub async fn flush(app: &TestApp) {
+    let booking = format!("bk_{}", Uuid::now_v7().simple());
+    let id = format!("{booking}.confirmed");
+    let last = json!({
+        "specversion": "1.0", "id": id, "source": "/bookings", "type": "admit.booking.confirmed",
+        "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json",
+        "data": {"booking_id": booking, "user_id": 999_999_999, "event_id": "E123", "tickets": 1},
+    });
+    let last = [last.to_string().into_bytes()];
+    publish("admit.events", "admit.booking.confirmed", &last).await;
+    let notifications = app.documents.database("notification_db");
+    let notifications = notifications.collection::<Document>("notifications");
+    eventually("all announcements are delivered", async || {
+        let found = notifications.find_one(doc! {"_id": &id}).await;
+        found.ok().flatten()
+    })
+    .await;
 }
 
 /// Sends a message to the queue that a setting names.

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tests::queues::flush;
 use tests::{TestApp, User};
 use uuid::Uuid;
 
@@ -98,6 +99,13 @@ async fn a_declined_payment_gives_the_tickets_back() {
         )
         .await;
     assert_eq!(payment.body["status"], "DECLINED");
+    flush(&app).await;
+    let notifications = app.get(&user, "/notifications").await;
+    assert_eq!(
+        notifications.body["items"],
+        json!([]),
+        "nothing to tell of it"
+    );
 }
 
 #[tokio::test]
