@@ -90,6 +90,9 @@ class Stack:
             self._compose("start", name)
         elif self.processes[name].pid() is None:
             self._start(name, settings=settings)
+        if name == "aws":
+            # The emulator forgets its queues when it is killed; SQS doesn't.
+            make_queue(self)
 
     def _known(self, name: str) -> None:
         if name not in self.processes and not (self.docker and name in STORES):
