@@ -337,19 +337,22 @@ async fn racing_repeats_of_one_request_make_one_booking() {
     let app = TestApp::start().await;
     let (user, event) = (app.user().await, app.event_with(50).await);
     let body = json!({"user_id": user.id, "event_id": event, "tickets": 1});
-    let answers =
-        join_all((0..20).map(|_| app.post_with_key(&user, "/bookings", "race", &body))).await;
-    for answer in &answers {
-        match answer.status {
-            201 => {}
-            409 => {
-                assert_eq!(answer.problem(), "request-in-progress");
-                assert!(answer.header("retry-after").is_some());
+    for round in 0..10 {
+        let key = format!("race {round}");
+        let answers =
+            join_all((0..20).map(|_| app.post_with_key(&user, "/bookings", &key, &body))).await;
+        for answer in &answers {
+            match answer.status {
+                201 => {}
+                409 => {
+                    assert_eq!(answer.problem(), "request-in-progress");
+                    assert!(answer.header("retry-after").is_some());
+                }
+                _ => panic!("{answer:?}"),
             }
-            _ => panic!("{answer:?}"),
         }
     }
-    assert_eq!(app.available(&event).await, 49);
+    assert_eq!(app.available(&event).await, 40);
 }
 
 #[tokio::test]
