@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test faults chaos mutants model redrive check queries fmt template
+.PHONY: help up down status logs clean-data test faults chaos mutants model redrive check queries fmt template cost
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -54,6 +54,7 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks a
 	$(CARGO_TOOLS)/cargo-deny --log-level error check bans licenses sources
 	$(CARGO_TOOLS)/cargo-machete
 	@$(LOCAL) template
+	@$(LOCAL) cost --check
 	@$(LOCAL) mutants --check
 
 queries: ## write .sqlx anew, after a query or a migration has changed
@@ -61,6 +62,9 @@ queries: ## write .sqlx anew, after a query or a migration has changed
 
 template: ## check template.yaml
 	@$(LOCAL) template
+
+cost: ## what a month on AWS costs (make cost BOOKINGS=1000000)
+	@$(LOCAL) cost $(or $(BOOKINGS),1000000)
 
 fmt: ## format the code
 	cargo fmt --all

@@ -12,6 +12,7 @@ usage: python3 infra/local COMMAND
   mutants       bring bugs back, one by one, and see which check catches each
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
   redrive       put dead letters and the quarantine back
+  cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
   template      check template.yaml with AWS's own linters
   start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
   stop NAME     stop one component; --kill ends it without a chance to tidy up
@@ -24,6 +25,7 @@ import signal
 import sys
 from pathlib import Path
 
+import cost
 import logs
 import mutants
 import queries
@@ -63,6 +65,8 @@ def main(arguments: list[str]) -> int:
                 return mutate(rest)
             case "redrive":
                 redrive(stack)
+            case "cost":
+                return cost.main(rest)
             case "template":
                 template.check()
             case "start":
