@@ -7,7 +7,8 @@ usage: python3 infra/local COMMAND
   status        what runs, and where
   logs          what the functions and components say, readably
   clean-data    forget the data of the stopped stack
-  test [ARGS]   run cargo test against a stack of its own
+  test [ARGS]   run cargo test against a stack of its own; without ARGS all of it, then the API's tests
+                again through the pooler, and a look at the functions' rights
   queries       write the data that queries are checked against; --check only compares
   mutants       bring bugs back, one by one, and see which check catches each
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
@@ -16,6 +17,9 @@ usage: python3 infra/local COMMAND
   template      check template.yaml with AWS's own linters
   start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
   stop NAME     stop one component; --kill ends it without a chance to tidy up
+
+ADMIT_POOLED=1 puts a pooler before PostgreSQL, as RDS Proxy stands there on AWS, for up and test.
+ADMIT_DOCKER=1 has the stores run in containers.
 """
 
 import fcntl
@@ -29,7 +33,9 @@ import cost
 import logs
 import mutants
 import queries
+import rights
 import template
+import tools
 import walkthrough
 from components import Stack
 from console import Failure, end_commands, say
@@ -44,8 +50,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command, rest = (arguments or ["help"])[0], arguments[1:]
-    stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"))
     try:
+        pooled = wants_pooler() if command == "up" else None
+        stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"), pooled)
         match command:
             case "up":
                 up(stack)
@@ -112,6 +119,10 @@ def wanted_port() -> int:
     return int(text)
 
 
+def wants_pooler() -> bool:
+    return os.environ.get("ADMIT_POOLED") == "1"
+
+
 def down(stack: Stack) -> None:
     with exclusive(stack):
         say("Stopped." if stack.down() else "Nothing was running.")
@@ -121,16 +132,31 @@ def clean(stack: Stack) -> None:
     with exclusive(stack):
         if stack.running():
             raise Failure("The stack is running: make down, then make clean-data.")
-        shutil.rmtree(stack.folder / "data", ignore_errors=True)
+        stack.forget()
         say("The data is gone; the next make up starts afresh.")
 
 
 def test(arguments: list[str]) -> int:
     """Runs cargo test against a new stack, which ends with it."""
-    stack = Stack(STACKS / "test")
+    if arguments or wants_pooler():
+        return test_on(Stack(STACKS / "test", wants_pooler()), arguments)
+    status = test_on(Stack(STACKS / "test", pooled=False), [], and_then=rights.compare)
+    if status != 0:
+        return status
+    if tools.has_docker():
+        say("\nThere is no container with the pooler: the tests through it are left out.")
+        return 0
+    say("\nOnce more, through a pooler in transaction mode")
+    return test_on(Stack(STACKS / "test", pooled=True), ["-p", "tests", "--test", "api"])
+
+
+def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
+    """Runs tests on a new stack, then what looks at the stack that passed them."""
     with exclusive(stack):
         stack.down()
-        shutil.rmtree(stack.folder / "data", ignore_errors=True)
+        stack.forget()
+        # What the functions say is looked at: it has to be of this run.
+        shutil.rmtree(stack.folder / "log", ignore_errors=True)
         # Short times, so that what the sweep mends is mended while a test waits.
         quick = {
             "ADMIT_CLOCK_SECONDS": "2",
@@ -141,7 +167,10 @@ def test(arguments: list[str]) -> int:
             stack.up(port=None, settings=quick)
             walkthrough.load_demo(stack.url)
             say("\nRunning the tests")
-            return stack.run_tests(arguments)
+            status = stack.run_tests(arguments)
+            if status == 0 and and_then:
+                and_then(stack)
+            return status
         finally:
             stack.down()
 

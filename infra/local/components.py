@@ -1,41 +1,56 @@
 """The components of a stack, and the order in which they come up."""
 
-import base64
 import json
 import os
-import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import broker
+import certificates
+import functions
 import native
 import tools
+import vault
 from console import Failure, follow, run, say, step
+from files import write_private
 from process import Process
 from tools import ROOT
 
-# Where there is Docker, these four are containers.
+# With ADMIT_DOCKER=1 these four are containers.
 STORES = ["postgres", "rabbitmq", "documents", "aws"]
 PROGRAMS = ["lambda", "event-sources"]
-SERVED = "postgres rabbitmq rabbitmq-management epmd erlang documents aws lambda api".split()
+SERVED = "postgres pooler rabbitmq rabbitmq-management epmd erlang documents aws lambda api".split()
 
 
 class Stack:
-    """One stack: its folder has the data, the logs, the ports and the secrets."""
+    """One stack: its folder has the data, the logs, the ports and the secrets.
 
-    def __init__(self, folder: Path):
+    In a pooled stack the functions come to PostgreSQL through a pooler in transaction mode.
+    """
+
+    def __init__(self, folder: Path, pooled: bool | None = None):
+        """`pooled` is None for a stack as it is."""
         self.folder = folder
         self.env_file = folder / "env"
+        self.functions_file = folder / "env.json"
         self.docker = tools.has_docker()
         self.processes = {name: Process(name, folder) for name in PROGRAMS}
         if not self.docker:
             self.processes = native.processes(folder) | self.processes
         self.state = self._load()
+        self.pooled = bool(self.state.get("pooled")) if pooled is None else pooled
+        if self.docker and self.pooled:
+            raise Failure(
+                "There is no container with the pooler: ADMIT_DOCKER=1 and ADMIT_POOLED=1 exclude each other."
+            )
 
     # ---- Coming up and going down
 
@@ -50,6 +65,7 @@ class Stack:
             say("Starting")
             self._make_secrets()
             self._write_env(settings or {})
+            self._write_functions()
             self._start_stores(before)
             self._start_programs()
             self._migrate()
@@ -70,6 +86,15 @@ class Stack:
             self._compose("down")
             stopped = True
         return stopped
+
+    def forget(self) -> None:
+        """Forgets the data of a stopped stack, and what belongs to it."""
+        if self.docker:
+            self._compose("down", "--volumes")
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        self.state["secrets"] = {}
+        self.state.pop("token_public_key", None)
+        self._save()
 
     def running(self) -> list[str]:
         """The components that live."""
@@ -111,14 +136,20 @@ class Stack:
         return f"http://127.0.0.1:{self.state['ports']['api']}"
 
     def environment(self) -> dict[str, str]:
-        """What functions, tests and cargo lambda read: the env file over this process's environment."""
+        """What event sources, tests and cargo lambda read: the env file over this process's environment."""
+        return {**os.environ, **self.settings()}
+
+    def settings(self) -> dict[str, str]:
+        """What the env file says."""
         lines = [line for line in self.env_file.read_text().splitlines() if line and not line.startswith("#")]
-        return {**os.environ, **dict(line.split("=", 1) for line in lines)}
+        return dict(line.split("=", 1) for line in lines)
 
     def print_status(self) -> None:
         """What runs, and where."""
         for name, process in self.processes.items():
             pid = process.pid()
+            if name == "pooler" and not self.pooled and not pid:
+                continue
             say(f"  {name:18} {f'running, process {pid}' if pid else 'not running'}")
         if self.docker:
             say(self._compose("ps"))
@@ -127,12 +158,13 @@ class Stack:
 
     def print_where(self) -> None:
         """The addresses that a person wants."""
-        management = f"http://127.0.0.1:{self.state['ports']['rabbitmq-management']}"
-        user, password = "admit", self.state["secrets"]["broker"]
+        management = f"https://127.0.0.1:{self.state['ports']['rabbitmq-management']}"
+        password = self.state["secrets"]["Operator"]
         say(f"\n  API         {self.url}")
         say(f"  its docs    {self.url}/docs")
-        say(f"  RabbitMQ    {management} (user {user}, password {password})")
-        say(f"  settings    {self.env_file.relative_to(ROOT)}")
+        say(f"  RabbitMQ    {management} (user {broker.OPERATOR}, password {password};")
+        say("              a browser warns: its certificate is this stack's own)")
+        say(f"  settings    {self.env_file.relative_to(ROOT)}, each function's {self.functions_file.relative_to(ROOT)}")
         say("\n  make logs shows what happens, make down stops it; the data stays.")
 
     def _load(self) -> dict:
@@ -142,10 +174,8 @@ class Stack:
             return {"ports": {}, "secrets": {}}
 
     def _save(self) -> None:
-        path = self.folder / "stack.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(self.state, indent=2))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_private(self.folder / "stack.json", json.dumps(self.state, indent=2))
 
     def _choose_ports(self, api: int | None, running: list[str]) -> None:
         ports = self.state["ports"]
@@ -166,44 +196,42 @@ class Stack:
         self._save()
 
     def _make_secrets(self) -> None:
-        kept = self.state["secrets"]
-        for name in ("database", "broker"):
-            kept.setdefault(name, secrets.token_urlsafe(18))
-        if "token_private_key" not in kept:
-            private, public = token_keys()
-            kept.update(token_private_key=private, token_public_key=public)
+        if "database" in self.state["secrets"]:
+            # Stores as they were before they had users of their own.
+            if (self.folder / "data").exists():
+                raise Failure("This stack's data is of an earlier version: make down clean-data, then repeat.")
+            self.state["secrets"] = {}
+        vault.make_passwords(self.state["secrets"])
+        self.state["pooled"] = self.pooled
         self._save()
+        certificates.ensure(self)
 
     def _write_env(self, settings: dict[str, str]) -> None:
-        ports, kept = self.state["ports"], self.state["secrets"]
-        database = f"postgres://admit:{kept['database']}@127.0.0.1:{ports['postgres']}"
+        ports = self.state["ports"]
         values = {
             "ADMIT_API_URL": self.url,
-            "ADMIT_USERS_DATABASE_URL": f"{database}/users_db",
-            "ADMIT_BOOKINGS_DATABASE_URL": f"{database}/booking_db",
-            "ADMIT_DOCUMENTS_URL": f"mongodb://127.0.0.1:{ports['documents']}/",
-            "ADMIT_BROKER_URL": f"amqp://admit:{kept['broker']}@127.0.0.1:{ports['rabbitmq']}/%2f",
-            "ADMIT_SETTLE_QUEUE_URL": f"http://127.0.0.1:{ports['aws']}/000000000000/settle-bookings",
-            "ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{ports['aws']}/000000000000/settle-bookings-dead-letters",
-            "ADMIT_CHARGE_FUNCTION": "charge-payment",
-            "ADMIT_TOKEN_PRIVATE_KEY": kept["token_private_key"],
-            "ADMIT_TOKEN_PUBLIC_KEY": kept["token_public_key"],
+            "ADMIT_FUNCTIONS": str(self.functions_file),
+            "ADMIT_SECRETS": vault.PREFIX,
+            "ADMIT_SETTLE_QUEUE_URL": functions.queue_url(self, functions.SETTLE_QUEUE),
+            "ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL": functions.queue_url(self, functions.DEAD_LETTERS),
             "ADMIT_LISTEN": f"127.0.0.1:{ports['api']}",
             "ADMIT_LAMBDA_ADDRESS": f"127.0.0.1:{ports['lambda']}",
             "ADMIT_PROGRAMS": str(tools.target() / "debug"),
             "ADMIT_CLOCK_SECONDS": "60",
             "ADMIT_CONCURRENT_CHARGES": "16",
-            "ADMIT_HURRY": "1",
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['aws']}",
-            "AWS_ENDPOINT_URL_LAMBDA": self.url,
+            **functions.local_settings(self),
             **settings,
         }
-        self.env_file.touch(mode=0o600)
         lines = [f"{name}={value}" for name, value in values.items()]
-        self.env_file.write_text("\n".join(["# Written by make up. Functions, tests and tools read it.", *lines, ""]))
+        text = "\n".join(["# Written by make up. The event sources, tests and tools read it.", *lines, ""])
+        write_private(self.env_file, text)
+
+    def _write_functions(self, settings: dict[str, str] | None = None) -> None:
+        """Writes each function's environment, as `sam local invoke --env-vars` reads it; the event sources
+        read it whenever they start a function's process."""
+        every = {**self.settings(), **(settings or {})}
+        key = self.state.get("token_public_key", "")
+        write_private(self.functions_file, json.dumps(functions.environments(self, every, key), indent=2) + "\n")
 
     # ---- Installing and building
 
@@ -214,7 +242,7 @@ class Stack:
         def install():
             try:
                 if not self.docker:
-                    tools.stores()
+                    tools.stores(self.pooled)
                     tools.document_server()
                 tools.aws()
                 tools.cargo_lambda()
@@ -243,20 +271,24 @@ class Stack:
             with step("starting the stores' containers", "the first time a few minutes"):
                 self._compose("up", "-d", "--wait")
         else:
-            missing = [name for name in native.ORDER if name not in before]
+            wanted = [name for name in native.ORDER if self.pooled or name != "pooler"]
+            self._stop([name for name in native.ORDER if name not in wanted])
+            missing = [name for name in wanted if name not in before]
             if missing:
                 with step(f"starting {', '.join(missing)}"):
                     for name in missing:
                         native.start(self, name)
                     for name in missing:
                         native.wait(self, name)
-        native.make_databases(self)
         make_queue(self)
+        vault.fill(self)
+        broker.make_operator(self)
 
     def _start_programs(self) -> None:
         built = newest_binary()
         # Both are started by settings of the same env file, and the one is of no use without the other.
-        current = {"built": built, "env": self.env_file.read_text()}
+        every = json.dumps(functions.environments(self, self.settings(), ""))
+        current = {"built": built, "env": self.env_file.read_text(), "functions": every}
         stale = [name for name in PROGRAMS if self.processes[name].note() != current]
         if not stale:
             return
@@ -277,6 +309,7 @@ class Stack:
             process.wait_until(lambda: listens(ports["lambda"]), 30)
         elif name == "event-sources":
             environment = {**self.environment(), **(settings or {})}
+            self._write_functions(settings)
             process.start([tools.target() / "debug" / "event-sources"], environment, note, cwd=ROOT)
             process.wait_until(lambda: listens(ports["api"]), 10)
         else:
@@ -284,13 +317,23 @@ class Stack:
             native.wait(self, name)
 
     def _migrate(self) -> None:
-        with step("bringing tables, indexes and queues up to date"):
-            self.invoke("migrate", {})
+        with step("bringing databases, users, tables, indexes and queues up to date"):
+            answer = self.invoke("migrate", {}, seconds=120)
+        before, key = self.state.get("token_public_key"), answer["TokenPublicKey"]
+        if key != before:
+            self.state["token_public_key"] = key
+            self._save()
+            self._write_functions()
+            if before is not None:
+                # Functions may run that have the old one.
+                note = self.processes["event-sources"].note()
+                self.processes["event-sources"].stop()
+                self._start("event-sources", note)
 
-    def invoke(self, function: str, event: dict) -> dict:
+    def invoke(self, function: str, event: dict, seconds: float = 60) -> dict:
         """Invokes a function; its answer."""
         url = f"{self.url}/2015-03-31/functions/{function}/invocations"
-        answer = post(url, json.dumps(event).encode(), timeout=60)
+        answer = post(url, json.dumps(event).encode(), timeout=seconds)
         if b"errorMessage" in answer:
             raise Failure(f"{function} failed: {answer.decode()}. See make logs.")
         return json.loads(answer)
@@ -307,21 +350,25 @@ class Stack:
         self.processes = native.processes(self.folder)
         tools.stores()
         self._choose_ports(None, [])
-        self.state["secrets"].setdefault("database", secrets.token_urlsafe(18))
-        self._save()
+        self._make_secrets()
         with step("starting postgres"):
             native.start(self, "postgres")
             native.wait(self, "postgres")
         native.psql(self, "postgres", "create database queries")
+        # The migrations give them their rights; migrate makes them elsewhere.
+        for role in vault.ROLES:
+            native.psql(self, "postgres", f"create role {role} login")
         for path in sorted((root / "migrations").glob("*/*.sql")):
             native.psql(self, "queries", path.read_text())
-        password, port = self.state["secrets"]["database"], self.state["ports"]["postgres"]
-        return f"postgres://admit:{password}@127.0.0.1:{port}/queries"
+        password, port = self.state["secrets"]["DatabaseOwner"], self.state["ports"]["postgres"]
+        return f"postgres://{native.OWNER}:{password}@127.0.0.1:{port}/queries?sslmode=require"
 
     def _compose(self, *words: str) -> str:
         ports, kept = self.state["ports"], self.state["secrets"]
         settings = {f"{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
-        settings |= {"DATABASE_PASSWORD": kept.get("database", "-"), "BROKER_PASSWORD": kept.get("broker", "-")}
+        passwords = {"DATABASE": "DatabaseOwner", "DOCUMENTS": "DocumentsOwner", "BROKER": "Broker"}
+        settings |= {f"{name}_PASSWORD": kept.get(key, "-") for name, key in passwords.items()}
+        settings["CERTIFICATES"] = str(certificates.folder(self))
         project = f"admit-{self.folder.name}-{ROOT.name}"
         file = ROOT / "infra" / "compose.yaml"
         done = subprocess.run(
@@ -352,25 +399,6 @@ def newest_binary() -> float:
     return max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
 
 
-def token_keys() -> tuple[str, str]:
-    """A new Ed25519 key pair: PKCS#8 and the public key, in base64."""
-    program = (
-        "from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey as K\n"
-        "from cryptography.hazmat.primitives.serialization import Encoding as E, PrivateFormat as P, "
-        "PublicFormat as U, NoEncryption as N\n"
-        "import base64\n"
-        "key = K.generate()\n"
-        "print(base64.b64encode(key.private_bytes(E.DER, P.PKCS8, N())).decode())\n"
-        "print(base64.b64encode(key.public_key().public_bytes(E.Raw, U.Raw)).decode())\n"
-    )
-    made = subprocess.run([tools.aws() / "python", "-c", program], capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise Failure(f"No keys could be made: {made.stderr}")
-    private, public = made.stdout.split()
-    assert len(base64.b64decode(public)) == 32
-    return private, public
-
-
 def make_queue(stack: Stack) -> None:
     """The settle queue and its dead-letter queue, as the template has them. Safe to repeat."""
     url = f"http://127.0.0.1:{stack.state['ports']['aws']}/"
@@ -381,24 +409,37 @@ def make_queue(stack: Stack) -> None:
             form |= {f"Attribute.{number}.Name": key, f"Attribute.{number}.Value": value}
         post(url, urllib.parse.urlencode(form).encode(), service="sqs")
 
-    create("settle-bookings-dead-letters", {"MessageRetentionPeriod": "1209600"})
+    create(functions.DEAD_LETTERS, {"MessageRetentionPeriod": "1209600"})
     redrive = {
-        "deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:settle-bookings-dead-letters",
+        "deadLetterTargetArn": f"arn:aws:sqs:us-east-1:000000000000:{functions.DEAD_LETTERS}",
         "maxReceiveCount": "5",
     }
-    create("settle-bookings", {"VisibilityTimeout": "60", "RedrivePolicy": json.dumps(redrive)})
+    create(functions.SETTLE_QUEUE, {"VisibilityTimeout": "60", "RedrivePolicy": json.dumps(redrive)})
 
 
-def post(url: str, body: bytes, service: str = "lambda", timeout: float = 20) -> bytes:
+class Refused(Failure):
+    """An answer that is none: its status and body."""
+
+    def __init__(self, url: str, status: int, body: str):
+        super().__init__(f"{url} answered {status}: {body[:300]}. See make logs.")
+        self.status, self.body = status, body
+
+
+def post(
+    url: str, body: bytes, service: str = "lambda", timeout: float = 20, headers: dict[str, str] | None = None
+) -> bytes:
     """A request to AWS's emulator or to cargo lambda, which want a signature but check none."""
     scope = f"Credential=local/20260101/us-east-1/{service}/aws4_request"
-    headers = {
+    signed = {
         "Content-Type": "application/x-www-form-urlencoded",
         "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
+        **(headers or {}),
     }
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=timeout) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, body, signed), timeout=timeout) as response:
             return response.read()
+    except urllib.error.HTTPError as error:
+        raise Refused(url, error.code, error.read().decode(errors="replace")) from None
     except OSError as error:
         raise Failure(f"{url} got no answer: {error}. See make logs.") from None
 

@@ -41,6 +41,9 @@ def readable(source: str, line: str) -> str | None:
         return None if source == "lambda" or not line.strip() else f"{'':12} {source:18} {line}"
     if not isinstance(event, dict) or "message" not in event:
         return f"{'':12} {source:18} {line}"
+    if event["message"] == "calls AWS":
+        # That is for infra/local/rights.py.
+        return None
     span = event.get("span", {})
     name = span.get("function", source)
     fields = {**{key: span[key] for key in span if key != "function"}, **event}

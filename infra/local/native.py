@@ -1,16 +1,25 @@
-"""The stores as processes of this machine: PostgreSQL, RabbitMQ, a document store, AWS's emulator."""
+"""The stores as processes of this machine: PostgreSQL, RabbitMQ, a document store, AWS's emulator.
+
+Each store takes TLS only, by the stack's certificate; PgBouncer, which stands before PostgreSQL in a
+pooled stack as RDS Proxy does on AWS, on both its sides.
+"""
 
 import os
 import pwd
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
+import certificates
 import tools
 from console import Failure, run
+from files import own, write_private
 from process import Process
 
-ORDER = ["postgres", "epmd", "rabbitmq", "documents", "aws"]
+ORDER = ["postgres", "pooler", "epmd", "rabbitmq", "documents", "aws"]
+OWNER = "admitowner"
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 def processes(folder: Path) -> dict[str, Process]:
@@ -22,11 +31,18 @@ def processes(folder: Path) -> dict[str, Process]:
 
 def start(stack, name: str) -> None:
     """Starts one store, with its data in the stack's folder."""
+    starters = {
+        "postgres": _postgres,
+        "pooler": _pooler,
+        "epmd": _epmd,
+        "rabbitmq": _rabbitmq,
+        "documents": _documents,
+        "aws": _aws,
+    }
     data = stack.folder / "data" / name
     data.mkdir(parents=True, exist_ok=True)
-    {"postgres": _postgres, "epmd": _epmd, "rabbitmq": _rabbitmq, "documents": _documents, "aws": _aws}[name](
-        stack, data
-    )
+    certificates.ensure(stack)
+    starters[name](stack, data)
 
 
 def wait(stack, name: str) -> None:
@@ -37,7 +53,7 @@ def wait(stack, name: str) -> None:
     if name == "postgres":
         process.wait_until(lambda: _accepts(stack), 60)
     elif name == "rabbitmq":
-        process.wait_until(lambda: _greets(ports["rabbitmq"]), 90)
+        process.wait_until(lambda: _greets(stack), 90)
     else:
         process.wait_until(lambda: listens(ports[name]), 60)
 
@@ -49,31 +65,34 @@ def _postgres(stack, data: Path) -> None:
     folder = tools.postgres_folder()
     if folder is None:
         raise Failure("PostgreSQL's server is not installed: sudo apt-get install postgresql")
-    as_user = _not_root(data)
+    as_user, user = _not_root(data)
     cluster = data / "cluster"
     log = stack.processes["postgres"].log
+    own(data, user)
+    certificates.hand_to(stack, data, user)
     if not (cluster / "PG_VERSION").exists():
         run(["rm", "-rf", cluster], "making room for the databases", log, "")
-        password = data / "password"
-        password.write_text(stack.state["secrets"]["database"])
-        if as_user:
-            owner = pwd.getpwnam("postgres")
-            for path in (data, password):
-                os.chown(path, owner.pw_uid, owner.pw_gid)
+        password = write_private(data / "password", stack.state["secrets"]["DatabaseOwner"], user)
         command = [
-            *as_user, folder / "initdb", "--pgdata", f"{cluster}.new", "--username", "admit", "--pwfile", password,
+            *as_user, folder / "initdb", "--pgdata", f"{cluster}.new", "--username", OWNER, "--pwfile", password,
             "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-instructions",
         ]  # fmt: skip
         run(["rm", "-rf", f"{cluster}.new"], "making room for the databases", log, "")
         run(command, "making the databases", log, "make clean-data, then repeat.", cwd="/")
         # Whole or not at all: an interrupted initdb is begun anew.
         os.rename(f"{cluster}.new", cluster)
+        password.unlink()
     (cluster / "postmaster.pid").unlink(missing_ok=True)
+    rules = "# Written at each start.\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": stack.state["ports"]["postgres"],
         "unix_socket_directories": "",
         "max_connections": 200,
+        "hba_file": write_private(data / "pg_hba.conf", rules, user),
+        "ssl": "on",
+        "ssl_cert_file": data / "server.pem",
+        "ssl_key_file": data / "server.key",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     stack.processes["postgres"].start(
@@ -81,10 +100,49 @@ def _postgres(stack, data: Path) -> None:
     )
 
 
-def _not_root(data: Path) -> list:
-    """PostgreSQL refuses to run as root: as its own user then, wherever this checkout is."""
+def _pooler(stack, data: Path) -> None:
+    program = tools.pooler_program()
+    if program is None:
+        raise Failure("PgBouncer is not installed: sudo apt-get install pgbouncer")
+    as_user, user = _not_root(data)
+    own(data, user)
+    certificates.hand_to(stack, data, user)
+    users = f'"{OWNER}" "{stack.state["secrets"]["DatabaseOwner"]}"\n'
+    settings = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": stack.state["ports"]["pooler"],
+        "unix_socket_dir": "",
+        "pool_mode": "transaction",
+        "max_client_conn": 500,
+        "default_pool_size": 20,
+        # A server that was away is asked again at once, and nobody waits for it longer than for a statement.
+        "server_login_retry": 1,
+        "query_wait_timeout": 5,
+        "client_tls_sslmode": "require",
+        "client_tls_cert_file": data / "server.pem",
+        "client_tls_key_file": data / "server.key",
+        "server_tls_sslmode": "verify-full",
+        "server_tls_ca_file": data / "authority.pem",
+        # Whoever comes is asked for the password that PostgreSQL knows, also after a rotation.
+        "auth_type": "scram-sha-256",
+        "auth_file": write_private(data / "users.txt", users, user),
+        "auth_user": OWNER,
+        "auth_query": "select usename, passwd from pg_shadow where usename = $1",
+        "log_connections": 0,
+        "log_disconnections": 0,
+    }
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    databases = f"* = host=127.0.0.1 port={stack.state['ports']['postgres']} auth_user={OWNER}"
+    text = "\n".join(["[databases]", databases, "[pgbouncer]", *lines, ""])
+    command = [*as_user, program, write_private(data / "pgbouncer.ini", text, user)]
+    stack.processes["pooler"].start(command, dict(os.environ), cwd="/")
+
+
+def _not_root(data: Path) -> tuple[list, str | None]:
+    """PostgreSQL and PgBouncer refuse to run as root: what makes them run as the user postgres, wherever
+    this checkout is, and that user's name."""
     if os.geteuid() != 0:
-        return []
+        return [], None
     try:
         pwd.getpwnam("postgres")
     except KeyError:
@@ -94,7 +152,7 @@ def _not_root(data: Path) -> list:
     if reaches.returncode != 0:
         # Below a folder like /root: it may pass through, but stays another user.
         become += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-    return become
+    return become, "postgres"
 
 
 def _accepts(stack) -> bool:
@@ -106,25 +164,20 @@ def psql(stack, database: str, statements: str) -> str:
     """Runs statements as the owner of the databases; what they print."""
     command = [
         tools.postgres_folder() / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1",
-        "-p", stack.state["ports"]["postgres"], "-U", "admit", "-d", database,
+        "-p", stack.state["ports"]["postgres"], "-U", OWNER, "-d", database,
     ]  # fmt: skip
-    environment = {**os.environ, "PGPASSWORD": stack.state["secrets"]["database"]}
+    environment = {
+        **os.environ,
+        "PGPASSWORD": stack.state["secrets"]["DatabaseOwner"],
+        "PGSSLMODE": "verify-full",
+        "PGSSLROOTCERT": str(certificates.authority(stack)),
+    }
     done = subprocess.run(
         [str(word) for word in command], input=statements, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise Failure(f"PostgreSQL refused a statement: {done.stderr.strip()}")
     return done.stdout
-
-
-def make_databases(stack) -> None:
-    """The two databases, empty where they are new. Containers make them themselves."""
-    if stack.docker:
-        return
-    there = psql(stack, "postgres", "select datname from pg_database").split()
-    for name in ("users_db", "booking_db"):
-        if name not in there:
-            psql(stack, "postgres", f"create database {name}")
 
 
 # ---- RabbitMQ
@@ -140,15 +193,27 @@ def _rabbitmq(stack, data: Path) -> None:
     server = tools.rabbitmq_server()
     if server is None:
         raise Failure("RabbitMQ is not installed: sudo apt-get install rabbitmq-server")
-    ports = stack.state["ports"]
+    ports, there = stack.state["ports"], certificates.folder(stack)
     (data / "enabled_plugins").write_text("[rabbitmq_management].\n")
-    (data / "rabbitmq.conf").write_text(
-        f"listeners.tcp.1 = 127.0.0.1:{ports['rabbitmq']}\n"
-        f"management.tcp.ip = 127.0.0.1\n"
-        f"management.tcp.port = {ports['rabbitmq-management']}\n"
-        f"default_user = admit\n"
-        f"default_pass = {stack.state['secrets']['broker']}\n"
-        "log.file = false\nlog.console = true\nlog.console.level = warning\n"
+    # default_pass is the first password: later the node's own data counts, which a rotation changes.
+    write_private(
+        data / "rabbitmq.conf",
+        "listeners.tcp = none\n"
+        f"listeners.ssl.1 = 127.0.0.1:{ports['rabbitmq']}\n"
+        f"ssl_options.cacertfile = {there / 'authority.pem'}\n"
+        f"ssl_options.certfile = {there / 'server.pem'}\n"
+        f"ssl_options.keyfile = {there / 'server.key'}\n"
+        "ssl_options.verify = verify_none\n"
+        "ssl_options.versions.1 = tlsv1.3\n"
+        "ssl_options.versions.2 = tlsv1.2\n"
+        "management.ssl.ip = 127.0.0.1\n"
+        f"management.ssl.port = {ports['rabbitmq-management']}\n"
+        f"management.ssl.cacertfile = {there / 'authority.pem'}\n"
+        f"management.ssl.certfile = {there / 'server.pem'}\n"
+        f"management.ssl.keyfile = {there / 'server.key'}\n"
+        "default_user = admit\n"
+        f"default_pass = {stack.state['secrets']['Broker']}\n"
+        "log.file = false\nlog.console = true\nlog.console.level = warning\n",
     )
     # The node's name has its address in it: a host name need not resolve.
     environment = {
@@ -169,14 +234,14 @@ def _rabbitmq(stack, data: Path) -> None:
     stack.processes["rabbitmq"].start([server], environment, cwd=data)
 
 
-def _greets(port: int) -> bool:
+def _greets(stack) -> bool:
     """Whether RabbitMQ answers AMQP's greeting: it listens a while before it serves."""
-    import socket
-
     try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
-            connection.sendall(b"AMQP\x00\x00\x09\x01")
-            return connection.recv(1) == b"\x01"
+        address = ("127.0.0.1", stack.state["ports"]["rabbitmq"])
+        with socket.create_connection(address, 2) as plain:
+            with certificates.context(stack).wrap_socket(plain, server_hostname=address[0]) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                return connection.recv(1) == b"\x01"
     except OSError:
         return False
 
@@ -185,25 +250,25 @@ def _greets(port: int) -> bool:
 
 
 def _documents(stack, data: Path) -> None:
-    kind, program = tools.document_server()
-    port = stack.state["ports"]["documents"]
-    if kind == "mongod":
-        command = [program, "--bind_ip", "127.0.0.1", "--port", port, "--dbpath", data, "--quiet"]
-    else:
-        command = [program, f"127.0.0.1:{port}", data]
-    stack.processes["documents"].start(command, dict(os.environ), cwd=data)
+    address, there = f"127.0.0.1:{stack.state['ports']['documents']}", certificates.folder(stack)
+    command = [tools.document_server(), address, data, there / "server.pem", there / "server.key"]
+    # The owner is the user admitowner; it makes the others.
+    environment = {**os.environ, "DOCDB_OWNER_PASSWORD": stack.state["secrets"]["DocumentsOwner"]}
+    stack.processes["documents"].start(command, environment, cwd=data)
 
 
 def _aws(stack, data: Path) -> None:
-    port = str(stack.state["ports"]["aws"])
     environment = {
         **os.environ,
-        "GATEWAY_PORT": port,
+        "GATEWAY_PORT": str(stack.state["ports"]["aws"]),
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
-        "SERVICES": "sqs",
+        "SERVICES": "sqs,secretsmanager",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(data / "state"),
         "TMPDIR": str(data),
+        # These would listen at ports of their own.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
     }
-    stack.processes["aws"].start([tools.aws() / "ministack"], environment, cwd=data)
+    stack.processes["aws"].start([tools.aws() / "python", PROGRAMS / "emulator.py"], environment, cwd=data)

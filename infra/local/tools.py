@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools")
 LOG = ROOT / "target" / "stacks" / "install.log"
 
-# The emulator of AWS, and what makes the keys that sign tokens.
+# The emulator of AWS, and what infra/local/programs needs: cryptography, and PyYAML, which the emulator brings.
 AWS_PACKAGES = ["ministack==1.5.33", "cryptography>=45"]
 CARGO_LAMBDA = "cargo-lambda==1.9.2"
 # The Go toolchain, for machines that have none.
@@ -30,10 +30,13 @@ def target() -> Path:
 
 
 def has_docker() -> bool:
-    """Whether a Docker daemon answers."""
-    if os.environ.get("ADMIT_DOCKER") == "0" or not shutil.which("docker"):
+    """Whether the stores shall be containers, which ADMIT_DOCKER=1 says."""
+    if os.environ.get("ADMIT_DOCKER") != "1":
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    answers = shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False)
+    if not answers or answers.returncode != 0:
+        raise Failure("ADMIT_DOCKER=1 asks for containers, but no Docker daemon answers.")
+    return True
 
 
 def postgres_folder() -> Path | None:
@@ -70,18 +73,27 @@ def install_packages(wanted: dict[str, bool]) -> None:
         become_root = ["sudo", "-n"]
     # A package's own service must not start: RUNLEVEL=1 is how the distribution's scripts are told.
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+    # Another program may be installing something.
+    wait = ["-o", "DPkg::Lock::Timeout=300"]
     with step(f"installing {words}", "half a minute"):
         run([*become_root, *quiet, "apt-get", "update", "-q"], "apt-get update", LOG, by_hand)
-        command = [*become_root, *quiet, "apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+        command = [*become_root, *quiet, "apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *missing]
         run(command, f"installing {words}", LOG, by_hand)
 
 
-def stores() -> None:
-    """PostgreSQL and RabbitMQ."""
+def pooler_program() -> Path | None:
+    """PgBouncer, also where its folder is on no user's path."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    return Path(found) if found else None
+
+
+def stores(pooler: bool = False) -> None:
+    """PostgreSQL and RabbitMQ, and PgBouncer where it is wanted."""
     install_packages(
         {
             "postgresql": postgres_folder() is not None,
             "rabbitmq-server": rabbitmq_server() is not None,
+            "pgbouncer": pooler_program() is not None or not pooler,
         }
     )
 
@@ -121,23 +133,21 @@ def cargo_lambda() -> Path:
     return environment("cargo-lambda", [CARGO_LAMBDA], "--no-deps") / "cargo-lambda"
 
 
-def document_server() -> tuple[str, Path]:
-    """`mongod` where there is one, else FerretDB, built here: its kind and the program."""
-    mongod = shutil.which("mongod")
-    if mongod:
-        return "mongod", Path(mongod)
+def document_server() -> Path:
+    """The document store, FerretDB with users and TLS, built here."""
     source = ROOT / "infra" / "docdb"
-    files = [source / name for name in ("main.go", "go.mod", "go.sum")]
+    files = [*sorted(source.glob("*.go")), source / "go.mod", source / "go.sum"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
     program = TOOLS / f"docdb-{digest}"
     if not program.exists():
         go = go_program()
         with step("building FerretDB, the document store", "three minutes"):
+            TOOLS.mkdir(parents=True, exist_ok=True)
             command = [go, "build", "-trimpath", "-buildvcs=false", "-o", f"{program}.new", "."]
-            advice = "Look whether the Go module proxy can be reached, then repeat; or install mongod."
+            advice = "Look whether the Go module proxy can be reached, then repeat; or run containers: ADMIT_DOCKER=1."
             run(command, "building FerretDB", LOG, advice, cwd=source)
             os.replace(f"{program}.new", program)
-    return "ferretdb", program
+    return program
 
 
 def go_program() -> Path:

@@ -3,6 +3,7 @@
 //! A token is an Ed25519-signed JWT. The private key is `login`'s alone; the algorithm is pinned
 //! by the key's kind, so that nothing in a token can choose another.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,7 +12,8 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
 use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use ring::rand::SystemRandom;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,34 @@ pub struct TokenVerifier {
     validation: Validation,
 }
 
+/// A new Ed25519 key, PKCS#8 in base64.
+///
+/// # Errors
+/// The system has no random numbers.
+pub(crate) fn new_private_key() -> Result<SecretString, KeyError> {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+        .map_err(|_| KeyError("there are no random numbers to make one of"))?;
+    Ok(SecretString::from(BASE64_STANDARD.encode(key)))
+}
+
+/// The public half of a key: 32 bytes in base64.
+///
+/// # Errors
+/// The text is no such key.
+pub(crate) fn public_half(private_key: &SecretString) -> Result<String, KeyError> {
+    let (_, key) = read_private_key(private_key)?;
+    Ok(BASE64_STANDARD.encode(key.public_key()))
+}
+
+fn read_private_key(private_key: &SecretString) -> Result<(Vec<u8>, Ed25519KeyPair), KeyError> {
+    let bytes = BASE64_STANDARD
+        .decode(private_key.expose_secret())
+        .map_err(|_| KeyError("it must be base64"))?;
+    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&bytes)
+        .map_err(|_| KeyError("it must be Ed25519 in PKCS#8"))?;
+    Ok((bytes, key))
+}
+
 impl TokenSigner {
     /// A signer with an Ed25519 key, PKCS#8 in base64, whose tokens are valid for `lifetime`.
     ///
@@ -59,11 +89,7 @@ impl TokenSigner {
     /// The text is no such key.
     pub fn new(private_key: &SecretString, lifetime: Duration) -> Result<Self, KeyError> {
         install_crypto();
-        let key = BASE64_STANDARD
-            .decode(private_key.expose_secret())
-            .map_err(|_| KeyError("it must be base64"))?;
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&key)
-            .map_err(|_| KeyError("it must be Ed25519 in PKCS#8"))?;
+        let (key, _) = read_private_key(private_key)?;
         Ok(Self {
             key: EncodingKey::from_ed_der(&key),
             lifetime,
@@ -94,6 +120,13 @@ impl TokenSigner {
     /// How long a token is valid.
     pub fn lifetime(&self) -> Duration {
         self.lifetime
+    }
+}
+
+/// Prints no key.
+impl fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSigner(…)")
     }
 }
 
@@ -203,7 +236,6 @@ impl JwtVerifier for RingVerifier {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
-    use ring::signature::KeyPair;
 
     /// PKCS#8 of an Ed25519 key is this and the key's 32 bytes.
     const PKCS8: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
@@ -231,6 +263,15 @@ mod tests {
         let mut claims = serde_json::json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "7", "iat": now, "exp": now + 60});
         change(&mut header, &mut claims);
         jsonwebtoken::encode(&header, &claims, &signer.key).unwrap()
+    }
+
+    #[test]
+    fn a_new_key_signs_what_its_public_half_checks() {
+        let private = new_private_key().unwrap();
+        let signer = TokenSigner::new(&private, Duration::from_secs(60)).unwrap();
+        let verifier = TokenVerifier::new(&public_half(&private).unwrap()).unwrap();
+        let token = signer.sign(UserId::from(7), crate::time::now()).unwrap();
+        assert_eq!(verifier.verify(&token), Some(UserId::from(7)));
     }
 
     #[test]

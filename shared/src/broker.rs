@@ -11,17 +11,23 @@ use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
     ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
+    ExchangeKind,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::calls;
+use crate::config::Config;
 use crate::faults::Point;
 use crate::notifications::Announcement;
+use crate::secrets::{Refusal, Secret, Server};
+use crate::{Error, tls};
 
 /// Where announcements are published, by their type as the routing key.
 pub const EXCHANGE: &str = "admit.events";
@@ -52,7 +58,7 @@ pub enum BrokerError {
 /// A publisher.
 #[derive(Debug)]
 pub struct Broker {
-    url: SecretString,
+    account: Secret,
     channel: Mutex<Option<OpenChannel>>,
 }
 
@@ -64,12 +70,16 @@ struct OpenChannel {
 }
 
 impl Broker {
-    /// A publisher to this broker. It connects when it is first used.
-    pub fn new(url: &SecretString) -> Self {
-        Self {
-            url: url.clone(),
+    /// A publisher to the broker of the account that the configuration names. It connects when it is
+    /// first used.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            account: Secret::new(config.broker_secret.required()?).await,
             channel: Mutex::new(None),
-        }
+        })
     }
 
     /// Publishes an announcement; on `Ok` the broker has written it to its queue.
@@ -94,7 +104,7 @@ impl Broker {
             *kept = Some(open);
             return Ok(());
         }
-        let open = connect(&self.url).await?;
+        let open = self.connect().await?;
         publish(&open.channel, &message).await?;
         *kept = Some(open);
         Ok(())
@@ -108,7 +118,7 @@ impl Broker {
         let OpenChannel {
             channel,
             _connection,
-        } = connect(&self.url).await?;
+        } = self.connect().await?;
         for redriven in 0..most {
             let taken = calls::once(Point::BrokerTakeDeadLetter, LONGEST, || async {
                 let options = BasicGetOptions::default();
@@ -144,8 +154,22 @@ impl Broker {
         let OpenChannel {
             channel,
             _connection,
-        } = connect(&self.url).await?;
+        } = self.connect().await?;
         calls::once(Point::BrokerDeclare, Duration::MAX, || declare(&channel)).await
+    }
+
+    async fn connect(&self) -> Result<OpenChannel, BrokerError> {
+        calls::once(Point::BrokerConnect, LONGEST, || async {
+            let connection = log_in(&self.account).await?;
+            let channel = connection.create_channel().await?;
+            let confirms = ConfirmSelectOptions::default();
+            channel.confirm_select(confirms).await?;
+            Ok(OpenChannel {
+                channel,
+                _connection: connection,
+            })
+        })
+        .await
     }
 }
 
@@ -195,19 +219,46 @@ async fn declare(channel: &Channel) -> Result<(), BrokerError> {
     Ok(())
 }
 
-async fn connect(url: &SecretString) -> Result<OpenChannel, BrokerError> {
-    calls::once(Point::BrokerConnect, LONGEST, || async {
-        let properties = ConnectionProperties::default().with_connection_name("admit".into());
-        let connection = Connection::connect(url.expose_secret(), properties).await?;
-        let channel = connection.create_channel().await?;
-        let confirms = ConfirmSelectOptions::default();
-        channel.confirm_select(confirms).await?;
-        Ok(OpenChannel {
-            channel,
-            _connection: connection,
-        })
-    })
-    .await
+/// Logs in by the password that is right now.
+///
+/// # Errors
+/// The broker can't be reached, or refuses all that the secret has.
+pub async fn log_in(account: &Secret) -> Result<Connection, BrokerError> {
+    account.log_in(connect).await
+}
+
+/// Logs in, by TLS, to a broker that proves who it is.
+pub(crate) async fn connect(account: Server) -> Result<Connection, BrokerError> {
+    let uri = AMQPUri {
+        scheme: AMQPScheme::AMQPS,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo {
+                username: account.username,
+                password: account.password.expose_secret().to_owned(),
+            },
+            host: account.host,
+            port: account.port,
+        },
+        vhost: account.dbname.unwrap_or_else(|| "/".to_owned()),
+        query: AMQPQueryString::default(),
+    };
+    let trusted = OwnedTLSConfig {
+        identity: None,
+        cert_chain: Some(tls::authorities()?.to_owned()),
+    };
+    let properties = ConnectionProperties::default().with_connection_name("admit".into());
+    let runtime = lapin::runtime::default_runtime()?;
+    Ok(Connection::connect_uri_with_config(uri, properties, trusted, runtime).await?)
+}
+
+impl Refusal for BrokerError {
+    fn is_refusal(&self) -> bool {
+        const ACCESS_REFUSED: u16 = 403;
+        let Self::Amqp(error) = self else {
+            return false;
+        };
+        matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED)
+    }
 }
 
 /// What is published.

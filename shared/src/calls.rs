@@ -43,6 +43,12 @@ pub(crate) trait Failure: From<io::Error> {
     fn is_transient(&self) -> bool;
 }
 
+impl Failure for io::Error {
+    fn is_transient(&self) -> bool {
+        is_broken(self)
+    }
+}
+
 /// Makes a call that must not be repeated. It has `most`, or half of what is left to the
 /// invocation where that is less: so there is always time to answer, and to note what is unknown.
 ///
@@ -99,12 +105,6 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-
-    impl Failure for io::Error {
-        fn is_transient(&self) -> bool {
-            is_broken(self)
-        }
-    }
 
     async fn tries(kind: io::ErrorKind) -> u32 {
         let tries = AtomicU32::new(0);

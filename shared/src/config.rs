@@ -4,21 +4,34 @@
 //! is made, before the first request, and by name.
 
 use std::env;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use crate::functions;
 
 /// A function's settings. Each comes from the environment variable named in its line.
 #[derive(Debug)]
 pub struct Config {
-    /// `ADMIT_USERS_DATABASE_URL`: PostgreSQL with the users, `postgres://…`.
-    pub users_database_url: Setting<SecretString>,
-    /// `ADMIT_BOOKINGS_DATABASE_URL`: PostgreSQL with events and bookings, `postgres://…`.
-    pub bookings_database_url: Setting<SecretString>,
-    /// `ADMIT_DOCUMENTS_URL`: the MongoDB-compatible server, `mongodb://…`.
-    pub documents_url: Setting<SecretString>,
-    /// `ADMIT_BROKER_URL`: RabbitMQ, `amqp://…` or `amqps://…`.
-    pub broker_url: Setting<SecretString>,
+    /// `ADMIT_DATABASE_SECRET`: the secret with the function's PostgreSQL account.
+    pub database_secret: Setting<String>,
+    /// `ADMIT_DATABASE_HOST`: where PostgreSQL is reached instead of where the secret says, `host` or
+    /// `host:port`: RDS Proxy, or another pooler.
+    pub database_host: Option<String>,
+    /// `ADMIT_POOLED`: whether a pooler gives each transaction a session of its own; `1` for yes.
+    pub pooled: bool,
+    /// `ADMIT_DOCUMENTS_SECRET`: the secret with the function's account of the document store.
+    pub documents_secret: Setting<String>,
+    /// `ADMIT_BROKER_SECRET`: the secret with RabbitMQ's account.
+    pub broker_secret: Setting<String>,
+    /// `ADMIT_TOKEN_KEY_SECRET`: the secret with the key that signs tokens. `login` and `migrate` only.
+    pub token_key_secret: Setting<String>,
+    /// `ADMIT_DATABASE_OWNER_SECRET`: the secret of PostgreSQL's owner. `migrate` and `rotate-secret` only.
+    pub database_owner_secret: Setting<String>,
+    /// `ADMIT_DOCUMENTS_OWNER_SECRET`: the secret of the document store's owner. The same.
+    pub documents_owner_secret: Setting<String>,
+    /// `ADMIT_ROLE_SECRETS`: the secrets of the accounts that `migrate` makes, with commas between.
+    pub role_secrets: Setting<String>,
     /// `ADMIT_SETTLE_QUEUE_URL`: the SQS queue that `settle-bookings` consumes.
     pub settle_queue_url: Setting<String>,
     /// `ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL`: where its messages go that can't be read, or that failed
@@ -26,8 +39,6 @@ pub struct Config {
     pub settle_dead_letter_queue_url: Setting<String>,
     /// `ADMIT_CHARGE_FUNCTION`: the name or ARN of `charge-payment`.
     pub charge_function: Setting<String>,
-    /// `ADMIT_TOKEN_PRIVATE_KEY`: the Ed25519 key that signs tokens, PKCS#8 in base64. `login` only.
-    pub token_private_key: Setting<SecretString>,
     /// `ADMIT_TOKEN_PUBLIC_KEY`: the key that checks tokens, 32 bytes in base64.
     pub token_public_key: Setting<String>,
     /// `ADMIT_TOKEN_SECONDS`: how long a token is valid, in seconds; default 3600.
@@ -38,6 +49,8 @@ pub struct Config {
     /// `ADMIT_SWEEP_AFTER_SECONDS`: the age at which the sweep takes up what nobody finished,
     /// in seconds; default 60. Longer than any function runs, so that it takes nobody's work.
     pub sweep_after: Duration,
+    /// `ADMIT_STACK`: the stack that metrics are of; default `local`.
+    pub stack: String,
 }
 
 /// A setting that was wanted and isn't there, or can't be read.
@@ -76,18 +89,25 @@ impl Config {
     /// A number that can't be read. A missing setting is an error where it is first needed.
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
-            users_database_url: secret("ADMIT_USERS_DATABASE_URL"),
-            bookings_database_url: secret("ADMIT_BOOKINGS_DATABASE_URL"),
-            documents_url: secret("ADMIT_DOCUMENTS_URL"),
-            broker_url: secret("ADMIT_BROKER_URL"),
+            database_secret: text("ADMIT_DATABASE_SECRET"),
+            database_host: text("ADMIT_DATABASE_HOST").value,
+            pooled: text("ADMIT_POOLED").value.as_deref() == Some("1"),
+            documents_secret: text("ADMIT_DOCUMENTS_SECRET"),
+            broker_secret: text("ADMIT_BROKER_SECRET"),
+            token_key_secret: text("ADMIT_TOKEN_KEY_SECRET"),
+            database_owner_secret: text("ADMIT_DATABASE_OWNER_SECRET"),
+            documents_owner_secret: text("ADMIT_DOCUMENTS_OWNER_SECRET"),
+            role_secrets: text("ADMIT_ROLE_SECRETS"),
             settle_queue_url: text("ADMIT_SETTLE_QUEUE_URL"),
             settle_dead_letter_queue_url: text("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL"),
             charge_function: text("ADMIT_CHARGE_FUNCTION"),
-            token_private_key: secret("ADMIT_TOKEN_PRIVATE_KEY"),
             token_public_key: text("ADMIT_TOKEN_PUBLIC_KEY"),
             token_lifetime: seconds("ADMIT_TOKEN_SECONDS", 3600)?,
             settle_delay: seconds("ADMIT_SETTLE_DELAY_SECONDS", 5)?,
             sweep_after: seconds("ADMIT_SWEEP_AFTER_SECONDS", 60)?,
+            stack: text("ADMIT_STACK")
+                .value
+                .unwrap_or_else(|| "local".to_owned()),
         })
     }
 }
@@ -95,13 +115,6 @@ impl Config {
 fn text(name: &'static str) -> Setting<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
     Setting { name, value }
-}
-
-fn secret(name: &'static str) -> Setting<SecretString> {
-    Setting {
-        name,
-        value: text(name).value.map(SecretString::from),
-    }
 }
 
 fn seconds(name: &'static str, default: u64) -> Result<Duration, ConfigError> {
@@ -117,10 +130,28 @@ fn seconds(name: &'static str, default: u64) -> Result<Duration, ConfigError> {
     }
 }
 
+/// The function that this process is, by the name of its package: Lambda's name for it has the
+/// stack's before it.
+pub(crate) fn function() -> &'static str {
+    static NAME: OnceLock<&'static str> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let whole = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+        let known = functions::ALL.iter().map(|function| function.name);
+        known
+            .into_iter()
+            .find(|name| whole.ends_with(name))
+            .unwrap_or_default()
+    })
+}
+
+/// `ADMIT_CA_FILE`: the authorities that are trusted instead of Amazon's, in PEM. Locally only.
+pub(crate) fn ca_file() -> Option<PathBuf> {
+    env::var_os("ADMIT_CA_FILE").map(PathBuf::from)
+}
+
 /// `ADMIT_FAULTS`: the folder in which tests arm faults; with the name of the function that this
 /// process is. Debug builds only.
 #[cfg(debug_assertions)]
-pub(crate) fn faults() -> Option<(std::path::PathBuf, String)> {
-    let function = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-    Some((env::var_os("ADMIT_FAULTS")?.into(), function))
+pub(crate) fn faults() -> Option<(PathBuf, String)> {
+    Some((env::var_os("ADMIT_FAULTS")?.into(), function().to_owned()))
 }

@@ -3,16 +3,19 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::calls::{self, Failure};
+use crate::config::Config;
 use crate::faults::Point;
 use crate::http::Problem;
+use crate::secrets::{Refusal, Secret, Server};
+use crate::tls;
 
 /// The longest that a statement may take, the connecting before it included. The server's own
 /// limit, set in the migrations, is the same: neither goes on without the other.
@@ -33,7 +36,10 @@ pub(crate) type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> +
 /// made when it is first used, and again when it has broken.
 #[derive(Debug)]
 pub struct Db {
-    options: PgConnectOptions,
+    account: Secret,
+    host: Option<String>,
+    /// Whether a pooler stands between, which gives each transaction a session of its own.
+    pooled: bool,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -44,13 +50,15 @@ struct Kept {
 }
 
 impl Db {
-    /// The database at `url`.
+    /// The database of the account that the configuration names.
     ///
     /// # Errors
-    /// The URL can't be read.
-    pub fn new(url: &SecretString) -> Result<Self, Error> {
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, crate::Error> {
         Ok(Self {
-            options: url.expose_secret().parse()?,
+            account: Secret::new(config.database_secret.required()?).await,
+            host: config.database_host.clone(),
+            pooled: config.pooled,
             kept: Mutex::new(None),
         })
     }
@@ -73,22 +81,6 @@ impl Db {
         calls::once(point, LONGEST, || self.run(&statement)).await
     }
 
-    /// Brings the database up to date, however long it takes: the functions' limits don't hold.
-    ///
-    /// # Errors
-    /// A migration failed, or one that ran before is not among these.
-    pub async fn migrate(&self, point: Point, migrations: &'static Migrator) -> Result<(), Error> {
-        calls::once(point, Duration::MAX, || async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            for limit in ["statement_timeout", "lock_timeout"] {
-                let statement = AssertSqlSafe(format!("set {limit} = 0"));
-                sqlx::query(statement).execute(&mut connection).await?;
-            }
-            Ok(migrations.run(&mut connection).await?)
-        })
-        .await
-    }
-
     async fn run<T>(
         &self,
         statement: &impl for<'c> Fn(&'c mut PgConnection) -> Running<'c, T>,
@@ -101,9 +93,13 @@ impl Db {
         };
         let mut connection = match living {
             Some(connection) => connection,
-            None => PgConnection::connect_with(&self.options).await?,
+            None => self.connect().await?,
         };
-        let outcome = statement(&mut connection).await;
+        let outcome = if self.pooled {
+            in_transaction(&mut connection, statement).await
+        } else {
+            statement(&mut connection).await
+        };
         if !outcome.as_ref().is_err_and(Failure::is_transient) {
             *kept = Some(Kept {
                 connection,
@@ -111,6 +107,140 @@ impl Db {
             });
         }
         outcome
+    }
+
+    async fn connect(&self) -> Result<PgConnection, Error> {
+        let host = self.host.as_deref();
+        // Boxed: what is nested in it is deeper than the compiler computes layouts.
+        let login = self
+            .account
+            .log_in(|account| async move { connect(&account, None, host).await });
+        Box::pin(login).await
+    }
+}
+
+/// Runs a statement in a transaction. It is sent in two parts, which a pooler would give to two
+/// sessions otherwise.
+async fn in_transaction<T>(
+    connection: &mut PgConnection,
+    statement: &impl for<'c> Fn(&'c mut PgConnection) -> Running<'c, T>,
+) -> Result<T, Error> {
+    let mut transaction = connection.begin().await?;
+    match statement(&mut transaction).await {
+        Ok(output) => transaction.commit().await.map(|()| output),
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+/// Logs in, by TLS, to a server that proves who it is; to the account's database, or to another,
+/// or at another host.
+pub(crate) async fn connect(
+    account: &Server,
+    database: Option<&str>,
+    host: Option<&str>,
+) -> Result<PgConnection, Error> {
+    let (host, port) = match host {
+        None => (account.host.as_str(), account.port),
+        Some(host) => match host.split_once(':') {
+            None => (host, account.port),
+            Some((host, port)) => (host, port.parse().map_err(|_| bad_host(host))?),
+        },
+    };
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(host)
+        .port(port)
+        .username(&account.username)
+        .password(account.password.expose_secret())
+        .database(database.or(account.dbname.as_deref()).unwrap_or("postgres"))
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(tls::authorities()?.into())
+        // A setting that poolers refuse. PostgreSQL has had its value for its own since version 12.
+        .extra_float_digits(None);
+    PgConnection::connect_with(&options).await
+}
+
+fn bad_host(host: &str) -> Error {
+    Error::Configuration(format!("the port behind {host} is no number").into())
+}
+
+/// The owner of all databases, at a deploy: past any pooler, however long it takes.
+#[derive(Debug)]
+pub struct Owner {
+    account: Secret,
+}
+
+impl Owner {
+    /// The owner that this secret describes.
+    pub fn new(account: Secret) -> Self {
+        Self { account }
+    }
+
+    /// Makes a database, unless it is there.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn create(&self, database: &'static str) -> Result<(), Error> {
+        calls::repeatable(Point::CreateDatabases, Duration::MAX, || async {
+            let mut connection = self.connect("postgres").await?;
+            let statement = AssertSqlSafe(format!("create database {database}"));
+            match sqlx::raw_sql(statement).execute(&mut connection).await {
+                Err(Error::Database(error)) if is_taken(error.code().as_deref()) => Ok(()),
+                outcome => outcome.map(drop),
+            }
+        })
+        .await
+    }
+
+    /// Brings a database up to date. Two who do it at once wait for one another.
+    ///
+    /// # Errors
+    /// A migration failed, or one that ran before was changed.
+    pub async fn migrate(
+        &self,
+        point: Point,
+        database: &'static str,
+        migrations: &Migrator,
+    ) -> Result<(), Error> {
+        calls::once(point, Duration::MAX, || async {
+            let mut connection = self.connect(database).await?;
+            for limit in [
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+            ] {
+                let statement = AssertSqlSafe(format!("set {limit} = 0"));
+                sqlx::raw_sql(statement).execute(&mut connection).await?;
+            }
+            Ok(migrations.run(&mut connection).await?)
+        })
+        .await
+    }
+
+    async fn connect(&self, database: &'static str) -> Result<PgConnection, Error> {
+        self.account
+            .log_in(|account| async move { connect(&account, Some(database), None).await })
+            .await
+    }
+}
+
+/// Whether a database's name is taken; two who make it at once learn it from an index.
+fn is_taken(code: Option<&str>) -> bool {
+    matches!(code, Some("42P04" | "23505"))
+}
+
+impl Refusal for Error {
+    fn is_refusal(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        match error.code().as_deref() {
+            // PgBouncer has one code for whatever it dislikes.
+            Some("08P01") => error.message().contains("authentication failed"),
+            code => code.is_some_and(|code| code.starts_with("28")),
+        }
     }
 }
 

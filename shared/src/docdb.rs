@@ -1,15 +1,23 @@
 //! The document store: MongoDB's protocol, spoken to DocumentDB on AWS.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::error::{Error, ErrorKind, WriteFailure};
-use mongodb::options::ClientOptions;
-use mongodb::{Client, Collection, Database};
-use secrecy::{ExposeSecret, SecretString};
+use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls, TlsOptions};
+use mongodb::{Client, Collection};
+use secrecy::ExposeSecret;
+use tokio::sync::Mutex;
 
 use crate::calls::{self, Failure};
+use crate::config::Setting;
 use crate::faults::Point;
 use crate::http::Problem;
+use crate::secrets::{Refusal, Secret, Server};
+use crate::tls;
 
 /// The longest that a request to the store may take, the looking for a server included.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -17,12 +25,28 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// How long a request looks for a server before it is answered with 503.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A client with a connection or two. It connects when it is first used.
-///
-/// # Errors
-/// The URL can't be read.
-pub async fn connect(url: &SecretString) -> Result<Client, Error> {
-    let mut options = ClientOptions::parse(url.expose_secret()).await?;
+/// The code of an operation whose login was refused.
+const AUTHENTICATION_FAILED: i32 = 18;
+
+/// An operation that runs on a collection.
+pub(crate) type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
+
+/// A client with a connection or two. It connects, and logs in, when it is first used.
+pub(crate) fn connect(account: &Server) -> Result<Client, Error> {
+    let mut options = ClientOptions::builder()
+        .hosts(vec![ServerAddress::Tcp {
+            host: account.host.clone(),
+            port: Some(account.port),
+        }])
+        .build();
+    let mut credential = Credential::default();
+    credential.username = Some(account.username.clone());
+    credential.password = Some(account.password.expose_secret().to_owned());
+    credential.source = Some("admin".to_owned());
+    options.credential = Some(credential);
+    let mut trusted = TlsOptions::default();
+    trusted.ca_file_path = Some(tls::authorities_file()?);
+    options.tls = Some(Tls::Enabled(trusted));
     options.app_name = Some("admit".to_owned());
     options.max_pool_size = Some(2);
     options.server_selection_timeout = Some(SELECTION_TIMEOUT);
@@ -34,32 +58,109 @@ pub async fn connect(url: &SecretString) -> Result<Client, Error> {
     Client::with_options(options)
 }
 
-/// A collection. Every operation on it is safe to repeat, by what it is: an upsert that the first
-/// wins, an update that looks at what it changes, a deletion, a read.
+/// The document store, as one account sees it.
 #[derive(Debug)]
-pub(crate) struct Documents<T: Send + Sync>(Collection<T>);
+pub struct DocumentStore {
+    account: Secret,
+    client: Mutex<Option<Client>>,
+}
 
-impl<T: Send + Sync> Documents<T> {
-    pub(crate) fn new(database: &Database, name: &str) -> Self {
-        Self(database.collection(name))
-    }
-
-    /// Does one operation: again on a new connection, if this one broke.
-    pub(crate) async fn repeatable<'a, R, Operation>(
-        &'a self,
-        point: Point,
-        operation: impl Fn(&'a Collection<T>) -> Operation,
-    ) -> Result<R, Error>
-    where
-        Operation: IntoFuture<Output = Result<R, Error>>,
-    {
-        calls::repeatable(point, LONGEST, || operation(&self.0)).await
+impl DocumentStore {
+    /// The store of the account that the secret in `setting` describes.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(setting: &Setting<String>) -> Result<Arc<Self>, crate::Error> {
+        Ok(Arc::new(Self {
+            account: Secret::new(setting.required()?).await,
+            client: Mutex::new(None),
+        }))
     }
 }
 
-impl<T: Send + Sync> Clone for Documents<T> {
+/// A collection. Every operation on it is safe to repeat, by what it is: an upsert that the first
+/// wins, an update that looks at what it changes, a deletion, a read.
+pub(crate) struct Documents<T> {
+    store: Arc<DocumentStore>,
+    database: &'static str,
+    name: &'static str,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Send + Sync> Documents<T> {
+    pub(crate) fn new(
+        store: &Arc<DocumentStore>,
+        database: &'static str,
+        name: &'static str,
+    ) -> Self {
+        Self {
+            store: Arc::clone(store),
+            database,
+            name,
+            kind: PhantomData,
+        }
+    }
+
+    /// Does one operation: again on a new connection, if this one broke.
+    pub(crate) async fn repeatable<R>(
+        &self,
+        point: Point,
+        operation: impl for<'c> Fn(&'c Collection<T>) -> Running<'c, R>,
+    ) -> Result<R, Error> {
+        calls::repeatable(point, LONGEST, || self.run(&operation)).await
+    }
+
+    /// Does it by the login that there is; where none is, or it is refused, by the one that is right now.
+    async fn run<R>(
+        &self,
+        operation: &impl for<'c> Fn(&'c Collection<T>) -> Running<'c, R>,
+    ) -> Result<R, Error> {
+        let kept = self.store.client.lock().await.clone();
+        if let Some(client) = kept {
+            match operation(&self.collection(&client)).await {
+                Err(error) if error.is_refusal() => {}
+                outcome => return outcome,
+            }
+        }
+        let login = self.store.account.log_in(|account| async move {
+            let client = connect(&account)?;
+            match operation(&self.collection(&client)).await {
+                Err(error) if error.is_refusal() => Err(error),
+                outcome => Ok((client, outcome)),
+            }
+        });
+        let (client, outcome) = login.await?;
+        *self.store.client.lock().await = Some(client);
+        outcome
+    }
+
+    fn collection(&self, client: &Client) -> Collection<T> {
+        client.database(self.database).collection(self.name)
+    }
+}
+
+impl<T> Clone for Documents<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            store: Arc::clone(&self.store),
+            ..*self
+        }
+    }
+}
+
+impl<T> fmt::Debug for Documents<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Documents({}.{})", self.database, self.name)
+    }
+}
+
+impl Refusal for Error {
+    fn is_refusal(&self) -> bool {
+        match &*self.kind {
+            ErrorKind::Authentication { .. } => true,
+            ErrorKind::Command(error) => error.code == AUTHENTICATION_FAILED,
+            _ => false,
+        }
     }
 }
 

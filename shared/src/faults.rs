@@ -44,6 +44,7 @@ names! {
         FindAccount,
         CountLoginFailure,
         MigrateUsers,
+        CreateDatabases,
         // PostgreSQL: events and bookings
         CreateEvent,
         GetEvent,
@@ -92,6 +93,18 @@ names! {
         FindOldQuarantined,
         ForgetQuarantined,
         IndexNotifications,
+        // Secrets Manager
+        ReadSecret,
+        DescribeSecret,
+        MakePassword,
+        PutSecret,
+        PromoteSecret,
+        WriteTokenKey,
+        // The stores' accounts
+        OpenSession,
+        SetPassword,
+        // CloudFormation
+        AnswerCloudFormation,
         // Lambda
         InvokeCharge,
         // RabbitMQ

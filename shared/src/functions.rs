@@ -38,6 +38,7 @@ pub const ALL: &[Function] = &[
     function("login", 15),
     function("migrate", 300),
     function("register-user", 15),
+    function("rotate-secret", 60),
     function("send-notification", 30),
     function("settle-bookings", 60),
 ];

@@ -4,11 +4,13 @@
 //! types, errors, SQL, and one public function per business step. The other modules are the
 //! plumbing those need. A function's own package only decodes, calls one of these, and encodes.
 
+pub mod accounts;
 pub mod auth;
 pub mod aws;
 pub mod bookings;
 pub mod broker;
 pub mod calls;
+pub mod cloudformation;
 pub mod config;
 pub mod db;
 pub mod docdb;
@@ -22,9 +24,14 @@ pub mod invocation;
 pub mod money;
 pub mod notifications;
 pub mod payments;
+pub mod rotation;
+pub mod secrets;
 pub mod telemetry;
 pub mod time;
+mod tls;
+pub mod token_key;
 pub mod users;
+mod web;
 
 use crate::config::Config;
 

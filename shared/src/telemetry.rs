@@ -66,8 +66,8 @@ impl Metric {
     }
 }
 
-/// Hands metrics to CloudWatch, as a log line in its embedded metric format.
-pub fn measure(metrics: &[Metric]) {
+/// Hands metrics of a stack to CloudWatch, as a log line in its embedded metric format.
+pub fn measure(stack: &str, metrics: &[Metric]) {
     let defined: Vec<_> = metrics
         .iter()
         .map(|metric| json!({"Name": metric.name, "Unit": metric.unit}))
@@ -75,8 +75,9 @@ pub fn measure(metrics: &[Metric]) {
     let mut line = json!({
         "_aws": {
             "Timestamp": time::now().timestamp_millis(),
-            "CloudWatchMetrics": [{"Namespace": "Admit", "Dimensions": [[]], "Metrics": defined}],
+            "CloudWatchMetrics": [{"Namespace": "Admit", "Dimensions": [["Stack"]], "Metrics": defined}],
         },
+        "Stack": stack,
     });
     for metric in metrics {
         line[metric.name] = metric.value.into();

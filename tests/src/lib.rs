@@ -8,7 +8,9 @@
 
 pub mod audit;
 pub mod customer;
+pub mod inbox;
 pub mod queues;
+pub mod secrets;
 pub mod stack;
 
 use std::env;
@@ -106,10 +108,9 @@ impl TestApp {
             .json()
             .await
             .unwrap();
-        let bookings = PgPool::connect_lazy(&setting("ADMIT_BOOKINGS_DATABASE_URL")).unwrap();
-        let documents = mongodb::Client::with_uri_str(setting("ADMIT_DOCUMENTS_URL"))
-            .await
-            .unwrap();
+        let owner = secrets::account("database-owner").await;
+        let bookings = PgPool::connect_lazy_with(secrets::database(&owner, "booking_db"));
+        let documents = secrets::documents(&secrets::account("documents-owner").await).await;
         Self {
             url,
             client,

@@ -2,23 +2,19 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
+use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Connection, ConnectionProperties};
 use mongodb::bson::{Document, doc};
 use serde_json::json;
 use shared::aws;
 use uuid::Uuid;
 
-use crate::{TestApp, eventually, setting};
+use crate::{TestApp, eventually, secrets, setting};
 
 /// Publishes messages to an exchange of the broker's; the nameless one puts them into the queue of
 /// the routing key's name.
 pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
-    let url = setting("ADMIT_BROKER_URL");
-    let connection = Connection::connect(&url, ConnectionProperties::default())
-        .await
-        .unwrap();
+    let connection = secrets::broker().await;
     let channel = connection.create_channel().await.unwrap();
     for body in bodies {
         let options = BasicPublishOptions::default();
@@ -60,14 +56,14 @@ pub async fn flush(app: &TestApp) {
 
 /// Sends a message to the queue that a setting names.
 pub async fn enqueue(queue: &str, body: &str) {
-    let client = Client::new(&aws::config(Duration::from_secs(10)).await);
+    let client = aws::sqs(Duration::from_secs(10)).await;
     let message = client.send_message().queue_url(setting(queue));
     message.message_body(body).send().await.unwrap();
 }
 
 /// Looks at messages in the queue that a setting names, with the reasons that they carry.
 pub async fn receive(queue: &str) -> Vec<(String, Option<String>)> {
-    let client = Client::new(&aws::config(Duration::from_secs(10)).await);
+    let client = aws::sqs(Duration::from_secs(10)).await;
     let receiving = client.receive_message().queue_url(setting(queue));
     let receiving = receiving
         .visibility_timeout(0)

@@ -6,6 +6,8 @@ use std::{env, fs};
 use shared::faults::Fault;
 use tokio::process::Command;
 
+use crate::eventually;
+
 /// The project's root.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -66,6 +68,21 @@ pub fn children(parent: u32) -> Vec<(u32, String)> {
             (its_parent == parent).then_some((pid, name))
         })
         .collect()
+}
+
+/// Ends the processes of a function, or of all, so that its next ones begin with nothing; until the event
+/// sources have noticed.
+pub async fn end_functions(which: impl Fn(&str) -> bool) {
+    let mut processes = children(pid("event-sources").unwrap());
+    processes.retain(|(_, name)| which(name));
+    let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
+    signal("KILL", &pids).await;
+    eventually("the processes have ended", async || {
+        // Not merely dead: their parent has been told.
+        let gone = |pid: &u32| !Path::new(&format!("/proc/{pid}")).exists();
+        pids.iter().all(gone).then_some(())
+    })
+    .await;
 }
 
 /// Sends a signal by its name to processes that may have ended.

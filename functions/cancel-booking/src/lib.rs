@@ -2,14 +2,17 @@
 
 use shared::Error;
 use shared::auth::TokenVerifier;
-use shared::bookings::BoxOffice;
+use shared::bookings;
 use shared::config::Config;
+use shared::db::Db;
 use shared::http::{Problem, Request, Response, ok};
+use shared::payments::ChargeFunction;
 
 /// What one process of this function keeps between requests.
 pub struct App {
     tokens: TokenVerifier,
-    office: BoxOffice,
+    bookings: Db,
+    payments: ChargeFunction,
 }
 
 impl App {
@@ -20,7 +23,8 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             tokens: TokenVerifier::new(config.token_public_key.required()?)?,
-            office: BoxOffice::new(config).await?,
+            bookings: Db::new(config).await?,
+            payments: ChargeFunction::new(config).await?,
         })
     }
 }
@@ -32,6 +36,6 @@ impl App {
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let user = app.tokens.authenticate(&request)?;
     let booking_id = request.path("booking_id", "booking")?;
-    let booking = app.office.cancel(user, booking_id).await?;
+    let booking = bookings::cancel(&app.bookings, &app.payments, user, booking_id).await?;
     Ok(ok(&booking))
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use shared::config::Config;
+use shared::docdb::DocumentStore;
 use shared::payments::{Command, Payments, Reply};
-use shared::{Error, docdb, time};
+use shared::{Error, time};
 
 /// What one process of this function keeps between invocations.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            payments: Payments::new(&docdb::connect(config.documents_url.required()?).await?),
+            payments: Payments::new(&DocumentStore::new(&config.documents_secret).await?),
             sweep_after: config.sweep_after,
         })
     }

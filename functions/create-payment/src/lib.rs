@@ -1,10 +1,11 @@
 //! `POST /payments`.
 
+use shared::Error;
 use shared::auth::TokenVerifier;
 use shared::config::Config;
+use shared::docdb::DocumentStore;
 use shared::http::{Code, Problem, Request, Response, accepted, created, replayed};
 use shared::payments::{Outcome, PaymentRequest, Payments, SettleQueue};
-use shared::{Error, docdb};
 
 /// What one process of this function keeps between requests.
 pub struct App {
@@ -21,7 +22,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             tokens: TokenVerifier::new(config.token_public_key.required()?)?,
-            payments: Payments::new(&docdb::connect(config.documents_url.required()?).await?),
+            payments: Payments::new(&DocumentStore::new(&config.documents_secret).await?),
             settle_queue: SettleQueue::new(config).await?,
         })
     }

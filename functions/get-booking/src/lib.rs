@@ -20,7 +20,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             tokens: TokenVerifier::new(config.token_public_key.required()?)?,
-            bookings: Db::new(config.bookings_database_url.required()?)?,
+            bookings: Db::new(config).await?,
         })
     }
 }

@@ -18,7 +18,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            bookings: Db::new(config.bookings_database_url.required()?)?,
+            bookings: Db::new(config).await?,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! `GET /notifications`.
 
+use shared::Error;
 use shared::auth::TokenVerifier;
 use shared::config::Config;
+use shared::docdb::DocumentStore;
 use shared::http::{Problem, Request, Response, ok};
 use shared::notifications::Notifications;
-use shared::{Error, docdb};
 
 /// What one process of this function keeps between requests.
 pub struct App {
@@ -20,9 +21,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             tokens: TokenVerifier::new(config.token_public_key.required()?)?,
-            notifications: Notifications::new(
-                &docdb::connect(config.documents_url.required()?).await?,
-            ),
+            notifications: Notifications::new(&DocumentStore::new(&config.documents_secret).await?),
         })
     }
 }

@@ -1,16 +1,16 @@
 //! `POST /login`. The only function that holds the key which signs tokens.
 
 use shared::Error;
-use shared::auth::TokenSigner;
 use shared::config::Config;
 use shared::db::Db;
 use shared::http::{Problem, Request, Response, ok};
+use shared::token_key::TokenKey;
 use shared::users::{self, Credentials};
 
 /// What one process of this function keeps between requests.
 pub struct App {
     users: Db,
-    signer: TokenSigner,
+    key: TokenKey,
 }
 
 impl App {
@@ -20,8 +20,8 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            users: Db::new(config.users_database_url.required()?)?,
-            signer: TokenSigner::new(config.token_private_key.required()?, config.token_lifetime)?,
+            users: Db::new(config).await?,
+            key: TokenKey::new(config).await?,
         })
     }
 }
@@ -32,6 +32,6 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let credentials = Credentials::read(request.fields()?)?;
-    let session = users::log_in(&app.users, &app.signer, credentials).await?;
+    let session = users::log_in(&app.users, &app.key, credentials).await?;
     Ok(ok(&session))
 }

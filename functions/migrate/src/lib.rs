@@ -1,28 +1,34 @@
-//! Brings every store up to date: tables, indexes, exchanges and queues. Invoked once on each
-//! deploy; safe to repeat, and to run twice at once.
+//! Brings every store up to date: databases, accounts, tables, indexes, exchanges and queues, and the key
+//! that signs tokens. A resource of the stack, which every deploy updates before any function that has
+//! traffic; safe to repeat, and to run twice at once.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use shared::accounts::Owners;
 use shared::broker::Broker;
+use shared::cloudformation::{self, RequestType};
 use shared::config::Config;
-use shared::db::Db;
+use shared::db::Owner;
+use shared::docdb::DocumentStore;
 use shared::faults::Point;
 use shared::notifications::Notifications;
 use shared::payments::Payments;
-use shared::{Error, docdb};
+use shared::secrets::Secret;
+use shared::token_key::TokenKey;
+use shared::{Error, telemetry};
 use sqlx::migrate::Migrator;
-
-static USERS: Migrator = sqlx::migrate!("../../migrations/users");
-static BOOKINGS: Migrator = sqlx::migrate!("../../migrations/bookings");
 
 /// What one process of this function keeps between invocations.
 #[derive(Debug)]
 pub struct App {
-    users: Db,
-    bookings: Db,
+    owners: Owners,
+    roles: Vec<Secret>,
+    databases: Owner,
     payments: Payments,
     notifications: Notifications,
     broker: Broker,
+    token_key: TokenKey,
+    users: Migrator,
+    bookings: Migrator,
 }
 
 impl App {
@@ -31,46 +37,97 @@ impl App {
     /// # Errors
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
-        let documents = docdb::connect(config.documents_url.required()?).await?;
+        let mut roles = Vec::new();
+        for id in config.role_secrets.required()?.split(',') {
+            roles.push(Secret::new(id.trim()).await);
+        }
+        let documents = DocumentStore::new(&config.documents_owner_secret).await?;
+        let databases = Secret::new(config.database_owner_secret.required()?).await;
         Ok(Self {
-            users: Db::new(config.users_database_url.required()?)?,
-            bookings: Db::new(config.bookings_database_url.required()?)?,
+            owners: Owners::new(config).await?,
+            roles,
+            databases: Owner::new(databases),
             payments: Payments::new(&documents),
             notifications: Notifications::new(&documents),
-            broker: Broker::new(config.broker_url.required()?),
+            broker: Broker::new(config).await?,
+            token_key: TokenKey::new(config).await?,
+            users: after_a_rollback_too(sqlx::migrate!("../../migrations/users")),
+            bookings: after_a_rollback_too(sqlx::migrate!("../../migrations/bookings")),
         })
     }
 }
 
-/// What every store is at now.
-#[derive(Debug, Serialize)]
-pub struct Migrated {
-    /// The newest migration of each database.
-    pub users: i64,
-    pub bookings: i64,
+/// A migration that ran and is not among these is a newer release's, whose deploy was rolled back.
+/// Migrations only add, so that older functions can live with it.
+fn after_a_rollback_too(mut migrations: Migrator) -> Migrator {
+    migrations.set_ignore_missing(true);
+    migrations
 }
 
-/// Migrates.
+/// What this function is invoked with.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Trigger {
+    /// A deploy.
+    Deploy(cloudformation::Event),
+    /// An operator, with nothing to say.
+    Operator {},
+}
+
+/// What the template can read of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Migrated {
+    /// The key that checks tokens, 32 bytes in base64.
+    pub token_public_key: String,
+}
+
+/// Migrates. A deploy that it fails for is told so, and goes back.
 ///
 /// # Errors
-/// Some store is not up to date: the deploy must not go on.
-pub async fn handle(app: &App, _: Value) -> Result<Migrated, Error> {
-    app.users.migrate(Point::MigrateUsers, &USERS).await?;
-    app.bookings
-        .migrate(Point::MigrateBookings, &BOOKINGS)
+/// Some store is not up to date, or nobody could be told that it is.
+pub async fn handle(app: &App, trigger: Trigger) -> Result<Option<Migrated>, Error> {
+    let event = match trigger {
+        Trigger::Operator {} => return migrate(app).await.map(Some),
+        Trigger::Deploy(event) => event,
+    };
+    // The stores and what is in them outlive a stack that doesn't own them.
+    if event.request_type == RequestType::Delete {
+        event.answer(Ok(serde_json::Value::Null)).await?;
+        return Ok(None);
+    }
+    // Boxed: what is nested in it is deeper than the compiler computes layouts.
+    let outcome = match Box::pin(migrate(app)).await {
+        Ok(migrated) => Ok(serde_json::to_value(migrated)?),
+        Err(error) => {
+            let reason = telemetry::chain(error.as_ref());
+            tracing::error!(reason, "the deploy must not go on");
+            Err(reason)
+        }
+    };
+    event.answer(outcome).await?;
+    Ok(None)
+}
+
+async fn migrate(app: &App) -> Result<Migrated, Error> {
+    let databases = &app.databases;
+    databases.create("users_db").await?;
+    databases.create("booking_db").await?;
+    // Before the tables, whose migrations say what these accounts may do.
+    for role in &app.roles {
+        app.owners.let_in(role).await?;
+    }
+    let (users, bookings) = (&app.users, &app.bookings);
+    databases
+        .migrate(Point::MigrateUsers, "users_db", users)
+        .await?;
+    databases
+        .migrate(Point::MigrateBookings, "booking_db", bookings)
         .await?;
     app.payments.migrate().await?;
     app.notifications.migrate().await?;
     app.broker.declare().await?;
-    let newest = |migrator: &Migrator| {
-        migrator
-            .iter()
-            .map(|migration| migration.version)
-            .max()
-            .unwrap_or_default()
-    };
     Ok(Migrated {
-        users: newest(&USERS),
-        bookings: newest(&BOOKINGS),
+        token_public_key: app.token_key.public_half().await?,
     })
 }

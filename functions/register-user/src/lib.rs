@@ -19,7 +19,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            users: Db::new(config.users_database_url.required()?)?,
+            users: Db::new(config).await?,
         })
     }
 }

@@ -2,9 +2,10 @@
 //! is old, and on an operator's demand it reads the quarantine again.
 
 use serde::{Deserialize, Serialize};
+use shared::Error;
 use shared::config::Config;
+use shared::docdb::DocumentStore;
 use shared::notifications::{Batch, Delivered, Forgotten, Notifications};
-use shared::{Error, docdb};
 
 /// What one process of this function keeps between invocations.
 #[derive(Debug)]
@@ -19,9 +20,7 @@ impl App {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            notifications: Notifications::new(
-                &docdb::connect(config.documents_url.required()?).await?,
-            ),
+            notifications: Notifications::new(&DocumentStore::new(&config.documents_secret).await?),
         })
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! This Runtime API hands on what `cargo lambda` says on its own, and keeps what it does not:
 //! - An invocation has a deadline, and its environment is killed then.
-//! - When an environment ends, the invocation that it served ends in an error at once.
+//! - When an environment ends, the invocation that it served ends in an error at once. One that it
+//!   had only waited for goes to another.
+//! - A function's process has the environment variables that the template gives it, and no other's.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,12 +21,15 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::Client;
 use serde_json::json;
-use shared::functions::Function;
+use shared::functions::{self, Function};
 use shared::{Error, telemetry};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::sleep;
+
+use crate::settings::Settings;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
 const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
@@ -43,6 +48,23 @@ pub struct Environments {
     hurry: u32,
     next: AtomicU64,
     living: Mutex<HashMap<u64, Environment>>,
+    settings: Settings,
+    queues: HashMap<&'static str, Queue>,
+}
+
+/// The invocations of a function that no environment has taken up yet.
+#[derive(Debug)]
+struct Queue {
+    back: UnboundedSender<Invocation>,
+    front: AsyncMutex<UnboundedReceiver<Invocation>>,
+}
+
+/// An invocation, as `cargo lambda` hands it out.
+#[derive(Debug)]
+struct Invocation {
+    request_id: String,
+    headers: HeaderMap,
+    event: Bytes,
 }
 
 #[derive(Debug)]
@@ -62,6 +84,7 @@ impl Environments {
         cargo_lambda: String,
         programs: PathBuf,
         hurry: u32,
+        settings: Settings,
     ) -> Result<Arc<Self>, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let environments = Arc::new(Self {
@@ -73,6 +96,11 @@ impl Environments {
             hurry: hurry.max(1),
             next: AtomicU64::new(0),
             living: Mutex::default(),
+            settings,
+            queues: functions::ALL
+                .iter()
+                .map(|function| (function.name, Queue::new()))
+                .collect(),
         });
         let router = Router::new()
             .route(
@@ -121,7 +149,13 @@ impl Environments {
     /// The system's.
     pub fn start(self: &Arc<Self>, function: &Function) -> std::io::Result<()> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let child = Command::new(self.programs.join(function.name))
+        let (own, others) = self.settings.of(function.name)?;
+        let mut command = Command::new(self.programs.join(function.name));
+        for variable in others {
+            command.env_remove(variable);
+        }
+        let child = command
+            .envs(own)
             .env(
                 "AWS_LAMBDA_RUNTIME_API",
                 format!("http://{}/{id}", self.address),
@@ -201,40 +235,48 @@ impl Environments {
         )
     }
 
-    /// Fetches the next invocation for an environment and starts its time.
-    async fn fetch(self: Arc<Self>, id: u64, function: Function) -> Result<Response, Error> {
-        let answer = self
-            .client
-            .get(self.url(function.name, "invocation/next"))
-            .send()
-            .await?;
-        let mut headers = answer.headers().clone();
-        let body = answer.bytes().await?;
-        let request_id = headers
-            .get(&REQUEST_ID)
-            .ok_or("an invocation has no id")?
-            .to_str()?
-            .to_owned();
-        let timeout = self.timeout(&function);
-        let deadline = (SystemTime::now() + timeout).duration_since(SystemTime::UNIX_EPOCH)?;
-        headers.insert(
-            DEADLINE,
-            HeaderValue::from_str(&deadline.as_millis().to_string())?,
-        );
-        let there = match self.living().get_mut(&id) {
-            Some(environment) => {
-                environment.serves = Some(request_id.clone());
-                true
-            }
-            None => false,
+    /// Fetches one invocation of a function, for whichever environment is free first.
+    ///
+    /// # Errors
+    /// `cargo lambda` can't be reached, or says what can't be understood.
+    pub async fn fetch(&self, function: &Function) -> Result<(), Error> {
+        let url = self.url(function.name, "invocation/next");
+        let answer = self.client.get(url).send().await?;
+        let headers = answer.headers().clone();
+        let request_id = headers.get(&REQUEST_ID).ok_or("an invocation has no id")?;
+        let invocation = Invocation {
+            request_id: request_id.to_str()?.to_owned(),
+            event: answer.bytes().await?,
+            headers,
         };
-        if !there {
-            self.fail(function.name, &request_id, "Runtime exited")
-                .await;
-            return Err("the environment ended".into());
+        let queue = self.queues.get(function.name).ok_or("no such function")?;
+        Ok(queue.back.send(invocation)?)
+    }
+
+    /// Gives an invocation to an environment and starts its time; gives it back where there is no such
+    /// environment any more.
+    fn hand_over(
+        self: &Arc<Self>,
+        id: u64,
+        function: Function,
+        mut invocation: Invocation,
+    ) -> Result<Response, Box<Invocation>> {
+        let timeout = self.timeout(&function);
+        let deadline = (SystemTime::now() + timeout)
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let deadline = HeaderValue::from(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+        invocation.headers.insert(DEADLINE, deadline);
+        match self.living().get_mut(&id) {
+            Some(environment) => environment.serves = Some(invocation.request_id.clone()),
+            None => return Err(Box::new(invocation)),
         }
-        tokio::spawn(Arc::clone(&self).end_at_deadline(id, request_id, timeout));
-        Ok(respond(StatusCode::OK, headers, body))
+        tokio::spawn(Arc::clone(self).end_at_deadline(id, invocation.request_id, timeout));
+        Ok(respond(
+            StatusCode::OK,
+            invocation.headers,
+            invocation.event,
+        ))
     }
 
     async fn end_at_deadline(self: Arc<Self>, id: u64, request_id: String, timeout: Duration) {
@@ -259,16 +301,37 @@ impl Environments {
     }
 }
 
+impl Queue {
+    fn new() -> Self {
+        let (back, front) = unbounded_channel();
+        Self {
+            back,
+            front: AsyncMutex::new(front),
+        }
+    }
+}
+
 type All = State<Arc<Environments>>;
 
+/// Waits for an invocation. An environment that ends meanwhile takes none along: axum drops this
+/// when its connection closes, and between taking and handing over nothing is waited for.
 async fn next(State(environments): All, Path(id): Path<u64>) -> Response {
     let Some(function) = environments.function(id) else {
         return gone();
     };
-    // A task of its own: an environment that ends now must not take an invocation with it.
-    match tokio::spawn(environments.fetch(id, function)).await {
-        Ok(Ok(response)) => response,
-        _ => gone(),
+    let Some(queue) = environments.queues.get(function.name) else {
+        return gone();
+    };
+    let mut front = queue.front.lock().await;
+    let Some(invocation) = front.recv().await else {
+        return gone();
+    };
+    match environments.hand_over(id, function, invocation) {
+        Ok(response) => response,
+        Err(invocation) => {
+            drop(queue.back.send(*invocation));
+            gone()
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod environments;
 mod http_api;
 mod lambda;
 mod rabbitmq;
+mod settings;
 mod sqs;
 
 use std::env;
@@ -16,29 +17,29 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use shared::config::Config;
+use shared::secrets::Secret;
 use shared::{Error, telemetry};
 
 use crate::environments::Environments;
 use crate::lambda::Lambda;
+use crate::settings::Settings;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let config = Config::from_env()?;
+    let settings = Settings::new()?;
+    let broker = settings.variable("settle-bookings", "ADMIT_BROKER_SECRET")?;
+    let queue = settings.variable("settle-bookings", "ADMIT_SETTLE_QUEUE_URL")?;
     let address: String = setting("ADMIT_LAMBDA_ADDRESS")?;
     let hurry = setting("ADMIT_HURRY")?;
-    let environments =
-        Environments::serve(address.clone(), setting("ADMIT_PROGRAMS")?, hurry).await?;
+    let programs = setting("ADMIT_PROGRAMS")?;
+    let environments = Environments::serve(address.clone(), programs, hurry, settings).await?;
     let lambda = Lambda::new(address, environments, setting("ADMIT_CONCURRENT_CHARGES")?)?;
     let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);
 
-    let broker = config.broker_url.required()?.clone();
+    let broker = Secret::new(&broker).await;
     tokio::spawn(rabbitmq::run(broker, lambda.clone()));
-    tokio::spawn(sqs::run(
-        config.settle_queue_url.required()?.clone(),
-        lambda.clone(),
-    ));
+    tokio::spawn(sqs::run(queue, lambda.clone()));
     tokio::spawn(clock::run(every, lambda.clone()));
     http_api::serve(setting::<SocketAddr>("ADMIT_LISTEN")?, lambda).await
 }

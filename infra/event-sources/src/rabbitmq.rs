@@ -12,11 +12,11 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties, Consumer};
-use secrecy::{ExposeSecret, SecretString};
+use lapin::{Connection, Consumer};
 use serde_json::{Value, json};
-use shared::broker::NOTIFICATIONS_QUEUE;
+use shared::broker::{self, NOTIFICATIONS_QUEUE};
 use shared::faults::Point;
+use shared::secrets::Secret;
 use shared::{Error, calls, telemetry};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -31,9 +31,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 const LARGEST_BATCH: usize = 6 * 1024 * 1024 * 3 / 4;
 
 /// Consumes the queue of notifications, for as long as the process lives.
-pub async fn run(url: SecretString, lambda: Lambda) {
+pub async fn run(account: Secret, lambda: Lambda) {
     loop {
-        if let Err(error) = consume(&url, &lambda).await {
+        if let Err(error) = consume(&account, &lambda).await {
             tracing::warn!(
                 error = telemetry::chain(error.as_ref()),
                 "consuming RabbitMQ failed; connecting again"
@@ -43,9 +43,9 @@ pub async fn run(url: SecretString, lambda: Lambda) {
     }
 }
 
-async fn consume(url: &SecretString, lambda: &Lambda) -> Result<(), Error> {
+async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
     let (_connection, mut consumer) =
-        calls::once(Point::SourceConnect, LONGEST, || connect(url)).await?;
+        calls::once(Point::SourceConnect, LONGEST, || connect(account)).await?;
     tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming");
     let mut failures = 0;
     loop {
@@ -82,9 +82,8 @@ async fn consume(url: &SecretString, lambda: &Lambda) -> Result<(), Error> {
     }
 }
 
-async fn connect(url: &SecretString) -> Result<(Connection, Consumer), Error> {
-    let properties = ConnectionProperties::default().with_connection_name("event-sources".into());
-    let connection = Connection::connect(url.expose_secret(), properties).await?;
+async fn connect(account: &Secret) -> Result<(Connection, Consumer), Error> {
+    let connection = broker::log_in(account).await?;
     let channel = connection.create_channel().await?;
     channel
         .basic_qos(BATCH_SIZE, BasicQosOptions::default())

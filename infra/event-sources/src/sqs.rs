@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Consumes the queue at `url`, for as long as the process lives.
 pub async fn run(url: String, lambda: Lambda) {
-    let client = Client::new(&aws::config(LONGEST).await);
+    let client = aws::sqs(LONGEST).await;
     loop {
         if let Err(error) = poll(&client, &url, &lambda).await {
             tracing::warn!(

@@ -1,106 +1,105 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
-use super::{Booking, BookingError, BoxOffice, Status, Stored, booking_rows, read};
+use super::{Booking, BookingError, Status, Stored, booking_rows, read};
+use crate::db::Db;
 use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId, UserId};
-use crate::payments::PaymentStatus;
+use crate::payments::{ChargeFunction, PaymentStatus};
 use crate::telemetry;
 
-impl BoxOffice {
-    /// Cancels a booking of `user`. Repeating it gives the same answer and does nothing.
-    ///
-    /// The refund is recorded as due in the same statement. It is tried here; the sweep tries it
-    /// again until it is done.
-    ///
-    /// # Errors
-    /// The booking is not `user`'s, or not one that can be cancelled.
-    #[tracing::instrument(skip_all)]
-    pub async fn cancel(
-        &self,
-        user: UserId,
-        booking_id: BookingId,
-    ) -> Result<Booking, BookingError> {
-        let cancelled = self
-            .db
-            .repeatable(Point::Cancel, |connection| {
-                let statement = booking_rows!(
-                    r#"
-                    with cancelled as (
-                        update booking
-                           set status = 'CANCELLED', updated_at = now(),
-                               attempts = 0, next_attempt_at = null,
-                               refund_due_at = case when booking.amount_minor > 0 then now() end
-                          from event
-                         where booking_id = $1
-                           and user_id = $2
-                           and status = 'CONFIRMED'
-                           and event.event_id = booking.event_id
-                           and event.starts_at > now()
-                        returning booking.*
-                    ), given_back as (
-                        update event e
-                           set available = e.available + cancelled.tickets
-                          from cancelled
-                         where e.event_id = cancelled.event_id
-                    )
-                    select "#,
-                    "from cancelled b",
-                    booking_id as BookingId,
-                    user as UserId,
-                );
-                Box::pin(statement.fetch_optional(connection))
-            })
-            .await?;
-        let Some(row) = cancelled else {
-            return self.explain_not_cancelled(user, booking_id).await;
-        };
-        let booking = Stored::try_from(row)?.booking;
-        tracing::info!(booking_id = %booking.booking_id, "cancelled");
-        if let Some(payment_id) = booking.payment_id
-            && let Err(error) = self.refund(booking_id, payment_id).await
-        {
-            tracing::warn!(
-                error = telemetry::chain(error.as_ref()),
-                "not refunded yet; the sweep will"
+/// Cancels a booking of `user`. Repeating it gives the same answer and does nothing.
+///
+/// The refund is recorded as due in the same statement. It is tried here; the sweep tries it
+/// again until it is done.
+///
+/// # Errors
+/// The booking is not `user`'s, or not one that can be cancelled.
+#[tracing::instrument(skip_all)]
+pub async fn cancel(
+    db: &Db,
+    payments: &ChargeFunction,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Booking, BookingError> {
+    let cancelled = db
+        .repeatable(Point::Cancel, |connection| {
+            let statement = booking_rows!(
+                r#"
+                with cancelled as (
+                    update booking
+                       set status = 'CANCELLED', updated_at = now(),
+                           attempts = 0, next_attempt_at = null,
+                           refund_due_at = case when booking.amount_minor > 0 then now() end
+                      from event
+                     where booking_id = $1
+                       and user_id = $2
+                       and status = 'CONFIRMED'
+                       and event.event_id = booking.event_id
+                       and event.starts_at > now()
+                    returning booking.*
+                ), given_back as (
+                    update event e
+                       set available = e.available + cancelled.tickets
+                      from cancelled
+                     where e.event_id = cancelled.event_id
+                )
+                select "#,
+                "from cancelled b",
+                booking_id as BookingId,
+                user as UserId,
             );
-        }
-        Ok(booking)
+            Box::pin(statement.fetch_optional(connection))
+        })
+        .await?;
+    let Some(row) = cancelled else {
+        return explain_not_cancelled(db, user, booking_id).await;
+    };
+    let booking = Stored::try_from(row)?.booking;
+    tracing::info!(booking_id = %booking.booking_id, "cancelled");
+    if let Some(payment_id) = booking.payment_id
+        && let Err(error) = refund(db, payments, booking_id, payment_id).await
+    {
+        tracing::warn!(
+            error = telemetry::chain(error.as_ref()),
+            "not refunded yet; the sweep will"
+        );
     }
+    Ok(booking)
+}
 
-    async fn explain_not_cancelled(
-        &self,
-        user: UserId,
-        booking_id: BookingId,
-    ) -> Result<Booking, BookingError> {
-        let booking = read::get(&self.db, user, booking_id).await?;
-        match booking.status {
-            Status::Cancelled => Ok(booking),
-            Status::Confirmed => Err(BookingError::Begun),
-            status => Err(BookingError::NotCancellable { status }),
-        }
+async fn explain_not_cancelled(
+    db: &Db,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Booking, BookingError> {
+    let booking = read::get(db, user, booking_id).await?;
+    match booking.status {
+        Status::Cancelled => Ok(booking),
+        Status::Confirmed => Err(BookingError::Begun),
+        status => Err(BookingError::NotCancellable { status }),
     }
+}
 
-    /// Gives the money of a cancelled booking back, and notes that it was given. Both halves are
-    /// safe to repeat: the payment is refunded once, whoever asks.
-    pub(super) async fn refund(
-        &self,
-        booking_id: BookingId,
-        payment_id: PaymentId,
-    ) -> Result<(), crate::Error> {
-        match self.payments.refund(payment_id).await? {
-            PaymentStatus::Refunded => {}
-            status => return Err(format!("the payment is {status:?}, not refunded").into()),
-        }
-        self.db
-            .repeatable(Point::MarkRefunded, |connection| {
-                let statement = sqlx::query!(
-                    "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
-                    booking_id as BookingId,
-                );
-                Box::pin(statement.execute(connection))
-            })
-            .await?;
-        tracing::info!(%booking_id, "refunded");
-        Ok(())
+/// Gives the money of a cancelled booking back, and notes that it was given. Both halves are
+/// safe to repeat: the payment is refunded once, whoever asks.
+pub(super) async fn refund(
+    db: &Db,
+    payments: &ChargeFunction,
+    booking_id: BookingId,
+    payment_id: PaymentId,
+) -> Result<(), crate::Error> {
+    match payments.refund(payment_id).await? {
+        PaymentStatus::Refunded => {}
+        status => return Err(format!("the payment is {status:?}, not refunded").into()),
     }
+    db.repeatable(Point::MarkRefunded, |connection| {
+        let statement = sqlx::query!(
+            "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
+            booking_id as BookingId,
+        );
+        Box::pin(statement.persistent(false).execute(connection))
+    })
+    .await?;
+    tracing::info!(%booking_id, "refunded");
+    Ok(())
 }

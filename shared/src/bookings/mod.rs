@@ -32,6 +32,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
 pub use book::{Booked, Outcome};
+pub use cancel::cancel;
 pub use office::BoxOffice;
 pub use read::{get, list};
 pub use sweep::Swept;

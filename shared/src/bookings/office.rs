@@ -10,7 +10,7 @@ use crate::db::Db;
 use crate::notifications::Announcement;
 use crate::payments::{ChargeFunction, SettleQueue};
 
-/// Books, cancels and settles. Made once, at a function's start.
+/// Books and settles. Made once, at a function's start.
 #[derive(Debug)]
 pub struct BoxOffice {
     pub(super) db: Db,
@@ -19,6 +19,8 @@ pub struct BoxOffice {
     pub(super) settle_queue: SettleQueue,
     /// The age at which the sweep takes up what nobody finished.
     pub(super) sweep_after: Duration,
+    /// The stack that metrics are of.
+    pub(super) stack: String,
 }
 
 impl BoxOffice {
@@ -28,11 +30,12 @@ impl BoxOffice {
     /// A setting is missing or can't be read.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            db: Db::new(config.bookings_database_url.required()?)?,
+            db: Db::new(config).await?,
             payments: ChargeFunction::new(config).await?,
-            broker: Broker::new(config.broker_url.required()?),
+            broker: Broker::new(config).await?,
             settle_queue: SettleQueue::new(config).await?,
             sweep_after: config.sweep_after,
+            stack: config.stack.clone(),
         })
     }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::cancel::refund;
 use super::confirm::mark_announced;
 use super::{Booking, BoxOffice, booking_rows, read};
 use crate::calls;
@@ -105,7 +106,7 @@ impl BoxOffice {
                 let Some(payment_id) = booking.payment_id else {
                     continue;
                 };
-                match self.refund(booking.booking_id, payment_id).await {
+                match refund(&self.db, &self.payments, booking.booking_id, payment_id).await {
                     Ok(()) => swept.refunded += 1,
                     Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
                 }
@@ -163,7 +164,7 @@ impl BoxOffice {
                     "#,
                     booking.booking_id as BookingId,
                 );
-                Box::pin(statement.execute(connection))
+                Box::pin(statement.persistent(false).execute(connection))
             })
             .await?;
         Ok(())
@@ -254,7 +255,7 @@ impl BoxOffice {
                     before,
                     BATCH * 20,
                 );
-                Box::pin(statement.execute(connection))
+                Box::pin(statement.persistent(false).execute(connection))
             })
             .await?;
         Ok(forgotten.rows_affected())
@@ -278,11 +279,14 @@ impl BoxOffice {
                 Box::pin(statement.fetch_one(connection))
             })
             .await?;
-        telemetry::measure(&[
-            Metric::seconds("OldestUnsettledBooking", backlog.unsettled),
-            Metric::seconds("OldestUnannouncedBooking", backlog.unannounced),
-            Metric::seconds("OldestRefundDue", backlog.refund_due),
-        ]);
+        telemetry::measure(
+            &self.stack,
+            &[
+                Metric::seconds("OldestUnsettledBooking", backlog.unsettled),
+                Metric::seconds("OldestUnannouncedBooking", backlog.unannounced),
+                Metric::seconds("OldestRefundDue", backlog.refund_due),
+            ],
+        );
         Ok(())
     }
 }

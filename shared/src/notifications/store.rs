@@ -1,17 +1,18 @@
 //! The documents of `notification_db`: notifications, and what could not be read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use mongodb::IndexModel;
 use mongodb::bson::{Binary, DateTime, doc, spec::BinarySubtype};
 use mongodb::error::{Error, ErrorKind};
-use mongodb::{Client, IndexModel};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Announcement, Message, Notification, NotificationError};
 use crate::calls;
-use crate::docdb::{self, Documents};
+use crate::docdb::{self, DocumentStore, Documents};
 use crate::faults::Point;
 use crate::http::{Items, Page, Position};
 use crate::ids::{BookingId, EventId, UserId};
@@ -41,6 +42,8 @@ struct Quarantined {
     reason: String,
     quarantined_at: DateTime,
 }
+
+const DATABASE: &str = "notification_db";
 
 /// How long a notification is kept: 400 days, so that whoever booked a year ahead still finds it.
 const NOTIFICATION_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -73,12 +76,11 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// Uses the database `notification_db` of this server.
-    pub fn new(client: &Client) -> Self {
-        let database = client.database("notification_db");
+    /// Uses the database `notification_db` of this store.
+    pub fn new(store: &Arc<DocumentStore>) -> Self {
         Self {
-            notifications: Documents::new(&database, "notifications"),
-            quarantine: Documents::new(&database, "quarantine"),
+            notifications: Documents::new(store, DATABASE, "notifications"),
+            quarantine: Documents::new(store, DATABASE, "quarantine"),
         }
     }
 
@@ -94,13 +96,13 @@ impl Notifications {
         self.notifications
             .repeatable(Point::IndexNotifications, |notifications| {
                 let indexes = [newest.clone(), oldest.clone()];
-                async move {
+                Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
                     for index in indexes {
                         notifications.create_index(index).await?;
                     }
                     Ok(())
-                }
+                })
             })
             .await?;
         Ok(())
@@ -166,14 +168,9 @@ impl Notifications {
             .notifications
             .repeatable(Point::ListNotifications, |notifications| {
                 let found = notifications.find(filter.clone());
-                async {
-                    let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
-                    newest_first
-                        .limit(page.rows_to_read())
-                        .await?
-                        .try_collect()
-                        .await
-                }
+                let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
+                let found = newest_first.limit(page.rows_to_read());
+                Box::pin(async { found.await?.try_collect().await })
             })
             .await?;
         let notifications = found.into_iter().map(Notification::from).collect();
@@ -198,7 +195,7 @@ impl Notifications {
                 .repeatable(Point::FindQuarantined, |quarantine| {
                     let next = quarantine.find(doc! {"_id": {"$gt": &last}});
                     let next = next.sort(doc! {"_id": 1}).limit(BATCH);
-                    async { next.await?.try_collect().await }
+                    Box::pin(async { next.await?.try_collect().await })
                 })
                 .await?;
             let Some(end) = batch.last() else { break };
@@ -212,7 +209,8 @@ impl Notifications {
                 insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
                 self.quarantine
                     .repeatable(Point::ReleaseQuarantined, |quarantine| {
-                        quarantine.delete_one(doc! {"_id": &message.id})
+                        let releasing = quarantine.delete_one(doc! {"_id": &message.id});
+                        Box::pin(releasing.into_future())
                     })
                     .await?;
                 delivered.stored += 1;
@@ -247,13 +245,14 @@ impl Notifications {
             .repeatable(Point::FindOldNotifications, |notifications| {
                 let filter = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
                 let found = notifications.find(filter).limit(BATCH);
-                async { found.await?.try_collect().await }
+                Box::pin(async { found.await?.try_collect().await })
             })
             .await?;
         let notifications: Vec<_> = old.into_iter().map(|stored| stored.id).collect();
         self.notifications
             .repeatable(Point::ForgetNotifications, |stored| {
-                stored.delete_many(doc! {"_id": {"$in": &notifications}})
+                let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
+                Box::pin(forgetting.into_future())
             })
             .await?;
         let old: Vec<Quarantined> = self
@@ -261,13 +260,14 @@ impl Notifications {
             .repeatable(Point::FindOldQuarantined, |quarantine| {
                 let filter = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
                 let found = quarantine.find(filter).limit(BATCH);
-                async { found.await?.try_collect().await }
+                Box::pin(async { found.await?.try_collect().await })
             })
             .await?;
         let quarantined: Vec<_> = old.into_iter().map(|message| message.id).collect();
         self.quarantine
             .repeatable(Point::ForgetQuarantined, |quarantine| {
-                quarantine.delete_many(doc! {"_id": {"$in": &quarantined}})
+                let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
+                Box::pin(forgetting.into_future())
             })
             .await?;
         Ok(Forgotten {
@@ -288,7 +288,12 @@ async fn insert_new<T: Serialize + Send + Sync>(
     }
     let inserted = collection
         .repeatable(point, |collection| {
-            collection.insert_many(documents).ordered(false)
+            Box::pin(
+                collection
+                    .insert_many(documents)
+                    .ordered(false)
+                    .into_future(),
+            )
         })
         .await;
     match inserted {

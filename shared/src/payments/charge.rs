@@ -1,11 +1,12 @@
 //! Charge, and what undoes it: void before the money moved, refund after.
 
-use mongodb::Client;
+use std::sync::Arc;
 
 use super::gateway::Gateway;
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
 use crate::calls;
+use crate::docdb::DocumentStore;
 use crate::ids::{PaymentId, UserId};
 use crate::telemetry;
 use crate::time::Timestamp;
@@ -21,12 +22,11 @@ pub struct Payments {
 }
 
 impl Payments {
-    /// Uses the database `payment_db` of this server.
-    pub fn new(client: &Client) -> Self {
-        let database = client.database("payment_db");
+    /// Uses the database `payment_db` of this store.
+    pub fn new(store: &Arc<DocumentStore>) -> Self {
         Self {
-            records: Records::new(&database),
-            gateway: Gateway::new(&database),
+            records: Records::new(store),
+            gateway: Gateway::new(store),
         }
     }
 

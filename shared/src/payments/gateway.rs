@@ -4,13 +4,14 @@
 //! answers every repeat from it. The books are the collection `gateway_charges`; nothing else here
 //! reads or writes it, and the tests count the money in it.
 
-use mongodb::Database;
+use std::sync::Arc;
+
 use mongodb::bson::{DateTime, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
 use super::{PaymentError, PaymentMethod, PaymentStatus};
-use crate::docdb::{self, Documents};
+use crate::docdb::{self, DocumentStore, Documents};
 use crate::faults::Point;
 use crate::ids::PaymentId;
 use crate::money::Money;
@@ -46,8 +47,8 @@ struct Entry {
 pub(super) struct Gateway(Documents<Entry>);
 
 impl Gateway {
-    pub(super) fn new(database: &Database) -> Self {
-        Self(Documents::new(database, "gateway_charges"))
+    pub(super) fn new(store: &Arc<DocumentStore>) -> Self {
+        Self(Documents::new(store, super::DATABASE, "gateway_charges"))
     }
 
     /// Charges a card, once for each key. `None` where the answer was lost on its way: the card may
@@ -76,10 +77,11 @@ impl Gateway {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         self.0
             .repeatable(Point::GatewayRefund, |books| {
-                books.update_one(
+                let refunding = books.update_one(
                     doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
                     doc! {"$set": {"refunded_at": now}, "$inc": {"refunds": 1}},
-                )
+                );
+                Box::pin(refunding.into_future())
             })
             .await?;
         Ok(())
@@ -106,13 +108,16 @@ impl Gateway {
             let entered = self
                 .0
                 .repeatable(Point::GatewayEnter, |books| {
-                    books
-                        .find_one_and_update(
-                            doc! {"_id": key.to_string()},
-                            doc! {"$setOnInsert": &on_insert},
-                        )
-                        .upsert(true)
-                        .return_document(ReturnDocument::After)
+                    let entering = books.find_one_and_update(
+                        doc! {"_id": key.to_string()},
+                        doc! {"$setOnInsert": &on_insert},
+                    );
+                    let entering = entering.upsert(true);
+                    Box::pin(
+                        entering
+                            .return_document(ReturnDocument::After)
+                            .into_future(),
+                    )
                 })
                 .await;
             match entered {

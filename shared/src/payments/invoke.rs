@@ -97,7 +97,7 @@ impl ChargeFunction {
     pub async fn new(config: &Config) -> Result<Self, Error> {
         let function = config.charge_function.required()?.clone();
         Ok(Self {
-            client: Client::new(&aws::config(LONGEST).await),
+            client: aws::lambda(LONGEST).await,
             function,
         })
     }

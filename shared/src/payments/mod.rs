@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 pub use charge::Payments;
 pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
 pub use pay::{Outcome, Paid};
-pub use settle_queue::{DeadLetters, SettleQueue, SettleQueueError, Unsettled};
+pub use settle_queue::{DeadLetters, SettleQueue, Unsettled};
 
 use crate::bookings::Booking;
 use crate::docdb;
@@ -29,6 +29,9 @@ use crate::http::schema::string_schema;
 use crate::http::{Code, Fields, Problem};
 use crate::ids::{BookingId, PaymentId, UserId, parse_string};
 use crate::money::{Currency, Money, Number};
+
+/// The database of payments, and of the gateway's books.
+const DATABASE: &str = "payment_db";
 
 /// The most that one payment takes, in major units.
 const HIGHEST_AMOUNT: i64 = 10_000_000;

@@ -1,15 +1,16 @@
 //! Payment records: the documents of `payments`, and the only writes that they see.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use mongodb::IndexModel;
 use mongodb::bson::{DateTime, doc, serialize_to_document};
 use mongodb::options::ReturnDocument;
-use mongodb::{Database, IndexModel};
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, Payment, PaymentError, PaymentStatus};
-use crate::docdb::{self, Documents};
+use crate::docdb::{self, DocumentStore, Documents};
 use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId, UserId};
 use crate::money::{Currency, Money};
@@ -89,8 +90,8 @@ impl From<Record> for Payment {
 pub(super) struct Records(Documents<Record>);
 
 impl Records {
-    pub(super) fn new(database: &Database) -> Self {
-        Self(Documents::new(database, "payments"))
+    pub(super) fn new(store: &Arc<DocumentStore>) -> Self {
+        Self(Documents::new(store, super::DATABASE, "payments"))
     }
 
     /// Makes the indexes. Safe to repeat.
@@ -108,13 +109,13 @@ impl Records {
         self.0
             .repeatable(Point::IndexRecords, |payments| {
                 let indexes = [request.clone(), unsettled.clone(), keys.clone()];
-                async move {
+                Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
                     for index in indexes {
                         payments.create_index(index).await?;
                     }
                     Ok(())
-                }
+                })
             })
             .await?;
         Ok(())
@@ -128,13 +129,12 @@ impl Records {
             let opened = self
                 .0
                 .repeatable(Point::OpenRecord, |payments| {
-                    payments
-                        .find_one_and_update(
-                            doc! {"request_id": &record.request_id},
-                            doc! {"$setOnInsert": &on_insert},
-                        )
-                        .upsert(true)
-                        .return_document(ReturnDocument::After)
+                    let opening = payments.find_one_and_update(
+                        doc! {"request_id": &record.request_id},
+                        doc! {"$setOnInsert": &on_insert},
+                    );
+                    let opening = opening.upsert(true);
+                    Box::pin(opening.return_document(ReturnDocument::After).into_future())
                 })
                 .await;
             match opened {
@@ -159,12 +159,11 @@ impl Records {
         let advanced = self
             .0
             .repeatable(Point::AdvanceRecord, |payments| {
-                payments
-                    .find_one_and_update(
-                        doc! {"_id": payment_id.to_string(), "status": from.as_str()},
-                        doc! {"$set": {"status": to.as_str(), "updated_at": now}},
-                    )
-                    .return_document(ReturnDocument::After)
+                let moving = payments.find_one_and_update(
+                    doc! {"_id": payment_id.to_string(), "status": from.as_str()},
+                    doc! {"$set": {"status": to.as_str(), "updated_at": now}},
+                );
+                Box::pin(moving.return_document(ReturnDocument::After).into_future())
             })
             .await?;
         match advanced {
@@ -181,10 +180,11 @@ impl Records {
     ) -> Result<(), PaymentError> {
         self.0
             .repeatable(Point::MarkPaymentAnswered, |payments| {
-                payments.update_one(
+                let marking = payments.update_one(
                     doc! {"_id": payment_id.to_string(), "first_answer": null},
                     doc! {"$set": {"first_answer": i32::from(status)}},
-                )
+                );
+                Box::pin(marking.into_future())
             })
             .await?;
         Ok(())
@@ -193,7 +193,8 @@ impl Records {
     pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
         self.0
             .repeatable(Point::ReadRecord, |payments| {
-                payments.find_one(doc! {"_id": payment_id.to_string()})
+                let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
+                Box::pin(reading.into_future())
             })
             .await?
             .ok_or(PaymentError::NotFound)
@@ -208,15 +209,15 @@ impl Records {
     ) -> Result<Vec<Record>, PaymentError> {
         let found = self
             .0
-            .repeatable(Point::FindPendingPayments, |payments| async move {
+            .repeatable(Point::FindPendingPayments, |payments| {
                 let found = payments.find(doc! {
                     "status": PaymentStatus::Pending.as_str(),
                     "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
                     "booking_id": null,
                     "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
                 });
-                let found = found.sort(doc! {"created_at": 1}).limit(limit).await?;
-                found.try_collect().await
+                let found = found.sort(doc! {"created_at": 1}).limit(limit);
+                Box::pin(async { found.await?.try_collect().await })
             })
             .await?;
         Ok(found)
@@ -228,10 +229,11 @@ impl Records {
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
         self.0
             .repeatable(Point::PostponePayment, |payments| {
-                payments.update_one(
+                let postponing = payments.update_one(
                     doc! {"_id": record.payment_id.to_string()},
                     doc! {"$set": {"next_attempt_at": next, "attempts": record.attempts + 1}},
-                )
+                );
+                Box::pin(postponing.into_future())
             })
             .await?;
         Ok(())
@@ -241,22 +243,24 @@ impl Records {
     pub(super) async fn forget_keys(&self, limit: i64) -> Result<usize, PaymentError> {
         let over: Vec<Record> = self
             .0
-            .repeatable(Point::FindPaymentKeys, |payments| async move {
+            .repeatable(Point::FindPaymentKeys, |payments| {
                 let found = payments.find(doc! {"key_until": {"$lt": DateTime::now()}});
-                found.limit(limit).await?.try_collect().await
+                let found = found.limit(limit);
+                Box::pin(async { found.await?.try_collect().await })
             })
             .await?;
         for record in &over {
             let id = record.payment_id.to_string();
             self.0
                 .repeatable(Point::ForgetPaymentKey, |payments| {
-                    payments.update_one(
+                    let forgetting = payments.update_one(
                         doc! {"_id": &id},
                         doc! {
                             "$set": {"request_id": &id, "request_hash": null},
                             "$unset": {"key_until": ""},
                         },
-                    )
+                    );
+                    Box::pin(forgetting.into_future())
                 })
                 .await?;
         }

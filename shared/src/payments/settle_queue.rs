@@ -1,19 +1,18 @@
 //! The queue of what is uncertain: SQS, delayed, so that most of it is certain by the time it is
 //! looked at.
 
-use std::io;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use serde::{Deserialize, Serialize};
 
-use crate::calls::{self, Failure};
+use crate::aws::{self, AwsError};
+use crate::calls;
 use crate::config::Config;
 use crate::faults::Point;
 use crate::ids::{BookingId, PaymentId};
-use crate::{Error, aws, time};
+use crate::{Error, time};
 
 /// A message of the queue.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,37 +24,6 @@ pub enum Unsettled {
 
 /// The longest that a request to SQS may take: what isn't queued is swept.
 const LONGEST: Duration = Duration::from_secs(2);
-
-/// Why a message was not queued.
-#[derive(Debug, thiserror::Error)]
-pub enum SettleQueueError {
-    #[error("the connection to SQS")]
-    Connection(#[from] io::Error),
-    #[error("using the settle queue")]
-    Sdk(#[source] Error),
-    #[error("writing the message")]
-    Message(#[from] serde_json::Error),
-}
-
-impl SettleQueueError {
-    fn of<E>(error: SdkError<E>) -> Self
-    where
-        E: std::error::Error + Send + Sync + 'static,
-    {
-        match &error {
-            SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
-                Self::Connection(io::Error::other(error))
-            }
-            _ => Self::Sdk(error.into()),
-        }
-    }
-}
-
-impl Failure for SettleQueueError {
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Connection(error) if calls::is_broken(error))
-    }
-}
 
 /// The queue that `settle-bookings` consumes.
 #[derive(Debug, Clone)]
@@ -72,7 +40,7 @@ impl SettleQueue {
     /// It names none.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         let url = config.settle_queue_url.required()?.clone();
-        let client = Client::new(&aws::config(LONGEST).await);
+        let client = aws::sqs(LONGEST).await;
         Ok(Self {
             client,
             url,
@@ -84,7 +52,7 @@ impl SettleQueue {
     ///
     /// # Errors
     /// The queue can't be reached. The sweep finds the booking all the same.
-    pub async fn send_booking(&self, booking_id: BookingId) -> Result<(), SettleQueueError> {
+    pub async fn send_booking(&self, booking_id: BookingId) -> Result<(), AwsError> {
         self.send(&Unsettled::Booking { booking_id }).await
     }
 
@@ -92,20 +60,22 @@ impl SettleQueue {
     ///
     /// # Errors
     /// The queue can't be reached. The sweep finds the payment all the same.
-    pub async fn send_payment(&self, payment_id: PaymentId) -> Result<(), SettleQueueError> {
+    pub async fn send_payment(&self, payment_id: PaymentId) -> Result<(), AwsError> {
         self.send(&Unsettled::Payment { payment_id }).await
     }
 
-    async fn send(&self, message: &Unsettled) -> Result<(), SettleQueueError> {
-        self.put_back(&serde_json::to_string(message)?).await
+    async fn send(&self, message: &Unsettled) -> Result<(), AwsError> {
+        let body =
+            serde_json::to_string(message).map_err(|error| AwsError::Refused(error.into()))?;
+        self.put_back(&body).await
     }
 
-    async fn put_back(&self, body: &str) -> Result<(), SettleQueueError> {
+    async fn put_back(&self, body: &str) -> Result<(), AwsError> {
         let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
         calls::repeatable(Point::SendToSettle, LONGEST, || async {
             let message = self.client.send_message().queue_url(&self.url);
             let sending = message.message_body(body).delay_seconds(delay).send();
-            sending.await.map_err(SettleQueueError::of)
+            sending.await.map_err(AwsError::from)
         })
         .await?;
         Ok(())
@@ -138,13 +108,13 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The queue can't be reached: SQS delivers the message again.
-    pub async fn put_away(&self, body: &str, reason: &str) -> Result<(), SettleQueueError> {
+    pub async fn put_away(&self, body: &str, reason: &str) -> Result<(), AwsError> {
         let attribute = |text: String| {
             MessageAttributeValue::builder()
                 .data_type("String")
                 .string_value(text)
                 .build()
-                .map_err(|error| SettleQueueError::Sdk(error.into()))
+                .map_err(|error| AwsError::Refused(error.into()))
         };
         let (reason, time) = (
             attribute(reason.to_owned())?,
@@ -158,7 +128,7 @@ impl DeadLetters {
                 .message_attributes("reason", reason.clone())
                 .message_attributes("time", time.clone())
                 .send();
-            sending.await.map_err(SettleQueueError::of)
+            sending.await.map_err(AwsError::from)
         })
         .await?;
         Ok(())
@@ -169,13 +139,13 @@ impl DeadLetters {
     ///
     /// # Errors
     /// A queue can't be reached. Each message is in one of the two, or in both.
-    pub async fn redrive(&self, most: usize) -> Result<usize, SettleQueueError> {
+    pub async fn redrive(&self, most: usize) -> Result<usize, AwsError> {
         let mut redriven = 0;
         while redriven < most {
             let taken = calls::repeatable(Point::TakeDeadLetters, LONGEST, || async {
                 let receiving = self.client.receive_message().queue_url(&self.url);
                 let receiving = receiving.max_number_of_messages(10).send();
-                receiving.await.map_err(SettleQueueError::of)
+                receiving.await.map_err(AwsError::from)
             })
             .await?;
             let messages = taken.messages.unwrap_or_default();
@@ -191,7 +161,7 @@ impl DeadLetters {
                     let deleting = deleting
                         .set_receipt_handle(message.receipt_handle.clone())
                         .send();
-                    deleting.await.map_err(SettleQueueError::of)
+                    deleting.await.map_err(AwsError::from)
                 })
                 .await?;
                 redriven += 1;

@@ -1,12 +1,12 @@
 //! Logging in.
 
 use super::{Credentials, Session, Username};
-use crate::auth::TokenSigner;
 use crate::db::{self, Db};
 use crate::faults::Point;
 use crate::http::{Code, Problem};
 use crate::ids::UserId;
 use crate::time;
+use crate::token_key::{TokenKey, TokenKeyError};
 
 /// Failed logins that a name may have within [`WINDOW_SECONDS`]. NIST SP 800-63B allows 100; a
 /// person who forgot a password never gets near it, and a guesser gets nowhere with it.
@@ -20,6 +20,8 @@ pub enum LoginError {
     Invalid,
     #[error("too many failed logins")]
     TooMany { retry_after: u32 },
+    #[error("reading the token key")]
+    Key(#[from] TokenKeyError),
     #[error("signing the token")]
     Token(#[source] jsonwebtoken::errors::Error),
     #[error("reading the user")]
@@ -37,6 +39,7 @@ impl From<LoginError> for Problem {
                 let detail = "Too many failed logins with this username; wait before the next.";
                 Self::new(Code::TooManyRequests, detail).retry_after(retry_after)
             }
+            LoginError::Key(cause) => Self::unavailable("reading the token key", cause),
             LoginError::Token(_) => Self::internal("logging in", error),
             LoginError::Database(cause) => db::problem("reading the user", cause),
         }
@@ -50,11 +53,11 @@ impl From<LoginError> for Problem {
 /// password, and both count against the name.
 pub async fn log_in(
     db: &Db,
-    signer: &TokenSigner,
+    key: &TokenKey,
     credentials: Credentials,
 ) -> Result<Session, LoginError> {
     // A name that can't exist is looked for all the same, as the empty one: same cost, no answer.
-    let key = credentials
+    let name = credentials
         .username
         .parse::<Username>()
         .map_or_else(|_| String::new(), |username| username.key());
@@ -68,7 +71,7 @@ pub async fn log_in(
                   left join account on lower(username) = key
                   left join login_failure on username_key = key and window_ends_at > now()
                 "#,
-                key,
+                name,
             );
             Box::pin(statement.fetch_one(connection))
         })
@@ -88,9 +91,10 @@ pub async fn log_in(
         .password
         .is_password_of(account.password_hash.as_deref());
     let Some(user_id) = account.user_id.filter(|_| right) else {
-        count_failure(db, &key).await?;
+        count_failure(db, &name).await?;
         return Err(LoginError::Invalid);
     };
+    let signer = key.signer().await?;
     let access_token = signer
         .sign(user_id, time::now())
         .map_err(LoginError::Token)?;
@@ -123,7 +127,7 @@ async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
             key,
             f64::from(WINDOW_SECONDS),
         );
-        Box::pin(statement.execute(connection))
+        Box::pin(statement.persistent(false).execute(connection))
     })
     .await?;
     Ok(())

@@ -4,8 +4,10 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod access;
 mod bookings;
 mod contract;
+mod deploys;
 mod notifications;
 mod original;
 mod payments;

@@ -24,7 +24,7 @@ use proxy::Link;
 use tests::audit::{Books, Breach, audit};
 use tests::customer::Purchase;
 use tests::stack::{Faults, ROOT, restart_event_sources, start_event_sources};
-use tests::{TestApp, setting};
+use tests::{TestApp, secrets, setting};
 use tokio::time::Instant;
 
 /// The promise: all is settled so soon after the last fault.
@@ -35,7 +35,7 @@ fn number(name: &str, usual: u64) -> u64 {
     text.parse().unwrap_or(usual)
 }
 
-/// A link to the store of a setting, and the setting with the link in its stead.
+/// A link to the address in a setting, and the setting with the link in its stead.
 async fn linked(name: &str) -> (Link, String) {
     let url = setting(name);
     let rest = url.split_once("127.0.0.1:").unwrap().1;
@@ -46,22 +46,32 @@ async fn linked(name: &str) -> (Link, String) {
     (link, through)
 }
 
+/// The secrets of the stores that have no setting of their own: they name the links meanwhile.
+const BY_SECRET: [(&str, &str); 3] = [
+    ("the payments", "payments"),
+    ("the notifications", "notifications"),
+    ("the broker", "broker"),
+];
+
 async fn links(settings: &mut Vec<String>) -> Vec<(&'static str, Link)> {
-    let stores = [
-        ("the users' database", "ADMIT_USERS_DATABASE_URL"),
-        ("the bookings' database", "ADMIT_BOOKINGS_DATABASE_URL"),
-        ("the document store", "ADMIT_DOCUMENTS_URL"),
-        ("the broker", "ADMIT_BROKER_URL"),
-        ("the settle queue", "ADMIT_SETTLE_QUEUE_URL"),
+    let mut links = Vec::new();
+    let database = secrets::account("office").await;
+    let link = Link::to(format!("{}:{}", database.host, database.port)).await;
+    settings.push(format!("ADMIT_DATABASE_HOST={}", link.address));
+    links.push(("PostgreSQL", link));
+    for (store, secret) in BY_SECRET {
+        let account = secrets::account(secret).await;
+        let link = Link::to(format!("{}:{}", account.host, account.port)).await;
+        let (_, port) = link.address.split_once(':').unwrap();
+        secrets::move_to(secret, port.parse().unwrap()).await;
+        links.push((store, link));
+    }
+    let clients = [
+        ("AWS", "AWS_ENDPOINT_URL"),
         ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
     ];
-    let mut links = Vec::new();
-    for (store, name) in stores {
+    for (store, name) in clients {
         let (link, setting) = linked(name).await;
-        if name == "ADMIT_SETTLE_QUEUE_URL" {
-            let endpoint = format!("AWS_ENDPOINT_URL=http://{}", link.address);
-            settings.push(endpoint);
-        }
         settings.push(setting);
         links.push((store, link));
     }
@@ -78,6 +88,10 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
     let crowd = Crowd::gather(&app).await;
     let faults = Faults::none();
     let mut settings = vec![faults.setting(), "ADMIT_HURRY=5".to_owned()];
+    let ports = join_all(
+        BY_SECRET.map(|(_, secret)| async move { (secret, secrets::account(secret).await.port) }),
+    );
+    let ports = ports.await;
     let links = links(&mut settings).await;
     restart_event_sources(&settings).await;
 
@@ -109,6 +123,9 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
     let report = report(seed, seconds, &done, &purchases, &books, settled, &breaches);
     println!("{report}");
     fs::write(format!("{ROOT}/target/chaos-{seed}.txt"), &report).unwrap();
+    for (secret, port) in ports {
+        secrets::move_to(secret, port).await;
+    }
     restart_event_sources(&[]).await;
     assert!(
         breaches.is_empty(),

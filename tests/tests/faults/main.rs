@@ -99,6 +99,8 @@ fn is_repeated(point: Point) -> bool {
         Point::RegisterUser | Point::CreateEvent
         // The deploy, or the operator, repeats these.
         | Point::MigrateUsers | Point::MigrateBookings | Point::BrokerDeclare
+        // Secrets Manager does.
+        | Point::SetPassword | Point::PromoteSecret
         | Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter | Point::DropDeadLetter
     )
 }

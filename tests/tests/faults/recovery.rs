@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use lapin::options::QueueBindOptions;
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
 use mongodb::bson::{self, Binary, Document, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
 use shared::faults::{Fault, Point};
 use sqlx::Row;
 use tests::customer::Purchase;
 use tests::queues::{enqueue, publish, receive};
+use tests::secrets;
 use tests::stack::{children, folder, local, pid, signal};
 use tests::{TestApp, User, eventually, eventually_within};
 use uuid::Uuid;
@@ -65,9 +65,7 @@ fn metrics(log: &str, name: &str) -> Vec<f64> {
 
 /// Binds the queue of notifications to its exchange, or takes it off.
 async fn bind(bound: bool) {
-    let url = tests::setting("ADMIT_BROKER_URL");
-    let connection = Connection::connect(&url, ConnectionProperties::default());
-    let connection = connection.await.unwrap();
+    let connection = secrets::broker().await;
     let channel = connection.create_channel().await.unwrap();
     let (queue, exchange) = ("admit.notifications", "admit.events");
     let arguments = FieldTable::default();
@@ -503,8 +501,10 @@ async fn the_databases_end_what_takes_too_long() {
         "lock_timeout",
         "idle_in_transaction_session_timeout",
     ] {
-        for url in ["ADMIT_BOOKINGS_DATABASE_URL", "ADMIT_USERS_DATABASE_URL"] {
-            let pool = sqlx::PgPool::connect(&tests::setting(url)).await.unwrap();
+        for database in ["booking_db", "users_db"] {
+            let owner = secrets::account("database-owner").await;
+            let login = secrets::database(&owner, database);
+            let pool = sqlx::PgPool::connect_with(login).await.unwrap();
             let limit: String = sqlx::query_scalar("select current_setting($1)")
                 .bind(name)
                 .fetch_one(&pool)

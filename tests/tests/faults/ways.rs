@@ -9,9 +9,11 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use shared::faults::{Fault, Point};
 use tests::customer::Purchase;
+use tests::inbox::Inbox;
 use tests::queues::{enqueue, publish, receive};
-use tests::stack::{Faults, children, pid, signal};
-use tests::{TestApp, User, eventually};
+use tests::secrets;
+use tests::stack::{Faults, end_functions};
+use tests::{TestApp, User};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -68,6 +70,12 @@ pub enum Way {
     /// The event source loses its connection to the broker.
     ConsumeAgain,
     Migrate,
+    /// As CloudFormation has it done.
+    Deploy,
+    /// A deploy that finds no key to sign tokens with.
+    MakeATokenKey,
+    /// A secret gets a new password.
+    Rotate,
 }
 
 /// The way to a call. Without a case here a new point does not compile.
@@ -123,7 +131,17 @@ pub fn to_point(point: Point) -> Way {
         Point::SourceAck => Way::Book,
         Point::SourceReject => Way::NotifyLater,
         Point::SourceReceive | Point::SourceDelete => Way::StayUnknown,
-        Point::MigrateUsers
+        Point::ReadSecret => Way::BookAfresh,
+        Point::DescribeSecret
+        | Point::MakePassword
+        | Point::PutSecret
+        | Point::SetPassword
+        | Point::PromoteSecret => Way::Rotate,
+        Point::WriteTokenKey => Way::MakeATokenKey,
+        Point::AnswerCloudFormation => Way::Deploy,
+        Point::CreateDatabases
+        | Point::OpenSession
+        | Point::MigrateUsers
         | Point::MigrateBookings
         | Point::IndexRecords
         | Point::IndexNotifications
@@ -164,6 +182,7 @@ pub fn to_function(name: &str) -> Option<Way> {
         "login" => Way::LogIn,
         "migrate" => Way::Migrate,
         "register-user" => Way::Register,
+        "rotate-secret" => Way::Rotate,
         "settle-bookings" => Way::StayUnknown,
         _ => return None,
     })
@@ -200,17 +219,7 @@ impl Traveller<'_> {
                 self.purchases.push(purchase);
             }
             Way::BookAfresh => {
-                let sources = pid("event-sources").unwrap();
-                let mut processes = children(sources);
-                processes.retain(|(_, name)| name == "create-booking");
-                let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
-                signal("KILL", &pids).await;
-                eventually("the processes have ended", async || {
-                    let ended =
-                        |pid: &u32| !children(sources).iter().any(|(child, _)| child == pid);
-                    pids.iter().all(ended).then_some(())
-                })
-                .await;
+                end_functions(|name| name == "create-booking").await;
             }
             Way::RedriveTheQuarantine => {
                 // Readable by now, as if a newer release had come.
@@ -406,6 +415,33 @@ impl Traveller<'_> {
             // The sweep comes by.
             Way::ForgetAPaymentKey => "swept".to_owned(),
             Way::Migrate => self.invoke("migrate", json!({})).await,
+            Way::Deploy => {
+                let inbox = Inbox::open().await;
+                let deployed = self.invoke("migrate", inbox.event("Update")).await;
+                let answers = inbox.answers();
+                let last = answers.last().unwrap();
+                assert_eq!(last["Status"], "SUCCESS", "{last}");
+                assert!(last["Data"]["TokenPublicKey"].is_string(), "{last}");
+                deployed
+            }
+            Way::MakeATokenKey => {
+                let key = secrets::text("token-key").await;
+                secrets::replace("token-key", "{}").await;
+                let migrated = self.invoke("migrate", json!({})).await;
+                let made: Value = serde_json::from_str(&secrets::text("token-key").await).unwrap();
+                secrets::replace("token-key", &key).await;
+                assert!(made["private_key"].is_string());
+                migrated
+            }
+            Way::Rotate => {
+                let before = secrets::text("notifications").await;
+                let mut steps = Vec::new();
+                for step in secrets::rotation("notifications") {
+                    steps.push(self.invoke("rotate-secret", step).await);
+                }
+                assert_ne!(secrets::text("notifications").await, before);
+                steps.join("; ")
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
+use tests::inbox::Inbox;
 use tests::stack::local;
 use tests::{Answer, TestApp, User};
 
@@ -44,6 +45,15 @@ async fn a_component_that_goes_away_costs_no_booking_and_all_heals_when_it_is_ba
     assert_eq!(
         unannounced.status, 201,
         "a broker that is down is no reason to refuse: {unannounced:?}"
+    );
+    // Nor may a deploy go on then.
+    let inbox = Inbox::open().await;
+    app.invoke("migrate", &inbox.event("Update")).await.unwrap();
+    let answer = &inbox.answers()[0];
+    assert_eq!(answer["Status"], "FAILED", "{answer}");
+    assert!(
+        answer["Reason"].as_str().unwrap().contains("broker"),
+        "{answer}"
     );
     local(&["start", "rabbitmq"]).await;
     assert_notified_once(&app, &user, &unannounced.text("booking_id")).await;

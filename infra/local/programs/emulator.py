@@ -1,0 +1,49 @@
+"""Runs AWS's emulator, with a Secrets Manager that does in three things as AWS's does.
+
+- What it was told it knows: the emulator saves its state only at an orderly end, and would give old
+  passwords after a kill.
+- A version is written once: the emulator overwrites one whose id comes again.
+- A stage is one version's: the emulator leaves AWSPENDING where it was, beside the new one.
+"""
+
+import os
+
+from ministack import app
+from ministack.core.persistence import save_state
+from ministack.services import secretsmanager
+
+READING = ("Get", "BatchGet", "Describe", "List", "Validate")
+
+
+def as_written_once(put):
+    def put_once(data):
+        _, secret = secretsmanager._resolve(data.get("SecretId"))
+        before = secret["Versions"].get(data.get("ClientRequestToken")) if secret else None
+        if before and before["SecretString"] != data.get("SecretString"):
+            said = "A resource with the ID you requested already exists."
+            return secretsmanager.error_response_json("ResourceExistsException", said, 400)
+        for stage in data.get("VersionStages", []):
+            if secret and stage != "AWSCURRENT":
+                secretsmanager._remove_stage_everywhere(secret, stage)
+        return put(data)
+
+    return put_once
+
+
+def durable(handle):
+    async def handle_and_save(method, path, headers, body, query_params):
+        answer = await handle(method, path, headers, body, query_params)
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        if not action.startswith(READING):
+            save_state("secretsmanager", secretsmanager.get_state())
+        return answer
+
+    return handle_and_save
+
+
+if __name__ == "__main__":
+    # What it saves has passwords in it.
+    os.umask(0o077)
+    secretsmanager._put_secret_value = as_written_once(secretsmanager._put_secret_value)
+    secretsmanager.handle_request = durable(secretsmanager.handle_request)
+    app.main()

@@ -1,0 +1,106 @@
+"""The secrets of a stack, in Secrets Manager of AWS's emulator, as template.yaml's parameters want them.
+
+Secrets Manager is the truth. stack.json has the passwords with which servers and secrets were first
+made: those of the owners, who never rotate, stay right; the others' may be of the past after a rotation.
+"""
+
+import json
+import secrets
+import string
+from dataclasses import dataclass
+
+from console import Failure
+
+# What local names of secrets begin with.
+PREFIX = "admit"
+TOKEN_KEY = "TokenKey"
+
+
+@dataclass(frozen=True)
+class Login:
+    """How one group of functions, or an owner, comes into a store."""
+
+    name: str
+    component: str
+    engine: str
+    dbname: str
+    username: str
+
+
+# By the names that template.yaml's parameters have, without their ending Secret.
+LOGINS = {
+    "DatabaseOwner": Login("database-owner", "postgres", "postgres", "postgres", "admitowner"),
+    "Register": Login("register", "postgres", "postgres", "users_db", "admit_register"),
+    "Login": Login("login", "postgres", "postgres", "users_db", "admit_login"),
+    "Organizer": Login("organizer", "postgres", "postgres", "booking_db", "admit_organizer"),
+    "Reader": Login("reader", "postgres", "postgres", "booking_db", "admit_reader"),
+    "Office": Login("office", "postgres", "postgres", "booking_db", "admit_office"),
+    "DocumentsOwner": Login("documents-owner", "documents", "mongo", "admin", "admitowner"),
+    "Payments": Login("payments", "documents", "mongo", "payment_db", "admit_payments"),
+    "Notifications": Login("notifications", "documents", "mongo", "notification_db", "admit_notifications"),
+    "Broker": Login("broker", "rabbitmq", "rabbitmq", "/", "admit"),
+}
+# PostgreSQL's roles, which the migrations grant rights to.
+ROLES = [
+    login.username for login in LOGINS.values() if login.username.startswith("admit_") and login.engine == "postgres"
+]
+
+
+def names() -> dict[str, str]:
+    """The local name of each secret, by its logical one."""
+    return {key: f"{PREFIX}/{login.name}" for key, login in LOGINS.items()} | {TOKEN_KEY: f"{PREFIX}/token-key"}
+
+
+def make_passwords(kept: dict[str, str]) -> None:
+    """Adds the passwords that are missing."""
+    for key in [*LOGINS, "Operator"]:
+        kept.setdefault(key, password())
+
+
+def password() -> str:
+    """32 letters and digits, as GenerateSecretString of data.yaml makes them."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
+
+
+def fill(stack) -> None:
+    """Makes the secrets that are missing, and tells the others where their stores are now. Safe to repeat."""
+    for key, login in LOGINS.items():
+        place = {"engine": login.engine, "host": "127.0.0.1", "port": stack.state["ports"][login.component]}
+        place |= {"dbname": login.dbname, "username": login.username}
+        if login.engine == "rabbitmq":
+            place["management_port"] = stack.state["ports"]["rabbitmq-management"]
+        current = read(stack, key)
+        if current is None:
+            write(stack, "CreateSecret", key, {**place, "password": stack.state["secrets"][key]})
+        elif current | place != current:
+            # The password stays: it may be one of a rotation's.
+            write(stack, "PutSecretValue", key, current | place)
+    if read(stack, TOKEN_KEY) is None:
+        write(stack, "CreateSecret", TOKEN_KEY, {})
+
+
+def read(stack, key: str) -> dict | None:
+    """The current value of a secret; None where there is no such secret."""
+    answer = call(stack, "GetSecretValue", {"SecretId": names()[key]})
+    return None if answer is None else json.loads(answer["SecretString"])
+
+
+def write(stack, operation: str, key: str, value: dict) -> None:
+    named = "Name" if operation == "CreateSecret" else "SecretId"
+    request = {named: names()[key], "SecretString": json.dumps(value), "ClientRequestToken": secrets.token_hex(16)}
+    if call(stack, operation, request) is None:
+        raise Failure(f"Secrets Manager does not know {names()[key]}.")
+
+
+def call(stack, operation: str, request: dict) -> dict | None:
+    """One request to Secrets Manager; None where the secret is unknown."""
+    from components import Refused, post
+
+    url = f"http://127.0.0.1:{stack.state['ports']['aws']}/"
+    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"secretsmanager.{operation}"}
+    try:
+        return json.loads(post(url, json.dumps(request).encode(), service="secretsmanager", headers=headers))
+    except Refused as refused:
+        if "ResourceNotFoundException" in refused.body:
+            return None
+        raise

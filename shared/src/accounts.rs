@@ -1,0 +1,249 @@
+//! The accounts of the stores: made at a deploy, given new passwords by a rotation.
+//!
+//! The owners of PostgreSQL and of the document store make the functions' accounts and set their
+//! passwords, as these may not do it themselves. RabbitMQ's account is an administrator, as Amazon
+//! MQ makes no other, and sets its own.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mongodb::bson::doc;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::{digest, hmac, pbkdf2};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use crate::broker::{self, BrokerError};
+use crate::calls::{self, Failure};
+use crate::config::Config;
+use crate::faults::Point;
+use crate::secrets::{Engine, Refusal, Secret, Server};
+use crate::{Error, db, docdb, web};
+
+/// The longest that a login or the setting of a password may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Why an account is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("the connection to the store")]
+    Connection(#[from] io::Error),
+    #[error("PostgreSQL")]
+    Database(#[from] sqlx::Error),
+    #[error("the document store")]
+    Documents(#[from] mongodb::error::Error),
+    #[error("the broker")]
+    Broker(#[from] BrokerError),
+    #[error("{0:?} is no name for an account")]
+    Name(String),
+}
+
+impl Failure for AccountError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection(error) => error.is_transient(),
+            Self::Database(error) => error.is_transient(),
+            Self::Documents(error) => error.is_transient(),
+            Self::Broker(_) | Self::Name(_) => false,
+        }
+    }
+}
+
+impl Refusal for AccountError {
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_refusal(),
+            Self::Documents(error) => error.is_refusal(),
+            Self::Broker(error) => error.is_refusal(),
+            Self::Connection(_) | Self::Name(_) => false,
+        }
+    }
+}
+
+/// Logs in, and out again.
+pub(crate) async fn open(account: &Server) -> Result<(), AccountError> {
+    calls::repeatable(Point::OpenSession, LONGEST, || async {
+        match account.engine {
+            Engine::Postgres => drop(db::connect(account, None, None).await?),
+            Engine::Mongo => {
+                let database = account.dbname.as_deref().unwrap_or("admin");
+                let client = docdb::connect(account)?;
+                client
+                    .database(database)
+                    .run_command(doc! {"ping": 1})
+                    .await?;
+            }
+            Engine::RabbitMq => drop(broker::connect(account.clone()).await?),
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Whoever may make accounts and set their passwords.
+#[derive(Debug)]
+pub struct Owners {
+    database: Secret,
+    documents: Secret,
+}
+
+impl Owners {
+    /// The owners that the configuration names.
+    ///
+    /// # Errors
+    /// It lacks one.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            database: Secret::new(config.database_owner_secret.required()?).await,
+            documents: Secret::new(config.documents_owner_secret.required()?).await,
+        })
+    }
+
+    /// Makes sure that an account's secret lets it in: makes the account, or sets its password, where
+    /// none of the secret's versions does. Safe to repeat, to do twice at once, and during a rotation.
+    ///
+    /// # Errors
+    /// Secrets Manager's or the store's.
+    pub async fn let_in(&self, account: &Secret) -> Result<(), AccountError> {
+        match account
+            .log_in(|account| async move { open(&account).await })
+            .await
+        {
+            Err(error) if error.is_refusal() => {
+                let account = account.server().await?;
+                self.set_password(&account, &account).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sets the password that `account` is to have, and makes it where it isn't there. `as_is` is the
+    /// same account with the password that it has now.
+    pub(crate) async fn set_password(
+        &self,
+        account: &Server,
+        as_is: &Server,
+    ) -> Result<(), AccountError> {
+        let name = &account.username;
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            return Err(AccountError::Name(name.clone()));
+        }
+        let owner = match account.engine {
+            Engine::Postgres => self.database.server().await?,
+            Engine::Mongo => self.documents.server().await?,
+            Engine::RabbitMq => as_is.clone(),
+        };
+        calls::once(Point::SetPassword, LONGEST, || async {
+            match account.engine {
+                Engine::Postgres => set_in_postgres(&owner, account).await,
+                Engine::Mongo => set_in_documents(&owner, account).await,
+                Engine::RabbitMq => set_in_broker(&owner, account).await,
+            }
+        })
+        .await
+    }
+}
+
+async fn set_in_postgres(owner: &Server, account: &Server) -> Result<(), AccountError> {
+    let (name, password) = (
+        &account.username,
+        verifier(account.password.expose_secret())?,
+    );
+    let mut connection = db::connect(owner, None, None).await?;
+    // One transaction, as it is one query; the lock is against another deploy's.
+    let statements = format!(
+        "select pg_advisory_xact_lock(hashtext('admit accounts'));
+         do $$ begin
+             if not exists (select from pg_roles where rolname = '{name}') then
+                 create role {name} login;
+             end if;
+         end $$;
+         alter role {name} with login password '{password}'"
+    );
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+    statements.execute(&mut connection).await?;
+    Ok(())
+}
+
+/// What PostgreSQL keeps of a password (RFC 5803). Made here, so that no password is in a statement,
+/// which a server may log.
+fn verifier(password: &str) -> io::Result<String> {
+    const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+    let mut salt = [0; 16];
+    let filled = SystemRandom::new().fill(&mut salt);
+    filled.map_err(|_| io::Error::other("no random numbers"))?;
+    let mut salted = [0; digest::SHA256_OUTPUT_LEN];
+    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
+    pbkdf2::derive(algorithm, ROUNDS, &salt, password.as_bytes(), &mut salted);
+    let salted = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+    let stored = digest::digest(&digest::SHA256, hmac::sign(&salted, b"Client Key").as_ref());
+    let served = hmac::sign(&salted, b"Server Key");
+    let [salt, stored, served] =
+        [&salt[..], stored.as_ref(), served.as_ref()].map(|bytes| BASE64_STANDARD.encode(bytes));
+    Ok(format!("SCRAM-SHA-256${ROUNDS}:{salt}${stored}:{served}"))
+}
+
+async fn set_in_documents(owner: &Server, account: &Server) -> Result<(), AccountError> {
+    let admin = docdb::connect(owner)?.database("admin");
+    let (name, password) = (&account.username, account.password.expose_secret());
+    let known = admin.run_command(doc! {"usersInfo": name}).await?;
+    let known = known
+        .get_array("users")
+        .is_ok_and(|users| !users.is_empty());
+    let update = doc! {"updateUser": name, "pwd": password};
+    if known {
+        admin.run_command(update).await?;
+        return Ok(());
+    }
+    let role = doc! {"role": "readWrite", "db": account.dbname.as_deref().unwrap_or_default()};
+    let making = admin.run_command(doc! {"createUser": name, "pwd": password, "roles": [role]});
+    if let Err(error) = making.await {
+        // Another deploy may have made it meanwhile.
+        admin.run_command(update).await.map_err(|_| error)?;
+    }
+    Ok(())
+}
+
+async fn set_in_broker(as_is: &Server, account: &Server) -> Result<(), AccountError> {
+    let (host, name) = (&as_is.host, &as_is.username);
+    let url = format!(
+        "https://{host}:{}/api/users/{name}",
+        as_is.management_port.unwrap_or(443)
+    );
+    let login = BASE64_STANDARD.encode(format!("{name}:{}", as_is.password.expose_secret()));
+    let headers = [
+        ("authorization", format!("Basic {login}")),
+        ("content-type", "application/json".to_owned()),
+    ];
+    let user: Value = serde_json::from_slice(&web::send("GET", &url, &headers, "").await?)
+        .map_err(io::Error::other)?;
+    // What isn't sent along would be gone.
+    let user = json!({"password": account.password.expose_secret(), "tags": user["tags"]});
+    web::send("PUT", &url, &headers, &user.to_string()).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_statement_is_only_what_checks_it() {
+        let made = verifier("correct horse").unwrap();
+        let parts: Vec<_> = made.split(['$', ':']).collect();
+        assert_eq!(parts[..2], ["SCRAM-SHA-256", "4096"]);
+        assert_eq!(parts.len(), 5, "{made}");
+        assert_ne!(
+            made,
+            verifier("correct horse").unwrap(),
+            "each has its own salt"
+        );
+    }
+}

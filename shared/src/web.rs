@@ -1,0 +1,52 @@
+//! Requests to what is neither a store nor one of AWS's services: RabbitMQ's management and the
+//! address where CloudFormation waits for an answer. Both prove who they are by an authority of Amazon's.
+
+use std::io;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::http::Request;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+
+use crate::tls;
+
+/// A request and its answer's body, where it is answered with success.
+pub(crate) async fn send(
+    method: &'static str,
+    url: &str,
+    headers: &[(&'static str, String)],
+    body: &str,
+) -> io::Result<Vec<u8>> {
+    let mut request = Request::new(SdkBody::from(body));
+    request.set_method(method).map_err(io::Error::other)?;
+    request.set_uri(url).map_err(io::Error::other)?;
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.clone());
+    }
+    let mut trusted = TrustStore::empty();
+    for certificate in tls::authorities()?.split_inclusive("-----END CERTIFICATE-----\n") {
+        trusted.add_pem_certificate(certificate);
+    }
+    let trusted = TlsContext::builder().with_trust_store(trusted).build();
+    let connector = Connector::builder()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(trusted.map_err(io::Error::other)?)
+        .build();
+    let answer = connector.call(request).await.map_err(io::Error::other)?;
+    let status = answer.status();
+    let body = ByteStream::new(answer.into_body())
+        .collect()
+        .await?
+        .to_vec();
+    if status.is_success() {
+        Ok(body)
+    } else {
+        // Not the body: it may repeat what was sent.
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("answered {status}"),
+        ))
+    }
+}

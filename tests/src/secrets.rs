@@ -1,0 +1,109 @@
+//! The accounts of the stores, as Secrets Manager has them, and logins by them past the functions.
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use lapin::Connection;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use shared::secrets::{Engine, Secret, Server};
+use shared::{aws, broker};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use uuid::Uuid;
+
+use crate::setting;
+
+/// The secrets that are rotated.
+pub const ROTATED: [&str; 8] = [
+    "register",
+    "login",
+    "organizer",
+    "reader",
+    "office",
+    "payments",
+    "notifications",
+    "broker",
+];
+
+/// A client of Secrets Manager.
+pub async fn client() -> Client {
+    aws::secrets_manager(Duration::from_secs(10)).await
+}
+
+/// A secret's whole name.
+pub fn named(name: &str) -> String {
+    format!("{}/{name}", setting("ADMIT_SECRETS"))
+}
+
+/// An account as it is now.
+pub async fn account(name: &str) -> Server {
+    Secret::new(&named(name)).await.server().await.unwrap()
+}
+
+/// Options to log in to one of PostgreSQL's databases.
+pub fn database(account: &Server, name: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host(&account.host)
+        .port(account.port)
+        .username(&account.username)
+        .password(account.password.expose_secret())
+        .database(name)
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert(setting("ADMIT_CA_FILE"))
+}
+
+/// A client of the document store.
+pub async fn documents(account: &Server) -> mongodb::Client {
+    assert_eq!(account.engine, Engine::Mongo);
+    let url = format!(
+        "mongodb://{}:{}@{}:{}/?authSource=admin&retryWrites=false&tls=true&tlsCAFile={}",
+        account.username,
+        account.password.expose_secret(),
+        account.host,
+        account.port,
+        setting("ADMIT_CA_FILE"),
+    );
+    mongodb::Client::with_uri_str(url).await.unwrap()
+}
+
+/// A connection to the broker.
+pub async fn broker() -> Connection {
+    let account = Secret::new(&named("broker")).await;
+    broker::log_in(&account).await.unwrap()
+}
+
+/// A secret's text.
+pub async fn text(name: &str) -> String {
+    let reading = client()
+        .await
+        .get_secret_value()
+        .secret_id(named(name))
+        .send();
+    reading.await.unwrap().secret_string.unwrap()
+}
+
+/// Has the functions that start from now on find a store at another port.
+pub async fn move_to(name: &str, port: u16) {
+    let mut account: Value = serde_json::from_str(&text(name).await).unwrap();
+    account["port"] = port.into();
+    let putting = client().await.put_secret_value().secret_id(named(name));
+    let putting = putting.secret_string(account.to_string()).send();
+    putting.await.unwrap();
+}
+
+/// Has a secret begin anew, with this text.
+pub async fn replace(name: &str, text: &str) {
+    let client = client().await;
+    let deleting = client.delete_secret().secret_id(named(name));
+    let deleting = deleting.force_delete_without_recovery(true).send();
+    deleting.await.unwrap();
+    let making = client.create_secret().name(named(name));
+    making.secret_string(text).send().await.unwrap();
+}
+
+/// The four events with which Secrets Manager has a secret rotated.
+pub fn rotation(name: &str) -> [Value; 4] {
+    let token = Uuid::now_v7().to_string();
+    ["createSecret", "setSecret", "testSecret", "finishSecret"]
+        .map(|step| json!({"Step": step, "SecretId": named(name), "ClientRequestToken": token}))
+}
