@@ -60,7 +60,7 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks a
 queries: ## write .sqlx anew, after a query or a migration has changed
 	@$(LOCAL) queries
 
-template: ## check template.yaml
+template: ## check the templates and the runbook
 	@$(LOCAL) template
 
 cost: ## what a month on AWS costs (make cost BOOKINGS=1000000)

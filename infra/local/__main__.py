@@ -14,7 +14,7 @@ usage: python3 infra/local COMMAND
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
   redrive       put dead letters and the quarantine back
   cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
-  template      check template.yaml with AWS's own linters
+  template      check the templates with AWS's own linters and checkov, and the runbook against them
   start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
   stop NAME     stop one component; --kill ends it without a chance to tidy up
 
@@ -34,6 +34,7 @@ import logs
 import mutants
 import queries
 import rights
+import runbook
 import template
 import tools
 import walkthrough
@@ -76,6 +77,7 @@ def main(arguments: list[str]) -> int:
                 return cost.main(rest)
             case "template":
                 template.check()
+                runbook.check()
             case "start":
                 stack.start_again(rest[0], dict(word.split("=", 1) for word in rest[1:]))
             case "stop":

@@ -1,18 +1,78 @@
-"""The checks of template.yaml."""
+"""The checks of the templates, by AWS's own linters and checkov. None of them asks the network for anything."""
 
+import json
 import os
+import subprocess
+from pathlib import Path
 
-from console import run, step
+from console import Failure, run, step
 from tools import LOG, ROOT, environment
 
-SAM = ["aws-sam-cli==1.170.0", "cfn-lint"]
+# cfn-lint is what `sam validate --lint` runs, so that both read a template by the same rules.
+SAM = ["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"]
+# Of its own: it pins an older boto3 than SAM's.
+CHECKOV = ["checkov==3.3.30"]
+
+APPLICATION = ROOT / "template.yaml"
+NESTED = [ROOT / "infra" / f"{name}.yaml" for name in ("data", "operations", "roles", "rotation")]
+CHECKED = ROOT / "target" / "templates"
+
+# SAM's transform, as CloudFormation makes it of the template. It wants the code of functions to be uploaded already.
+TRANSFORM = """
+import json, logging, sys
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.transform import transform
+
+logging.disable(logging.WARNING)
+template = yaml_parse(open(sys.argv[1]).read())
+template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+values = {name: about["Default"] for name, about in template["Parameters"].items()}
+managed_policies = type("None", (), {"load": staticmethod(dict)})
+json.dump(transform(template, values, managed_policies), open(sys.argv[2], "w"), indent=2)
+"""
+
+# Neither reports home, nor looks for newer versions. SAM asks no AWS for anything, but insists on a region.
+QUIET = {
+    **os.environ,
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "SAM_CLI_TELEMETRY": "0",
+    "CKV_SKIP_PACKAGE_UPDATE_CHECK": "true",
+}
 
 
 def check() -> None:
-    """`sam validate --lint`, which runs cfn-lint on the template after SAM's transform."""
-    sam = environment("sam", SAM) / "sam"
+    """All of them; what they find fails."""
+    sam = environment("sam", SAM)
     with step("sam validate --lint"):
-        # It asks no AWS for anything, but insists on a region and on somewhere to write its settings.
-        quiet = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
-        command = [sam, "validate", "--lint", "--template", ROOT / "template.yaml"]
-        run(command, "sam validate --lint", LOG, "Mend template.yaml.", env=quiet, cwd=ROOT)
+        command = [sam / "sam", "validate", "--lint", "--template", APPLICATION]
+        run(command, "sam validate --lint", LOG, "Mend template.yaml.", env=QUIET, cwd=ROOT)
+    with step("cfn-lint"):
+        command = [sam / "cfn-lint", "--non-zero-exit-code", "informational", *NESTED]
+        run(command, "cfn-lint", LOG, "Mend infra/*.yaml.", env=QUIET, cwd=ROOT)
+    with step("checkov"):
+        CHECKED.mkdir(parents=True, exist_ok=True)
+        transformed = CHECKED / "template.json"
+        command = [sam / "python", "-c", TRANSFORM, APPLICATION, transformed]
+        run(command, "SAM's transform", LOG, "Mend template.yaml.", env=QUIET, cwd=ROOT)
+        checkov(environment("checkov", CHECKOV), [transformed, *NESTED])
+
+
+def checkov(programs: Path, templates: list[Path]) -> None:
+    """Checks what templates make. Checkov passes over what it can't read, so that what it has read is looked at too."""
+    report = CHECKED / "checkov.json"
+    command = [programs / "checkov", "--config-file", ROOT / "infra" / "checkov.yaml", "--output", "json"]
+    command += [word for template in templates for word in ("--file", template)]
+    with open(report, "w") as output, open(LOG, "ab") as log:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=QUIET, cwd=ROOT, check=False)
+    try:
+        found = json.loads(report.read_text())
+        results, summary = found["results"], found["summary"]
+    except (ValueError, KeyError, TypeError):
+        raise Failure(f"checkov told nothing that can be read (its log: {LOG}, its answer: {report}).") from None
+    wrong = [f"{check['check_id']} {check['resource']}: {check['check_name']}" for check in results["failed_checks"]]
+    wrong += [f"{path} can't be parsed" for path in results.get("parsing_errors", [])]
+    read = {Path(check["file_path"]).name for check in results["passed_checks"]}
+    wrong += [f"{template.name}: nothing in it was checked" for template in templates if template.name not in read]
+    if wrong or summary["failed"] or summary["parsing_errors"] or not summary["resource_count"]:
+        listed = "\n".join(f"    {line}" for line in wrong)
+        raise Failure(f"checkov found:\n{listed}\n  Mend it, or add an exception with its reason to infra/checkov.yaml.")
