@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test faults chaos mutants model redrive check queries fmt template cost
+.PHONY: help up down status logs clean-data test faults chaos mutants model redrive check queries fmt template cost deploy destroy test-deploy
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -65,6 +65,15 @@ template: ## check the templates and the runbook
 
 cost: ## what a month on AWS costs (make cost BOOKINGS=1000000)
 	@$(LOCAL) cost $(or $(BOOKINGS),1000000)
+
+test-deploy: ## build, deploy into AWS's emulator, use, update and delete it (half an hour at first)
+	@$(LOCAL) test-deploy
+
+deploy: ## put Admit on AWS, in your account (make deploy STAGE=production)
+	@$(LOCAL) deploy $(or $(STAGE),default)
+
+destroy: ## take it away again, keeping the databases' last snapshots
+	@$(LOCAL) destroy $(or $(STAGE),default)
 
 fmt: ## format the code
 	cargo fmt --all

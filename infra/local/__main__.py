@@ -15,6 +15,9 @@ usage: python3 infra/local COMMAND
   redrive       put dead letters and the quarantine back
   cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
   template      check the templates with AWS's own linters and checkov, and the runbook against them
+  test-deploy   deploy template.yaml into AWS's emulator, use it, update it and delete it
+  deploy STAGE  deploy to AWS, as samconfig.toml has it for the stage
+  destroy STAGE delete a stage, keeping a last snapshot of its databases
   start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
   stop NAME     stop one component; --kill ends it without a chance to tidy up
 
@@ -30,6 +33,8 @@ import sys
 from pathlib import Path
 
 import cost
+import deploy
+import deployment
 import logs
 import mutants
 import queries
@@ -78,6 +83,13 @@ def main(arguments: list[str]) -> int:
             case "template":
                 template.check()
                 runbook.check()
+            case "test-deploy":
+                with exclusive(deployment.DataPlane()):
+                    deployment.test_deploy()
+            case "deploy":
+                deploy.deploy(*rest)
+            case "destroy":
+                deploy.destroy(*rest)
             case "start":
                 stack.start_again(rest[0], dict(word.split("=", 1) for word in rest[1:]))
             case "stop":

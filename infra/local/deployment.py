@@ -1,0 +1,357 @@
+"""A deployment from beginning to end, tried in AWS's emulator: make test-deploy.
+
+template.yaml is built, deployed, used, updated, refused where its migration fails, and deleted, all by sam.
+The stores are those of a local stack, brought along (DataPlane=existing): processes of this machine, with
+TLS and with secrets in the emulator's Secrets Manager. What the emulator does otherwise than AWS is worked
+around in `ADAPTED`, `open_routes` and customer.py's `deliver`, and said where it happens; nothing else is
+changed about the template.
+"""
+
+import json
+import platform
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.parse
+import zipfile
+from pathlib import Path
+
+import broker
+import certificates
+import cloud
+import customer
+import deploy
+import functions
+import native
+import tools
+import vault
+from components import Stack
+from console import Failure, say, step
+from process import Process
+from tools import ROOT
+
+FOLDER = ROOT / "target" / "stacks" / "deploy"
+NAME = "admit-test"
+BUCKET = "artifacts"
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+BROKER = f"arn:aws:mq:{cloud.REGION}:{cloud.NUMBER}:broker:local:b-00000000-0000-0000-0000-000000000000"
+# The emulator runs functions as processes of this machine.
+MACHINE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+# Title of the page /docs, which is in api-docs' binary: changed there, it is changed code.
+TITLE, OTHER_TITLE = b"<title>Admit API</title>", b"<title>Admit II.</title>"
+
+# What is changed in the copies of the templates that are deployed, and why.
+ADAPTED = {
+    "parameters' defaults": "each is the value deployed with: SAM's transform in the emulator sees no others",
+    "files' paths": "they are whole: the copies are not where the templates are",
+    "SettleQueuesPolicy": "left out: it refuses SQS without TLS, and the emulator is reached without",
+    "GradualDeployment": "false: the emulator has no CodeDeploy, so aliases move at once",
+    "alarms with several metrics": "left out: the emulator has no metric math",
+}
+
+
+class DataPlane(Stack):
+    """The stores of a stack, without its functions, and the emulator as an account to deploy into."""
+
+    def __init__(self):
+        super().__init__(FOLDER, pooled=False)
+        self.docker = False
+        self.processes = native.processes(self.folder) | {"aws": Process("aws", self.folder)}
+
+    def start(self) -> cloud.Account:
+        tools.stores()
+        tools.document_server()
+        self._choose_ports(None, [])
+        self._make_secrets()
+        port = self.state["ports"]["aws"]
+        stores = [name for name in native.ORDER if name not in ("pooler", "aws")]
+        with step(f"starting {', '.join(stores)}"):
+            for name in stores:
+                native.start(self, name)
+            for name in stores:
+                native.wait(self, name)
+        with step("starting AWS's emulator"):
+            settings = {
+                name: value for name, value in functions.local_settings(self).items() if name.startswith("ADMIT_")
+            }
+            settings |= {"ADMIT_SETTLE_DELAY_SECONDS": "1"}
+            cloud.start(self.processes["aws"], port, self.folder / "data" / "aws", settings)
+        vault.fill(self)
+        broker.make_operator(self)
+        return cloud.Account(port)
+
+
+def test_deploy() -> None:
+    """Deploys, uses, updates and deletes; fails where anything is not as it should be."""
+    plane = DataPlane()
+    plane.down()
+    plane.forget()
+    shutil.rmtree(plane.folder / "log", ignore_errors=True)
+    try:
+        say("Starting a data plane that is brought along")
+        account = plane.start()
+        Deployment(plane, account).test()
+    finally:
+        # Also when Ctrl-C is pressed again.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        plane.down()
+    say("\nDeployed, used, updated, rolled back where its migration failed, and deleted.")
+
+
+class Deployment:
+    """One stack in the account, and the folder that it is deployed from."""
+
+    def __init__(self, plane: DataPlane, account: cloud.Account):
+        self.plane, self.account = plane, account
+        self.log = plane.folder / "log" / "sam.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.environment = deploy.sam_environment(cloud.environment_without_aws()) | account.settings()
+        self.built = plane.folder / "build"
+        self.secrets = {f"{key}Secret": account.secret(name) for key, name in vault.names().items()}
+
+    def test(self) -> None:
+        self.account.ask("s3", "PUT", f"/{BUCKET}")
+        before = self.account.inventory()
+        say("\nBuilding")
+        self.build()
+        say("\nDeploying")
+        self.deploy("first")
+        self.open_routes()
+        self.check_migration("Create")
+        api = self.api()
+        self.check_rights(api)
+        say("\nUsing it")
+        self.go_through(api)
+        say("\nUpdating it, with other code in one function")
+        self.update(api)
+        say("\nUpdating it, with a migration that fails")
+        self.fail_to_update(api)
+        say("\nDeleting it")
+        self.delete(before)
+
+    # ---- Building
+
+    def build(self) -> None:
+        source = adapt(self.plane.folder / "templates")
+        for what, reason in ADAPTED.items():
+            say(f"  changed in a copy of the templates: {what}: {reason}")
+        deploy.build(source, self.built, self.log, self.environment)
+        sizes = {binary.parent.name: packed(binary.parent) for binary in sorted(self.built.glob("*/bootstrap"))}
+        largest = max(sizes, key=lambda name: sizes[name])
+        say(f"  {len(sizes)} packages; the largest is {largest} with {sizes[largest] / 1e6:.2f} MB zipped")
+        for name, size in sizes.items():
+            if size > deploy.LARGEST_PACKAGE:
+                raise Failure(f"{name}'s package has {size / 1e6:.2f} MB zipped; 5 MB are allowed.")
+
+    # ---- Deploying
+
+    def deploy(self, release: str, misled: bool = False) -> None:
+        """sam deploy; where the migration is misled about its database, that has to fail."""
+        parameters = {
+            "DataPlane": "existing",
+            "Release": release,
+            "SubnetIds": "subnet-0a,subnet-0b",
+            "SecurityGroupIds": "sg-0a",
+            "BrokerArn": BROKER,
+            "AlarmEmail": "alarms@example.com",
+            "Architecture": MACHINE,
+            "GradualDeployment": "false",
+            **self.secrets,
+        }
+        template = read(self.built / "template.yaml")
+        for name, value in parameters.items():
+            template["Parameters"][name]["Default"] = value
+        if misled:
+            variables = template["Resources"]["Migrate"]["Properties"]["Environment"]["Variables"]
+            variables["ADMIT_DATABASE_OWNER_SECRET"] = {"Ref": "BrokerSecret"}
+        source = self.built / "deployed.json"
+        source.write_text(json.dumps(template, indent=1))
+        command = [
+            deploy.sam() / "sam", "deploy", "--template-file", source, "--stack-name", NAME,
+            "--s3-bucket", BUCKET, "--s3-prefix", NAME, "--capabilities", *CAPABILITIES,
+            "--no-confirm-changeset", "--no-progressbar",
+            "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
+        ]  # fmt: skip
+        with step(f"sam deploy, release {release}"):
+            status = deploy.run_sam(command, self.log, self.environment, self.plane.folder)
+        if misled and status == 0:
+            raise Failure("sam deploy went well though the migration can't have.")
+        if not misled and status != 0:
+            raise deploy.failed("sam deploy", self.log)
+
+    def open_routes(self) -> None:
+        """Makes those of the API's routes that the emulator, which doesn't read an API's OpenAPI body, has not made."""
+        api, there = self.physical("Api"), set()
+        for route in self.account.rest("apigateway", "GET", f"/v2/apis/{api}/routes")["items"]:
+            there.add(route["routeKey"])
+        template = self.account.processed_template(NAME)
+        made = 0
+        for path, methods in template["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+            for method, operation in methods.items():
+                key = f"{method.upper()} {path}"
+                if key in there:
+                    continue
+                wanted = operation["x-amazon-apigateway-integration"]
+                integration = {
+                    "integrationType": wanted["type"].upper(),
+                    "integrationMethod": wanted["httpMethod"],
+                    "integrationUri": self.resolved(template).resolve(wanted["uri"]),
+                    "payloadFormatVersion": wanted["payloadFormatVersion"],
+                }
+                target = self.account.rest("apigateway", "POST", f"/v2/apis/{api}/integrations", integration)
+                route = {"routeKey": key, "target": f"integrations/{target['integrationId']}"}
+                self.account.rest("apigateway", "POST", f"/v2/apis/{api}/routes", route)
+                made += 1
+        if made:
+            say(f"  {made} routes of the transformed template made by this test: the emulator reads no OpenAPI bodies")
+
+    def resolved(self, template: dict) -> functions.Template:
+        """The template with the physical names of what was made."""
+        known = {}
+        for logical, (kind, physical) in self.account.resources(NAME).items():
+            known[logical] = physical
+            if kind == "AWS::Lambda::Function":
+                known[f"{logical}.Arn"] = f"arn:aws:lambda:{cloud.REGION}:{cloud.NUMBER}:function:{physical}"
+        pseudo = {"AWS::Partition": "aws", "AWS::Region": cloud.REGION, "AWS::AccountId": cloud.NUMBER}
+        return functions.Template(template["Resources"], parameters=pseudo, known=known)
+
+    def physical(self, logical: str) -> str:
+        return self.account.resources(NAME)[logical][1]
+
+    def api(self) -> customer.Api:
+        say(f"  {self.account.outputs(NAME)['Url']}")
+        return customer.Api(self.account, self.physical("Api"))
+
+    def check_migration(self, kind: str) -> None:
+        """The custom resource has run, and the functions have the key that it answered."""
+        key = self.account.live(f"{NAME}-create-booking")["Environment"]["Variables"]["ADMIT_TOKEN_PUBLIC_KEY"]
+        again = self.account.invoke(self.physical("Migrate"), {})["TokenPublicKey"]
+        if key != again:
+            raise Failure(f"create-booking has the token key {key}, but the migration's is {again}.")
+        say(f"  CloudFormation ran the migration ({kind}) and gave its token key to the functions")
+
+    def check_rights(self, api: customer.Api) -> None:
+        """The emulator enforces rights: without its own, login can't read its secret."""
+        role = self.account.resources(self.physical("Roles"))["LoginRole"][1]
+        policy = {"RoleName": role, "PolicyName": "calls"}
+        answer = self.account.query("iam", "GetRolePolicy", **policy)
+        rights = urllib.parse.unquote(answer.findtext(".//PolicyDocument", ""))
+        nobody = {"username": "nobody", "password": "of that password"}
+        none = rights.replace("secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret")
+        self.account.query("iam", "PutRolePolicy", PolicyDocument=none, **policy)
+        without = api.call("POST", "/login", nobody)[0]
+        self.account.query("iam", "PutRolePolicy", PolicyDocument=rights, **policy)
+        customer.until(lambda: api.call("POST", "/login", nobody)[0], lambda got: got == 401, "login to answer 401")
+        if without != 503:
+            raise Failure(f"Without its right to read its secret login answered {without}, not 503.")
+        say("  every call to AWS is held against the function's rights: login, deprived of its own, answered 503")
+
+    def go_through(self, api: customer.Api) -> None:
+        names = {"SendNotification": self.account.outputs(NAME)["NotificationFunction"], "BrokerArn": BROKER}
+        customer.go_through(api, self.plane, names)
+
+    # ---- Updating and deleting
+
+    def versions(self) -> dict[str, str]:
+        """The version that is live, of each function that has an alias."""
+        made = self.account.resources(NAME).values()
+        aliases = [physical for kind, physical in made if kind == "AWS::Lambda::Alias"]
+        named = [arn.split(":")[-2] for arn in aliases]
+        return {name: self.account.live(name)["Version"] for name in named}
+
+    def update(self, api: customer.Api) -> None:
+        before = self.versions()
+        binary = self.built / "ApiDocs" / "bootstrap"
+        code = binary.read_bytes()
+        if code.count(TITLE) != 1:
+            raise Failure(f"api-docs has {TITLE.decode()} {code.count(TITLE)} times, not once, to be changed.")
+        binary.write_bytes(code.replace(TITLE, OTHER_TITLE))
+        self.deploy("second")
+        self.open_routes()
+        self.check_migration("Update")
+        page = api.expect(200, "GET", "/docs")["text"]
+        if OTHER_TITLE.decode() not in page:
+            raise Failure("/docs is still the page that was before the update.")
+        after = self.versions()
+        stale = [name for name, version in before.items() if after[name] == version]
+        if stale:
+            raise Failure(f"The update has no new live version of {', '.join(stale)}.")
+        say(f"  the changed page is live, and so is a new version of each of {len(after)} functions")
+        self.go_through(api)
+
+    def fail_to_update(self, api: customer.Api) -> None:
+        """A migration that fails fails the deployment, and nothing of it goes live."""
+        before = self.versions()
+        self.deploy("third", misled=True)
+        status = self.account.stack_status(NAME)
+        if status != "UPDATE_ROLLBACK_COMPLETE":
+            raise Failure(f"After a failed migration the stack is {status}, not rolled back.")
+        if self.versions() != before:
+            raise Failure("A deployment whose migration failed has moved an alias.")
+        say("  refused and rolled back; no alias has moved")
+        customer.Customer.register(api).book(1)
+
+    def delete(self, before: dict[str, set[str]]) -> None:
+        made = {kind: len(there - before[kind]) for kind, there in self.account.inventory().items()}
+        # Not by sam delete: it insists on a nested template's address being one of S3 on AWS.
+        with step("deleting the stack in CloudFormation"):
+            self.account.query("cloudformation", "DeleteStack", StackName=NAME)
+            customer.until(
+                lambda: self.account.stack_status(NAME),
+                lambda status: status is None or status.endswith("FAILED"),
+                "the stack to be gone",
+            )
+        left = {kind: there - before[kind] for kind, there in self.account.inventory().items()}
+        listed = [f"{kind}: {', '.join(sorted(names))}" for kind, names in left.items() if names]
+        if listed:
+            raise Failure("Left of the deployment:\n    " + "\n    ".join(listed))
+        say("  nothing is left of " + ", ".join(f"{count} {kind}" for kind, count in made.items() if count))
+
+
+def adapt(folder: Path) -> Path:
+    """Writes the templates as `ADAPTED` says, and with whole paths of other files; the main one's copy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    template = read(ROOT / "template.yaml")
+    template["Globals"]["Function"]["CodeUri"] = str(ROOT)
+    template["Parameters"]["Architecture"]["Default"] = MACHINE
+    del template["Resources"]["SettleQueuesPolicy"]
+    without_mathematics(template)
+    for name, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::CloudFormation::Stack":
+            nested = read(ROOT / resource["Properties"]["TemplateURL"])
+            without_mathematics(nested)
+            copy = folder / f"{name}.json"
+            copy.write_text(json.dumps(nested, indent=1))
+            resource["Properties"]["TemplateURL"] = str(copy)
+    source = folder / "template.json"
+    source.write_text(json.dumps(template, indent=1))
+    return source
+
+
+def read(path: Path) -> dict:
+    """A template, its short tags as functions."""
+    command = [tools.aws() / "python", functions.PROGRAM, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"{path.name} can't be read: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout)
+
+
+def without_mathematics(template: dict) -> None:
+    """Leaves out alarms on more than one metric."""
+    kept = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] != "AWS::CloudWatch::Alarm" or "Metrics" not in resource["Properties"]
+    }
+    template["Resources"] = kept
+
+
+def packed(folder: Path) -> int:
+    """The size of a function's package, zipped, in bytes."""
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as package:
+            for path in folder.rglob("*"):
+                package.write(path, path.relative_to(folder))
+        return file.seek(0, 2)
