@@ -273,6 +273,7 @@ def add_alarms(bill: Bill) -> None:
     bill.add("CloudWatch alarms", "alarms", "alarm", assumed["alarms"])
     bill.add("CloudWatch alarms", "dashboard", "dashboard", assumed["dashboards"])
     bill.add("CloudWatch alarms", "metrics", "metric", assumed["metrics"])
+    bill.add("CloudWatch alarms", "the key of their topic", "kms_key", 1)
 
 
 def add_secrets(bill: Bill, used: list[Use]) -> None:
