@@ -7,8 +7,8 @@ usage: python3 infra/local COMMAND
   status        what runs, and where
   logs          what the functions and components say, readably
   clean-data    forget the data of the stopped stack
-  test [ARGS]   run cargo test against a stack of its own; without ARGS all of it, then the API's tests
-                again through the pooler, and a look at the functions' rights
+  test [ARGS]   run cargo test against a stack of its own; without ARGS all of it and a look at the
+                functions' rights, then the tests of the API and of passwords again through the pooler
   queries       write the data that queries are checked against; --check only compares
   mutants       bring bugs back, one by one, and see which check catches each
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
@@ -161,7 +161,7 @@ def test(arguments: list[str]) -> int:
         say("\nThere is no container with the pooler: the tests through it are left out.")
         return 0
     say("\nOnce more, through a pooler in transaction mode")
-    return test_on(Stack(STACKS / "test", pooled=True), ["-p", "tests", "--test", "api"])
+    return test_on(Stack(STACKS / "test", pooled=True), ["-p", "tests", "--test", "api", "--test", "rotation"])
 
 
 def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:

@@ -217,6 +217,7 @@ class Stack:
             "ADMIT_LISTEN": f"127.0.0.1:{ports['api']}",
             "ADMIT_LAMBDA_ADDRESS": f"127.0.0.1:{ports['lambda']}",
             "ADMIT_PROGRAMS": str(tools.target() / "debug"),
+            "ADMIT_CARGO_LAMBDA": str(tools.cargo_lambda()),
             "ADMIT_CLOCK_SECONDS": "60",
             "ADMIT_CONCURRENT_CHARGES": "16",
             **functions.local_settings(self),

@@ -1,7 +1,7 @@
 //! The functions, and how long each may run.
 //!
 //! The times nest, so that who waits outlasts whom it waits for: a client, then API Gateway (30 s),
-//! then a booking, then its charge. A test holds them against `template.yaml`.
+//! then a booking, then its charge. Tests hold them against one another and against `template.yaml`.
 
 use std::time::Duration;
 
@@ -42,3 +42,24 @@ pub const ALL: &[Function] = &[
     function("send-notification", 30),
     function("settle-bookings", 60),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_outlasts_whom_it_waits_for() {
+        let of = |name: &str| {
+            let function = ALL.iter().find(|function| function.name == name);
+            function.unwrap().timeout
+        };
+        let api_gateway = Duration::from_secs(30);
+        for function in ["create-booking", "cancel-booking", "create-payment"] {
+            assert!(of(function) < api_gateway, "{function}");
+        }
+        for function in ["create-booking", "cancel-booking", "settle-bookings"] {
+            // It waits a second longer than the charge may take, and then has to answer.
+            assert!(of(function) > 2 * of("charge-payment"), "{function}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Who may do what in the stores: each account what its functions need, and nobody without TLS.
 
 use mongodb::bson::{Document, doc};
+use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tests::secrets::{account, database, documents};
@@ -154,15 +155,24 @@ async fn no_store_is_reached_without_tls_or_by_a_stranger_to_it() {
 
     let owner = account("documents-owner").await;
     let url = format!(
-        "mongodb://{}:{}/?serverSelectionTimeoutMS=1000",
-        owner.host, owner.port
+        "mongodb://{}:{}@{}:{}/?authSource=admin&serverSelectionTimeoutMS=1000",
+        owner.username,
+        owner.password.expose_secret(),
+        owner.host,
+        owner.port
     );
     let plain = mongodb::Client::with_uri_str(url).await.unwrap();
     let admin = plain.database("admin");
     assert!(admin.run_command(doc! {"ping": 1}).await.is_err());
 
     let broker = account("broker").await;
-    let url = format!("amqp://admit:wrong@{}:{}/%2f", broker.host, broker.port);
+    let url = format!(
+        "amqp://{}:{}@{}:{}/%2f",
+        broker.username,
+        broker.password.expose_secret(),
+        broker.host,
+        broker.port
+    );
     let properties = lapin::ConnectionProperties::default();
     assert!(lapin::Connection::connect(&url, properties).await.is_err());
 }
