@@ -161,13 +161,12 @@ def uses(tables: Tables, plane: dict, bookings: float) -> list[Use]:
     hours = awake_hours(tables, plane)
     sweeps, unknown = hours * 60, bookings * assumed["unknown_payments"]
     batch = min(BATCH_MOST, 1 + mean_rate(tables, bookings) * BATCH_WINDOW_S)
-    announced = bookings * (1 + assumed["cancel-booking"])
     # Each sweep has charge-payment sweep too; a refund and a settlement are invocations of it.
     charges = bookings * (assumed["create-booking"] + assumed["cancel-booking"]) + unknown
     counts = {name: (0.0, bookings * assumed[name]) for name in tables.routes()}
     counts["charge-payment"] = (sweeps, charges)
     counts["settle-bookings"] = (sweeps, unknown)
-    counts["send-notification"] = (hours, announced / batch)
+    counts["send-notification"] = (hours, bookings / batch)
     waiting = WAITING | {"charge-payment", "settle-bookings"}
     start = assumed["cold_starts"] * assumed["cold_start_ms"]
     result = []

@@ -191,11 +191,6 @@ class Account:
             raise Failure(f"{function} failed: {answer.body.decode()[:500]}")
         return answer.json()
 
-    def logged(self, group: str) -> list[str]:
-        """What is in a log group."""
-        events = self.call("logs", "Logs_20140328.FilterLogEvents", {"logGroupName": group})["events"]
-        return [event["message"] for event in events]
-
     def inventory(self) -> dict[str, set[str]]:
         """All that a deployment makes, by kind."""
         queues = self.call("sqs", "AmazonSQS.ListQueues").get("QueueUrls", [])

@@ -369,7 +369,8 @@ def redo(tables: Tables) -> str:
 3. Assumptions: `infra/cost/assumptions.toml`; data planes and their capacities: `infra/cost/planes.json`.
 4. `python3 infra/local cost --write`; `--check` fails while this page is older than its tables.
 
-Not counted: custom domains, certificates, WAF, deployments and their storage, rotation of secrets, log queries, failed
+Not counted: custom domains, certificates, WAF, deployments and their storage, rotation of secrets, log queries, the
+network's flow logs and the stores' own logs, RDS' Enhanced Monitoring, longer retention of logs, failed
 requests beyond `create-booking`'s share, reserved instances and savings plans (20 to 40 % off the stores for a year's
 commitment). A month has {HOURS} hours.
 """

@@ -59,9 +59,10 @@ def failed(doing: str, log: Path) -> Failure:
     return Failure(f"{doing} failed (its log: {log}):\n{last}")
 
 
-def build(source: Path, folder: Path, log: Path, environment: dict[str, str]) -> Path:
+def build(source: Path, folder: Path, log: Path, environment: dict[str, str], parameters: list[str]) -> Path:
     """Builds the functions of a template for Lambda; the template with what was built."""
     command = [sam() / "sam", "build", "--template-file", source, "--build-dir", folder, "--base-dir", ROOT]
+    command += ["--parameter-overrides", *parameters] if parameters else []
     with step("sam build", "the first time up to fifteen minutes"):
         if run_sam(command, log, environment) != 0:
             raise failed("sam build", log)
@@ -164,7 +165,9 @@ def ask_stage(name: str) -> Stage:
         like = LIKE[size]
     stack = ask("Name of the stack", stack)
     email = ask("E-mail for alarms, empty for none", "")
-    stage = Stage(name, like, stack, region, [f"AlarmEmail={email}"] if email else [])
+    link = ask("Address of the runbook, for links in alarms", runbook())
+    parameters = [f"AlarmEmail={email}"] if email else []
+    stage = Stage(name, like, stack, region, [*parameters, f"Runbook={link}"])
     path.parent.mkdir(exist_ok=True)
     lines = [f"{key} = {json.dumps(getattr(stage, key))}" for key in ("like", "stack", "region", "parameters")]
     path.write_text("\n".join([f"# How `make deploy STAGE={name}` deploys, beside samconfig.toml.", *lines, ""]))
@@ -187,15 +190,16 @@ def deploy(name: str) -> None:
     say(f"\nDeploying {what} as {stage.stack} into account {account}, {stage.region}")
     arm_target()
     environment = sam_environment()
-    folder = tools.target() / "deploy"
-    built = build(ROOT / "template.yaml", folder, folder.with_suffix(".log"), environment)
-    say("  sam deploy (the first time half an hour, while AWS makes the stores)\n")
     # Ten digits, never the same: part of the names of what every deployment makes anew.
     release = int(time.time())
+    folder = tools.target() / "deploy"
+    parameters = stage.overrides(f"Release={release}", *unreserved(stage))
+    built = build(ROOT / "template.yaml", folder, folder.with_suffix(".log"), environment, parameters)
+    say("  sam deploy (the first time half an hour, while AWS makes the stores)\n")
     command = [
         sam() / "sam", "deploy", "--template-file", built, "--config-file", CONFIG, "--config-env", stage.like,
         "--stack-name", stage.stack, "--s3-prefix", stage.stack, "--region", stage.region,
-        "--parameter-overrides", *stage.overrides(f"Release={release}"),
+        "--parameter-overrides", *parameters,
     ]  # fmt: skip
     # At the terminal: it may ask whether the changes are wanted.
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
@@ -204,6 +208,25 @@ def deploy(name: str) -> None:
             f"If there was nothing, make destroy STAGE={name} before you repeat."
         )
     print_next(stage, ask_aws(stage.region, "outputs", stage.stack))
+
+
+def unreserved(stage: Stage) -> list[str]:
+    """Where the account's concurrency is too small to reserve any of it, as a new account's is: the parameter."""
+    wanted = dict(pair.partition("=")[::2] for pair in stage.overrides()).get("ConcurrentCharges", "50")
+    limit = ask_aws(stage.region, "concurrency")
+    # Lambda keeps 100 for the functions without a reservation.
+    if limit - 2 * int(wanted) >= 100 or wanted == "0":
+        return []
+    say(f"  The account runs {limit} functions at once at most: none are reserved for charges (ConcurrentCharges=0).")
+    say("  Ask for more at Service Quotas, L-B99A9384, before an on-sale.")
+    return ["ConcurrentCharges=0"]
+
+
+def runbook() -> str:
+    """Where the runbook can be read, for the links in alarms: at the host of this checkout's origin, if that is one."""
+    origin = git("remote", "get-url", "origin").removesuffix(".git")
+    path = "docs/RUNBOOK.md"
+    return f"{origin}/blob/HEAD/{path}" if re.fullmatch(r"https://[^@]+", origin) else path
 
 
 def print_next(stage: Stage, outputs: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """A deployment from beginning to end, tried in AWS's emulator: make test-deploy.
 
-template.yaml is built, deployed, used, updated, refused where its migration fails, and deleted, all by sam.
+template.yaml is built and deployed by sam, used, updated, refused where its migration fails, and deleted.
 The stores are those of a local stack, brought along (DataPlane=existing): processes of this machine, with
 TLS and with secrets in the emulator's Secrets Manager. What the emulator does otherwise than AWS is worked
 around in `ADAPTED`, `open_routes` and customer.py's `deliver`, and said where it happens; nothing else is
@@ -18,7 +18,6 @@ import zipfile
 from pathlib import Path
 
 import broker
-import certificates
 import cloud
 import customer
 import deploy
@@ -136,7 +135,7 @@ class Deployment:
         source = adapt(self.plane.folder / "templates")
         for what, reason in ADAPTED.items():
             say(f"  changed in a copy of the templates: {what}: {reason}")
-        deploy.build(source, self.built, self.log, self.environment)
+        deploy.build(source, self.built, self.log, self.environment, [])
         sizes = {binary.parent.name: packed(binary.parent) for binary in sorted(self.built.glob("*/bootstrap"))}
         largest = max(sizes, key=lambda name: sizes[name])
         say(f"  {len(sizes)} packages; the largest is {largest} with {sizes[largest] / 1e6:.2f} MB zipped")

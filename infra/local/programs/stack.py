@@ -1,6 +1,7 @@
 """Asks AWS about a stack, or has it prepared to be deleted, by boto3. Prints JSON.
 
 usage: stack.py identity
+       stack.py concurrency       how many functions the account may run at once
        stack.py outputs STACK
        stack.py status STACK      null where there is no such stack
        stack.py unprotect STACK   has its databases deletable; prints which had not been
@@ -76,6 +77,8 @@ def main(command: str, *names: str):
     match command:
         case "identity":
             return boto3.client("sts").get_caller_identity()["Account"]
+        case "concurrency":
+            return boto3.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
         case "outputs":
             return {entry["OutputKey"]: entry["OutputValue"] for entry in described(*names).get("Outputs", [])}
         case "status":
