@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::faults::Point;
 use crate::http::Problem;
 use crate::secrets::{Refusal, Secret, Server};
+use crate::session::Session;
 use crate::tls;
 
 /// The longest that a statement may take, the connecting before it included. The server's own
@@ -67,7 +68,7 @@ impl Db {
     pub(crate) async fn repeatable<T>(
         &self,
         point: Point,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> Running<'c, T>,
+        statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
     ) -> Result<T, Error> {
         calls::repeatable(point, LONGEST, || self.run(&statement)).await
     }
@@ -76,14 +77,14 @@ impl Db {
     pub(crate) async fn once<T>(
         &self,
         point: Point,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> Running<'c, T>,
+        statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
     ) -> Result<T, Error> {
         calls::once(point, LONGEST, || self.run(&statement)).await
     }
 
     async fn run<T>(
         &self,
-        statement: &impl for<'c> Fn(&'c mut PgConnection) -> Running<'c, T>,
+        statement: &impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
     ) -> Result<T, Error> {
         let mut kept = self.kept.lock().await;
         // Taken out while it is used: a statement that is cut off by its limit leaves none behind.
@@ -98,7 +99,8 @@ impl Db {
         let outcome = if self.pooled {
             in_transaction(&mut connection, statement).await
         } else {
-            statement(&mut connection).await
+            let (connection, pooled) = (&mut connection, false);
+            statement(Session { connection, pooled }).await
         };
         if !outcome.as_ref().is_err_and(Failure::is_transient) {
             *kept = Some(Kept {
@@ -123,10 +125,14 @@ impl Db {
 /// sessions otherwise.
 async fn in_transaction<T>(
     connection: &mut PgConnection,
-    statement: &impl for<'c> Fn(&'c mut PgConnection) -> Running<'c, T>,
+    statement: &impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
 ) -> Result<T, Error> {
     let mut transaction = connection.begin().await?;
-    match statement(&mut transaction).await {
+    let session = Session {
+        connection: &mut transaction,
+        pooled: true,
+    };
+    match statement(session).await {
         Ok(output) => transaction.commit().await.map(|()| output),
         Err(error) => {
             transaction.rollback().await?;

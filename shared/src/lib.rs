@@ -26,6 +26,7 @@ pub mod notifications;
 pub mod payments;
 pub mod rotation;
 pub mod secrets;
+mod session;
 pub mod telemetry;
 pub mod time;
 mod tls;

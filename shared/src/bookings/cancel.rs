@@ -97,7 +97,7 @@ pub(super) async fn refund(
             "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
             booking_id as BookingId,
         );
-        Box::pin(statement.persistent(false).execute(connection))
+        Box::pin(statement.execute(connection))
     })
     .await?;
     tracing::info!(%booking_id, "refunded");

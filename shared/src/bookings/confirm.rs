@@ -47,7 +47,7 @@ pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(),
             "update booking set announced_at = now() where booking_id = $1 and announced_at is null",
             booking_id as BookingId,
         );
-        Box::pin(statement.persistent(false).execute(connection))
+        Box::pin(statement.execute(connection))
     })
     .await?;
     Ok(())

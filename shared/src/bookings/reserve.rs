@@ -151,7 +151,7 @@ pub(super) async fn unreserve(db: &Db, booking_id: BookingId) -> Result<(), Book
             "#,
             booking_id as BookingId,
         );
-        Box::pin(statement.persistent(false).execute(connection))
+        Box::pin(statement.execute(connection))
     })
     .await?;
     Ok(())

@@ -164,7 +164,7 @@ impl BoxOffice {
                     "#,
                     booking.booking_id as BookingId,
                 );
-                Box::pin(statement.persistent(false).execute(connection))
+                Box::pin(statement.execute(connection))
             })
             .await?;
         Ok(())
@@ -255,7 +255,7 @@ impl BoxOffice {
                     before,
                     BATCH * 20,
                 );
-                Box::pin(statement.persistent(false).execute(connection))
+                Box::pin(statement.execute(connection))
             })
             .await?;
         Ok(forgotten.rows_affected())

@@ -127,7 +127,7 @@ async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
             key,
             f64::from(WINDOW_SECONDS),
         );
-        Box::pin(statement.persistent(false).execute(connection))
+        Box::pin(statement.execute(connection))
     })
     .await?;
     Ok(())
