@@ -1,7 +1,6 @@
 //! Clients of AWS: Lambda, SQS and Secrets Manager.
 
 use std::io;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -11,12 +10,12 @@ use aws_sdk_lambda::error::SdkError;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeSerializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use tokio::sync::OnceCell;
 
 use crate::calls::{self, Failure};
 use crate::{Error, config};
@@ -26,23 +25,24 @@ use crate::{Error, config};
 ///
 /// Nothing is retried here: whoever calls knows whether a repeat is safe.
 async fn settings(timeout: Duration) -> SdkConfig {
-    // One for all clients of a process: making one reads every authority of the system.
-    static HTTP: OnceLock<SharedHttpClient> = OnceLock::new();
-    let http = HTTP.get_or_init(|| {
-        Builder::new()
+    // Once for all clients of a process: an HTTP client reads every authority of the system.
+    static COMMON: OnceCell<SdkConfig> = OnceCell::const_new();
+    let common = COMMON.get_or_init(|| async {
+        let http = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https()
+            .build_https();
+        aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            .load()
+            .await
     });
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_timeout(timeout)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http.clone())
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::disabled())
-        .load()
-        .await
+    let common = common.await.to_builder();
+    common.timeout_config(timeouts).build()
 }
 
 /// A client of Lambda.
