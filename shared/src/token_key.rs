@@ -66,8 +66,7 @@ impl TokenKey {
     /// There is none, or it can't be read.
     pub async fn signer(&self) -> Result<&TokenSigner, TokenKeyError> {
         let reading = self.signer.get_or_try_init(|| async {
-            let key = self.read().await?.key;
-            let key = key.ok_or_else(|| TokenKeyError::Missing(self.id.clone()))?;
+            let key = self.there(self.read().await?)?;
             Ok(TokenSigner::new(&key, self.lifetime)?)
         });
         reading.await
@@ -79,14 +78,19 @@ impl TokenKey {
     /// # Errors
     /// It can't be read or written.
     pub async fn public_half(&self) -> Result<String, TokenKeyError> {
-        let found = self.read().await?;
+        let mut found = self.read().await?;
         if found.key.is_none() {
-            self.write(&auth::new_private_key()?, &found.version)
-                .await?;
+            let made = auth::new_private_key()?;
+            self.write(&made, &found.version).await?;
+            found = self.read().await?;
         }
-        let key = self.read().await?.key;
-        let key = key.ok_or_else(|| TokenKeyError::Missing(self.id.clone()))?;
-        Ok(auth::public_half(&key)?)
+        Ok(auth::public_half(&self.there(found)?)?)
+    }
+
+    fn there(&self, found: Found) -> Result<SecretString, TokenKeyError> {
+        found
+            .key
+            .ok_or_else(|| TokenKeyError::Missing(self.id.clone()))
     }
 
     async fn read(&self) -> Result<Found, AwsError> {
