@@ -16,13 +16,15 @@ use ring::{digest, hmac, pbkdf2};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
 
 use crate::broker::{self, BrokerError};
 use crate::calls::{self, Failure};
 use crate::config::Config;
+use crate::db::{self, Owner};
 use crate::faults::Point;
 use crate::secrets::{Engine, Refusal, Secret, Server};
-use crate::{Error, db, docdb, web};
+use crate::{Error, docdb, web};
 
 /// The longest that a login or the setting of a password may take.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -87,7 +89,8 @@ pub(crate) async fn open(account: &Server) -> Result<(), AccountError> {
 /// Whoever may make accounts and set their passwords.
 #[derive(Debug)]
 pub struct Owners {
-    database: Secret,
+    /// PostgreSQL's.
+    pub databases: Owner,
     documents: Secret,
 }
 
@@ -98,7 +101,7 @@ impl Owners {
     /// It lacks one.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            database: Secret::new(config.database_owner_secret.required()?).await,
+            databases: Owner::new(config).await?,
             documents: Secret::new(config.documents_owner_secret.required()?).await,
         })
     }
@@ -135,28 +138,31 @@ impl Owners {
         {
             return Err(AccountError::Name(name.clone()));
         }
-        let owner = match account.engine {
-            Engine::Postgres => self.database.server().await?,
-            Engine::Mongo => self.documents.server().await?,
-            Engine::RabbitMq => as_is.clone(),
-        };
         calls::once(Point::SetPassword, LONGEST, || async {
             match account.engine {
-                Engine::Postgres => set_in_postgres(&owner, account).await,
-                Engine::Mongo => set_in_documents(&owner, account).await,
-                Engine::RabbitMq => set_in_broker(&owner, account).await,
+                Engine::Postgres => {
+                    let connection = self.databases.connect("postgres").await?;
+                    set_in_postgres(connection, account).await
+                }
+                Engine::Mongo => {
+                    let set = |owner| async move { set_in_documents(&owner, account).await };
+                    self.documents.log_in(set).await
+                }
+                Engine::RabbitMq => set_in_broker(as_is, account).await,
             }
         })
         .await
     }
 }
 
-async fn set_in_postgres(owner: &Server, account: &Server) -> Result<(), AccountError> {
+async fn set_in_postgres(
+    mut connection: PgConnection,
+    account: &Server,
+) -> Result<(), AccountError> {
     let (name, password) = (
         &account.username,
         verifier(account.password.expose_secret())?,
     );
-    let mut connection = db::connect(owner, None, None).await?;
     // One transaction, as it is one query; the lock is against another deploy's.
     let statements = format!(
         "select pg_advisory_xact_lock(hashtext('admit accounts'));

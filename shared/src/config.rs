@@ -16,10 +16,8 @@ pub struct Config {
     /// `ADMIT_DATABASE_SECRET`: the secret with the function's PostgreSQL account.
     pub database_secret: Setting<String>,
     /// `ADMIT_DATABASE_HOST`: where PostgreSQL is reached instead of where the secret says, `host` or
-    /// `host:port`: RDS Proxy, or another pooler.
-    pub database_host: Option<String>,
-    /// `ADMIT_POOLED`: whether a pooler gives each transaction a session of its own; `1` for yes.
-    pub pooled: bool,
+    /// `host:port`: RDS Proxy, or another pooler that gives each transaction a session of its own.
+    pub pooler: Option<String>,
     /// `ADMIT_DOCUMENTS_SECRET`: the secret with the function's account of the document store.
     pub documents_secret: Setting<String>,
     /// `ADMIT_BROKER_SECRET`: the secret with RabbitMQ's account.
@@ -90,8 +88,7 @@ impl Config {
     pub fn from_env() -> Result<Self, ConfigError> {
         Ok(Self {
             database_secret: text("ADMIT_DATABASE_SECRET"),
-            database_host: text("ADMIT_DATABASE_HOST").value,
-            pooled: text("ADMIT_POOLED").value.as_deref() == Some("1"),
+            pooler: text("ADMIT_DATABASE_HOST").value,
             documents_secret: text("ADMIT_DOCUMENTS_SECRET"),
             broker_secret: text("ADMIT_BROKER_SECRET"),
             token_key_secret: text("ADMIT_TOKEN_KEY_SECRET"),

@@ -38,9 +38,9 @@ pub(crate) type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> +
 #[derive(Debug)]
 pub struct Db {
     account: Secret,
-    host: Option<String>,
-    /// Whether a pooler stands between, which gives each transaction a session of its own.
-    pooled: bool,
+    /// Where it is reached instead of where the account says, if a pooler stands between, which gives each
+    /// transaction a session of its own.
+    pooler: Option<String>,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -58,8 +58,7 @@ impl Db {
     pub async fn new(config: &Config) -> Result<Self, crate::Error> {
         Ok(Self {
             account: Secret::new(config.database_secret.required()?).await,
-            host: config.database_host.clone(),
-            pooled: config.pooled,
+            pooler: config.pooler.clone(),
             kept: Mutex::new(None),
         })
     }
@@ -96,7 +95,7 @@ impl Db {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let outcome = if self.pooled {
+        let outcome = if self.pooler.is_some() {
             in_transaction(&mut connection, statement).await
         } else {
             let (connection, pooled) = (&mut connection, false);
@@ -112,11 +111,11 @@ impl Db {
     }
 
     async fn connect(&self) -> Result<PgConnection, Error> {
-        let host = self.host.as_deref();
+        let pooler = self.pooler.as_deref();
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
         let login = self
             .account
-            .log_in(|account| async move { connect(&account, None, host).await });
+            .log_in(|account| async move { connect(&account, None, pooler).await });
         Box::pin(login).await
     }
 }
@@ -179,9 +178,14 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The owner that this secret describes.
-    pub fn new(account: Secret) -> Self {
-        Self { account }
+    /// The owner that the configuration names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, crate::Error> {
+        Ok(Self {
+            account: Secret::new(config.database_owner_secret.required()?).await,
+        })
     }
 
     /// Makes a database, unless it is there.
@@ -225,7 +229,7 @@ impl Owner {
         .await
     }
 
-    async fn connect(&self, database: &'static str) -> Result<PgConnection, Error> {
+    pub(crate) async fn connect(&self, database: &'static str) -> Result<PgConnection, Error> {
         self.account
             .log_in(|account| async move { connect(&account, Some(database), None).await })
             .await

@@ -7,7 +7,6 @@ use shared::accounts::Owners;
 use shared::broker::Broker;
 use shared::cloudformation::{self, RequestType};
 use shared::config::Config;
-use shared::db::Owner;
 use shared::docdb::DocumentStore;
 use shared::faults::Point;
 use shared::notifications::Notifications;
@@ -22,7 +21,6 @@ use sqlx::migrate::Migrator;
 pub struct App {
     owners: Owners,
     roles: Vec<Secret>,
-    databases: Owner,
     payments: Payments,
     notifications: Notifications,
     broker: Broker,
@@ -42,11 +40,9 @@ impl App {
             roles.push(Secret::new(id.trim()).await);
         }
         let documents = DocumentStore::new(&config.documents_owner_secret).await?;
-        let databases = Secret::new(config.database_owner_secret.required()?).await;
         Ok(Self {
             owners: Owners::new(config).await?,
             roles,
-            databases: Owner::new(databases),
             payments: Payments::new(&documents),
             notifications: Notifications::new(&documents),
             broker: Broker::new(config).await?,
@@ -110,7 +106,7 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Option<Migrated>, Err
 }
 
 async fn migrate(app: &App) -> Result<Migrated, Error> {
-    let databases = &app.databases;
+    let databases = &app.owners.databases;
     databases.create("users_db").await?;
     databases.create("booking_db").await?;
     // Before the tables, whose migrations say what these accounts may do.

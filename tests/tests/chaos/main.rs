@@ -23,6 +23,7 @@ use mischief::Mischief;
 use proxy::Link;
 use tests::audit::{Books, Breach, audit};
 use tests::customer::Purchase;
+use tests::secrets::ROTATED;
 use tests::stack::{Faults, ROOT, restart_event_sources, start_event_sources};
 use tests::{TestApp, secrets, setting};
 use tokio::time::Instant;
@@ -46,25 +47,15 @@ async fn linked(name: &str) -> (Link, String) {
     (link, through)
 }
 
-/// The secrets of the stores that have no setting of their own: they name the links meanwhile.
-const BY_SECRET: [(&str, &str); 3] = [
-    ("the payments", "payments"),
-    ("the notifications", "notifications"),
-    ("the broker", "broker"),
-];
-
 async fn links(settings: &mut Vec<String>) -> Vec<(&'static str, Link)> {
     let mut links = Vec::new();
-    let database = secrets::account("office").await;
-    let link = Link::to(format!("{}:{}", database.host, database.port)).await;
-    settings.push(format!("ADMIT_DATABASE_HOST={}", link.address));
-    links.push(("PostgreSQL", link));
-    for (store, secret) in BY_SECRET {
+    for secret in ROTATED {
         let account = secrets::account(secret).await;
         let link = Link::to(format!("{}:{}", account.host, account.port)).await;
         let (_, port) = link.address.split_once(':').unwrap();
+        // The functions that start from now on come through the link.
         secrets::move_to(secret, port.parse().unwrap()).await;
-        links.push((store, link));
+        links.push((secret, link));
     }
     let clients = [
         ("AWS", "AWS_ENDPOINT_URL"),
@@ -89,7 +80,7 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
     let faults = Faults::none();
     let mut settings = vec![faults.setting(), "ADMIT_HURRY=5".to_owned()];
     let ports = join_all(
-        BY_SECRET.map(|(_, secret)| async move { (secret, secrets::account(secret).await.port) }),
+        ROTATED.map(|secret| async move { (secret, secrets::account(secret).await.port) }),
     );
     let ports = ports.await;
     let links = links(&mut settings).await;
