@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::setting;
 
-/// The secrets that are rotated.
+/// The secrets of the functions' accounts, which are rotated.
 pub const ROTATED: [&str; 8] = [
     "register",
     "login",
@@ -55,15 +55,22 @@ pub fn database(account: &Server, name: &str) -> PgConnectOptions {
 /// A client of the document store.
 pub async fn documents(account: &Server) -> mongodb::Client {
     assert_eq!(account.engine, Engine::Mongo);
-    let url = format!(
-        "mongodb://{}:{}@{}:{}/?authSource=admin&retryWrites=false&tls=true&tlsCAFile={}",
-        account.username,
-        account.password.expose_secret(),
-        account.host,
-        account.port,
-        setting("ADMIT_CA_FILE"),
+    let tls = format!("tls=true&tlsCAFile={}", setting("ADMIT_CA_FILE"));
+    let url = url(
+        "mongodb",
+        account,
+        &format!("/?authSource=admin&retryWrites=false&{tls}"),
     );
     mongodb::Client::with_uri_str(url).await.unwrap()
+}
+
+/// An account as a URL with its password.
+pub fn url(scheme: &str, account: &Server, rest: &str) -> String {
+    let (name, password) = (&account.username, account.password.expose_secret());
+    format!(
+        "{scheme}://{name}:{password}@{}:{}{rest}",
+        account.host, account.port
+    )
 }
 
 /// A connection to the broker.

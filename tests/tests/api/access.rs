@@ -1,10 +1,9 @@
 //! Who may do what in the stores: each account what its functions need, and nobody without TLS.
 
 use mongodb::bson::{Document, doc};
-use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
-use tests::secrets::{account, database, documents};
+use tests::secrets::{account, database, documents, url};
 use tests::stack::ROOT;
 
 /// What an account may do, and what it may not, where its secret says.
@@ -153,26 +152,17 @@ async fn no_store_is_reached_without_tls_or_by_a_stranger_to_it() {
     let stranger = database(&owner, "users_db").ssl_root_cert(amazons);
     assert!(PgConnection::connect_with(&stranger).await.is_err());
 
-    let owner = account("documents-owner").await;
-    let url = format!(
-        "mongodb://{}:{}@{}:{}/?authSource=admin&serverSelectionTimeoutMS=1000",
-        owner.username,
-        owner.password.expose_secret(),
-        owner.host,
-        owner.port
-    );
-    let plain = mongodb::Client::with_uri_str(url).await.unwrap();
+    let rest = "/?authSource=admin&serverSelectionTimeoutMS=1000";
+    let plain = url("mongodb", &account("documents-owner").await, rest);
+    let plain = mongodb::Client::with_uri_str(plain).await.unwrap();
     let admin = plain.database("admin");
     assert!(admin.run_command(doc! {"ping": 1}).await.is_err());
 
-    let broker = account("broker").await;
-    let url = format!(
-        "amqp://{}:{}@{}:{}/%2f",
-        broker.username,
-        broker.password.expose_secret(),
-        broker.host,
-        broker.port
-    );
+    let plain = url("amqp", &account("broker").await, "/%2f");
     let properties = lapin::ConnectionProperties::default();
-    assert!(lapin::Connection::connect(&url, properties).await.is_err());
+    assert!(
+        lapin::Connection::connect(&plain, properties)
+            .await
+            .is_err()
+    );
 }
