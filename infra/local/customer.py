@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import broker
 import certificates
+import walkthrough
 from cloud import Account
 from console import Failure, say
 
@@ -31,17 +32,8 @@ class Api:
     id: str
 
     def call(self, method: str, path: str, body=None, token: str | None = None) -> tuple[int, dict]:
-        headers = {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        data = None if body is None else json.dumps(body).encode()
-        answer = self.account.send(method, f"/_aws/execute-api/{self.id}/$default{path}", data, headers)
-        try:
-            return answer.status, json.loads(answer.body or b"{}")
-        except ValueError:
-            return answer.status, {"text": answer.body.decode(errors="replace")}
+        url = f"http://127.0.0.1:{self.account.port}/_aws/execute-api/{self.id}/$default"
+        return walkthrough.call(url, method, path, body, token)
 
     def expect(self, status: int, method: str, path: str, body=None, token: str | None = None) -> dict:
         """The answer to a request, printed in short."""

@@ -19,7 +19,7 @@ EVENT = {
 
 
 def call(url: str, method: str, path: str, body=None, token: str | None = None) -> tuple[int, dict]:
-    """One request: its status and its JSON."""
+    """One request: its status and its JSON, or what else it is as a text."""
     headers = {"content-type": "application/json"} if body is not None else {}
     if token:
         headers["authorization"] = f"Bearer {token}"
@@ -27,11 +27,18 @@ def call(url: str, method: str, path: str, body=None, token: str | None = None) 
     request = urllib.request.Request(url + path, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
-            return response.status, json.load(response)
+            return response.status, understood(response.read())
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read() or b"{}")
+        return error.code, understood(error.read())
     except OSError as error:
         raise Failure(f"{method} {path} got no answer ({error}). See make logs.") from None
+
+
+def understood(body: bytes) -> dict:
+    try:
+        return json.loads(body or b"{}")
+    except ValueError:
+        return {"text": body.decode(errors="replace")}
 
 
 def load_demo(url: str) -> str:
