@@ -1,6 +1,6 @@
 //! Who is asking: tokens that `login` signs and every other function checks.
 //!
-//! A token is an Ed25519-signed JWT. The private key is `login`'s alone; the algorithm is pinned
+//! A token is an Ed25519-signed JWT. Only `login` signs; the algorithm is pinned
 //! by the key's kind, so that nothing in a token can choose another.
 
 use std::fmt;

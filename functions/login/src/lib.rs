@@ -1,4 +1,4 @@
-//! `POST /login`. The only function that holds the key which signs tokens.
+//! `POST /login`. The only function that signs tokens.
 
 use shared::Error;
 use shared::config::Config;
