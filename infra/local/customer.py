@@ -1,15 +1,12 @@
 """What a customer does with a deployed API, and what has to come of it behind the API."""
 
-import base64
 import json
 import secrets
 import time
-import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import broker
-import certificates
 import walkthrough
 from cloud import Account
 from console import Failure, say
@@ -144,7 +141,7 @@ def settle(customer: Customer) -> str:
 
 def deliver(customer: Customer, stack, functions: dict[str, str], bookings: list[str]) -> None:
     """Plays the event source mapping of Amazon MQ, which the emulator has but does not poll."""
-    messages = take(stack)
+    messages = broker.take(stack, QUEUE)
     event = {
         "eventSource": "aws:rmq",
         "eventSourceArn": functions["BrokerArn"],
@@ -155,20 +152,6 @@ def deliver(customer: Customer, stack, functions: dict[str, str], bookings: list
     say("    AWS's emulator has the event source mapping of Amazon MQ, but doesn't poll RabbitMQ")
     for booking in bookings:
         until(lambda: customer.notified_of(booking), bool, f"the notification of {booking}")
-
-
-def take(stack) -> list[dict]:
-    """Takes the messages off RabbitMQ's queue of notifications."""
-    url = f"https://127.0.0.1:{stack.state['ports']['rabbitmq-management']}/api/queues/%2F/{QUEUE}/get"
-    credentials = f"{broker.OPERATOR}:{stack.state['secrets']['Operator']}".encode()
-    headers = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}", "Content-Type": "application/json"}
-    wanted = {"count": 100, "ackmode": "ack_requeue_false", "encoding": "base64"}
-    request = urllib.request.Request(url, json.dumps(wanted).encode(), headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10, context=certificates.context(stack)) as response:
-            return json.load(response)
-    except OSError as error:
-        raise Failure(f"RabbitMQ's management gave no messages of {QUEUE}: {error}") from None
 
 
 def delivered(message: dict) -> dict:
