@@ -270,179 +270,187 @@ impl Traveller<'_> {
 
     /// Goes the way; what was answered.
     pub async fn go(&mut self, way: Way) -> String {
-        let app = self.app;
-        let credentials = json!({"username": self.user.name, "password": "password123"});
+        let card = "pm_card_visa";
         match way {
-            Way::Register => {
-                let name = format!("u{}", Uuid::now_v7().simple());
-                let credentials = json!({"username": name, "password": "password123"});
-                let registered = self
-                    .insist(&[201, 409], || {
-                        app.request("POST", "/users").json(&credentials)
-                    })
-                    .await;
-                let login = || app.request("POST", "/login").json(&credentials);
-                format!("{registered}; login {}", self.insist(&[200], login).await)
-            }
-            Way::LogIn => {
-                self.insist(&[200], || app.request("POST", "/login").json(&credentials))
-                    .await
-            }
-            Way::FailToLogIn => {
-                let wrong = json!({"username": self.user.name, "password": "not-my-password"});
-                self.insist(&[401], || app.request("POST", "/login").json(&wrong))
-                    .await
-            }
-            Way::CreateEvent => {
-                let id = format!("ev-{}", Uuid::now_v7().simple());
-                let body = TestApp::event_body(json!({"event_id": id}));
-                let create = || self.as_user("POST", "/events").json(&body);
-                let created = self.insist(&[201, 409], create).await;
-                let path = format!("/events/{id}");
-                format!(
-                    "{created}; get {}",
-                    self.insist(&[200], || app.request("GET", &path)).await
-                )
-            }
-            Way::GetEvent => {
-                let path = format!("/events/{}", self.event);
-                self.insist(&[200], || app.request("GET", &path)).await
-            }
-            Way::ListEvents => self.insist(&[200], || app.request("GET", "/events")).await,
-            Way::ReadDocs => {
-                self.insist(&[200], || app.request("GET", "/openapi.json"))
-                    .await
-            }
-            Way::ListBookings => {
-                self.insist(&[200], || self.as_user("GET", "/bookings"))
-                    .await
-            }
-            Way::ListNotifications => {
-                self.insist(&[200], || self.as_user("GET", "/notifications"))
-                    .await
-            }
+            Way::Register => self.register().await,
+            Way::LogIn => self.log_in("password123", 200).await,
+            Way::FailToLogIn => self.log_in("not-my-password", 401).await,
+            Way::CreateEvent => self.create_event().await,
+            Way::GetEvent => self.read(&format!("/events/{}", self.event)).await,
+            Way::ListEvents => self.read("/events").await,
+            Way::ReadDocs => self.read("/openapi.json").await,
+            Way::ListBookings => self.read("/bookings").await,
+            Way::ListNotifications => self.read("/notifications").await,
             Way::GetBooking => {
-                let path = format!("/bookings/{}", self.purchases[0].booking().unwrap());
-                self.insist(&[200], || self.as_user("GET", &path)).await
+                let booking = self.purchases[0].booking().unwrap();
+                self.read(&format!("/bookings/{booking}")).await
             }
-            Way::Book | Way::BookAfresh => self.buy(1, "pm_card_visa").await,
-            Way::BookWithoutKey => {
-                let mut purchase = self.purchase(1, "pm_card_visa");
-                purchase.keyless = true;
-                purchase.ask(app).await;
-                let answers = purchase.answers();
-                self.purchases.push(purchase);
-                answers
-            }
+            Way::GetPayment => self.get_payment().await,
+            Way::Book | Way::BookAfresh => self.buy(1, card).await,
+            Way::BookWithoutKey => self.buy_without_key().await,
             Way::NeverBeCharged => {
                 self.faults
                     .arm_in("create-booking", "InvokeCharge", Fault::FailsBefore, 2);
-                self.buy(1, "pm_card_visa").await
+                self.buy(1, card).await
             }
             Way::BeDeclined => self.buy(1, "pm_card_visa_chargeDeclined").await,
-            Way::BookMoreThanThereIs => self.buy(9, "pm_card_visa").await,
+            Way::BookMoreThanThereIs => self.buy(9, card).await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
+            // The charge, its settling from the queue, the first of the sweep, and what else the
+            // sweep asks meanwhile.
             Way::StayUnknownForLong => {
-                // The charge, its settling from the queue, the first of the sweep, and what else the
-                // sweep asks meanwhile.
-                self.faults.arm("charge-payment", Fault::FailsBefore, 6);
+                self.fail("charge-payment", 6);
                 self.buy(1, "pm_admit_timeout").await
             }
+            // On the connection that was kept, and on the one that is made then.
             Way::BeAnnouncedLater => {
-                // On the connection that was kept, and on the one that is made then.
-                self.faults.arm("BrokerPublish", Fault::FailsBefore, 2);
-                self.buy(1, "pm_card_visa").await
+                self.fail("BrokerPublish", 2);
+                self.buy(1, card).await
             }
             Way::NotifyLater => {
-                self.faults.arm("send-notification", Fault::FailsBefore, 1);
-                self.buy(1, "pm_card_visa").await
+                self.fail("send-notification", 1);
+                self.buy(1, card).await
             }
             Way::ConsumeAgain => {
-                self.faults.arm("SourceAck", Fault::FailsBefore, 1);
-                self.buy(1, "pm_card_visa").await
+                self.fail("SourceAck", 1);
+                self.buy(1, card).await
             }
             Way::BookInACrowd => self.crowd().await,
             Way::BookTwiceWithOneKey => {
-                assert!(self.purchases[0].pursue(app, PATIENCE).await);
+                assert!(self.purchases[0].pursue(self.app, PATIENCE).await);
                 self.purchases[0].answers()
             }
             Way::Cancel => {
-                assert!(self.purchases[0].cancel(app, PATIENCE).await);
+                assert!(self.purchases[0].cancel(self.app, PATIENCE).await);
                 self.purchases[0].answers()
             }
-            Way::Pay => self.pay("pm_card_visa").await,
+            Way::Pay => self.pay(card).await,
             Way::PayAndStayUnknown => self.pay("pm_admit_timeout").await,
+            // Its settling from the queue and what the sweep asks meanwhile, then both tries of the
+            // sweep's own settling.
             Way::PayAndStayUnknownForLong => {
-                // Its settling from the queue and what the sweep asks meanwhile, then both tries of the
-                // sweep's own settling.
-                self.faults.arm("charge-payment", Fault::FailsBefore, 4);
-                self.faults.arm("AdvanceRecord", Fault::FailsBefore, 2);
+                self.fail("charge-payment", 4);
+                self.fail("AdvanceRecord", 2);
                 self.pay("pm_admit_timeout").await
             }
-            Way::GetPayment => {
-                let payments = self.app.documents.database("payment_db");
-                let payments = payments.collection::<Document>("payments");
-                let mine = payments
-                    .find_one(doc! {"user_id": self.user.id})
-                    .await
-                    .unwrap();
-                let path = format!("/payments/{}", mine.unwrap().get_str("_id").unwrap());
-                self.insist(&[200], || self.as_user("GET", &path)).await
-            }
-            Way::PoisonTheBroker => {
-                let poison = Uuid::now_v7().as_bytes().to_vec();
-                self.sent.push(Sent::Poison(poison.clone()));
-                publish("admit.events", "admit.booking.confirmed", &[poison]).await;
-                self.buy(1, "pm_card_visa").await
-            }
-            Way::PoisonTheQueue => {
-                let poison = format!("poison {}", Uuid::now_v7());
-                enqueue("ADMIT_SETTLE_QUEUE_URL", &poison).await;
-                self.sent.push(Sent::Letter(poison));
-                "sent".to_owned()
-            }
-            Way::RedriveTheQuarantine | Way::CleanUp => {
-                let event = match way {
-                    Way::CleanUp => json!({"detail-type": "Scheduled Event"}),
-                    _ => json!({"redrive": 100}),
-                };
-                self.invoke("send-notification", event).await
-            }
+            Way::PoisonTheBroker => self.poison_the_broker().await,
+            Way::PoisonTheQueue => self.poison_the_queue().await,
+            Way::RedriveTheQuarantine => self.redrive("send-notification").await,
             Way::RedriveDeadAnnouncements | Way::RedriveDeadSettlements => {
-                self.invoke("settle-bookings", json!({"redrive": 100}))
-                    .await
+                self.redrive("settle-bookings").await
+            }
+            Way::CleanUp => {
+                let event = json!({"detail-type": "Scheduled Event"});
+                self.invoke("send-notification", event).await
             }
             // The sweep comes by.
             Way::ForgetAPaymentKey => "swept".to_owned(),
             Way::Migrate => self.invoke("migrate", json!({})).await,
-            Way::Deploy => {
-                let inbox = Inbox::open().await;
-                let deployed = self.invoke("migrate", inbox.event("Update")).await;
-                let answers = inbox.answers();
-                let last = answers.last().unwrap();
-                assert_eq!(last["Status"], "SUCCESS", "{last}");
-                assert!(last["Data"]["TokenPublicKey"].is_string(), "{last}");
-                deployed
-            }
-            Way::MakeATokenKey => {
-                let key = secrets::text("token-key").await;
-                secrets::replace("token-key", "{}").await;
-                let migrated = self.invoke("migrate", json!({})).await;
-                let made: Value = serde_json::from_str(&secrets::text("token-key").await).unwrap();
-                secrets::replace("token-key", &key).await;
-                assert!(made["private_key"].is_string());
-                migrated
-            }
-            Way::Rotate => {
-                let before = secrets::text("notifications").await;
-                let mut steps = Vec::new();
-                for step in secrets::rotation("notifications") {
-                    steps.push(self.invoke("rotate-secret", step).await);
-                }
-                assert_ne!(secrets::text("notifications").await, before);
-                steps.join("; ")
-            }
+            Way::Deploy => self.deploy().await,
+            Way::MakeATokenKey => self.make_a_token_key().await,
+            Way::Rotate => self.rotate().await,
         }
+    }
+
+    /// Has the next visits to a point fail.
+    fn fail(&self, point: &str, times: u32) {
+        self.faults.arm(point, Fault::FailsBefore, times);
+    }
+
+    async fn register(&self) -> String {
+        let name = format!("u{}", Uuid::now_v7().simple());
+        let credentials = json!({"username": name, "password": "password123"});
+        let request = |path| self.app.request("POST", path).json(&credentials);
+        let registered = self.insist(&[201, 409], || request("/users")).await;
+        let session = self.insist(&[200], || request("/login")).await;
+        format!("{registered}; login {session}")
+    }
+
+    async fn log_in(&self, password: &str, status: u16) -> String {
+        let credentials = json!({"username": self.user.name, "password": password});
+        let request = || self.app.request("POST", "/login").json(&credentials);
+        self.insist(&[status], request).await
+    }
+
+    async fn create_event(&self) -> String {
+        let id = format!("ev-{}", Uuid::now_v7().simple());
+        let body = TestApp::event_body(json!({"event_id": id}));
+        let create = || self.as_user("POST", "/events").json(&body);
+        let created = self.insist(&[201, 409], create).await;
+        format!(
+            "{created}; get {}",
+            self.read(&format!("/events/{id}")).await
+        )
+    }
+
+    async fn read(&self, path: &str) -> String {
+        self.insist(&[200], || self.as_user("GET", path)).await
+    }
+
+    async fn get_payment(&self) -> String {
+        let payments = self.app.documents.database("payment_db");
+        let payments = payments.collection::<Document>("payments");
+        let mine = doc! {"user_id": self.user.id};
+        let mine = payments.find_one(mine).await.unwrap().unwrap();
+        self.read(&format!("/payments/{}", mine.get_str("_id").unwrap()))
+            .await
+    }
+
+    async fn buy_without_key(&mut self) -> String {
+        let mut purchase = self.purchase(1, "pm_card_visa");
+        purchase.keyless = true;
+        purchase.ask(self.app).await;
+        let answers = purchase.answers();
+        self.purchases.push(purchase);
+        answers
+    }
+
+    async fn poison_the_broker(&mut self) -> String {
+        let poison = Uuid::now_v7().as_bytes().to_vec();
+        self.sent.push(Sent::Poison(poison.clone()));
+        publish("admit.events", "admit.booking.confirmed", &[poison]).await;
+        self.buy(1, "pm_card_visa").await
+    }
+
+    async fn poison_the_queue(&mut self) -> String {
+        let poison = format!("poison {}", Uuid::now_v7());
+        enqueue("ADMIT_SETTLE_QUEUE_URL", &poison).await;
+        self.sent.push(Sent::Letter(poison));
+        "sent".to_owned()
+    }
+
+    async fn redrive(&self, function: &str) -> String {
+        self.invoke(function, json!({"redrive": 100})).await
+    }
+
+    async fn deploy(&self) -> String {
+        let inbox = Inbox::open().await;
+        let deployed = self.invoke("migrate", inbox.event("Update")).await;
+        let answers = inbox.answers();
+        let last = answers.last().unwrap();
+        assert_eq!(last["Status"], "SUCCESS", "{last}");
+        assert!(last["Data"]["TokenPublicKey"].is_string(), "{last}");
+        deployed
+    }
+
+    async fn make_a_token_key(&self) -> String {
+        let key = secrets::text("token-key").await;
+        secrets::replace("token-key", "{}").await;
+        let migrated = self.invoke("migrate", json!({})).await;
+        let made: Value = serde_json::from_str(&secrets::text("token-key").await).unwrap();
+        secrets::replace("token-key", &key).await;
+        assert!(made["private_key"].is_string());
+        migrated
+    }
+
+    async fn rotate(&self) -> String {
+        let before = secrets::text("notifications").await;
+        let mut steps = Vec::new();
+        for step in secrets::rotation("notifications") {
+            steps.push(self.invoke("rotate-secret", step).await);
+        }
+        assert_ne!(secrets::text("notifications").await, before);
+        steps.join("; ")
     }
 
     /// What was sent and has not arrived.
