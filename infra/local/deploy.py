@@ -213,11 +213,11 @@ def deploy(name: str) -> None:
 def unreserved(stage: Stage) -> list[str]:
     """Where the account's concurrency is too small to reserve any of it, as a new account's is: the parameter."""
     wanted = dict(pair.partition("=")[::2] for pair in stage.overrides()).get("ConcurrentCharges", "50")
-    limit = ask_aws(stage.region, "concurrency")
+    free = ask_aws(stage.region, "concurrency", stage.stack)
     # Lambda keeps 100 for the functions without a reservation.
-    if limit - 2 * int(wanted) >= 100 or wanted == "0":
+    if free - 2 * int(wanted) >= 100 or wanted == "0":
         return []
-    say(f"  The account runs {limit} functions at once at most: none are reserved for charges (ConcurrentCharges=0).")
+    say(f"  The account has {free} functions at once to reserve from: none are reserved for charges (ConcurrentCharges=0).")
     say("  Ask for more at Service Quotas, L-B99A9384, before an on-sale.")
     return ["ConcurrentCharges=0"]
 
@@ -263,7 +263,7 @@ def destroy(name: str) -> None:
     with step("turning deletion protection off"):
         ask_aws(stage.region, "unprotect", stage.stack)
     # Not by sam delete, which can't be tried without an account: see deployment.py.
-    with step("deleting", "a quarter of an hour"):
+    with step("deleting", "half an hour to two hours"):
         ask_aws(stage.region, "delete", stage.stack)
     say(f"\n  {stage.stack} is gone. What is left of its data:")
     for what in ("rds describe-db-snapshots", "docdb describe-db-cluster-snapshots"):
