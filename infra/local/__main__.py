@@ -12,6 +12,8 @@ usage: python3 infra/local COMMAND
   queries       write the data that queries are checked against; --check only compares
   mutants       bring bugs back, one by one, and see which check catches each
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
+  sam-invoke NAME
+                invoke a function of the running stack in a container, with events/NAME.json
   redrive       put dead letters and the quarantine back
   cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
   template      check the templates with AWS's own linters and checkov, and the runbook against them
@@ -32,6 +34,7 @@ import signal
 import sys
 from pathlib import Path
 
+import container
 import cost
 import deploy
 import deployment
@@ -76,6 +79,8 @@ def main(arguments: list[str]) -> int:
                 queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
             case "mutants":
                 return mutate(rest)
+            case "sam-invoke":
+                return container.invoke(stack, *rest)
             case "redrive":
                 redrive(stack)
             case "cost":

@@ -26,6 +26,8 @@ ANSWERS = ROOT / ".deploy"
 CONFIG = ROOT / "samconfig.toml"
 PROGRAM = Path(__file__).parent / "programs" / "stack.py"
 LARGEST_PACKAGE = 5_000_000
+# What Lambda calls this machine's processor.
+MACHINE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 # The stages of samconfig.toml that have data planes of docs/COST.md.
 LIKE = {"small": "default", "available": "production"}
 
@@ -71,7 +73,7 @@ def build(source: Path, folder: Path, log: Path, environment: dict[str, str], pa
 
 def arm_target() -> None:
     """The template's functions run on Graviton: Rust's library for it has to be there."""
-    if platform.machine() in ("aarch64", "arm64") or not shutil.which("rustup"):
+    if MACHINE == "arm64" or not shutil.which("rustup"):
         return
     command = ["rustup", "target", "add", "aarch64-unknown-linux-gnu"]
     with step("Rust's library for arm64"):

@@ -8,7 +8,6 @@ changed about the template.
 """
 
 import json
-import platform
 import shutil
 import signal
 import subprocess
@@ -35,8 +34,6 @@ NAME = "admit-test"
 BUCKET = "artifacts"
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 BROKER = f"arn:aws:mq:{cloud.REGION}:{cloud.NUMBER}:broker:local:b-00000000-0000-0000-0000-000000000000"
-# The emulator runs functions as processes of this machine.
-MACHINE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 # Title of the page /docs, which is in api-docs' binary: changed there, it is changed code.
 TITLE, OTHER_TITLE = b"<title>Admit API</title>", b"<title>Admit II.</title>"
 
@@ -154,7 +151,7 @@ class Deployment:
             "SecurityGroupIds": "sg-0a",
             "BrokerArn": BROKER,
             "AlarmEmail": "alarms@example.com",
-            "Architecture": MACHINE,
+            "Architecture": deploy.MACHINE,  # The emulator runs functions as processes of this machine.
             "GradualDeployment": "false",
             **self.secrets,
         }
@@ -313,7 +310,7 @@ def adapt(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     template = read(ROOT / "template.yaml")
     template["Globals"]["Function"]["CodeUri"] = str(ROOT)
-    template["Parameters"]["Architecture"]["Default"] = MACHINE
+    template["Parameters"]["Architecture"]["Default"] = deploy.MACHINE
     del template["Resources"]["SettleQueuesPolicy"]
     without_mathematics(template)
     for name, resource in template["Resources"].items():
