@@ -1,7 +1,10 @@
 //! Users and events.
 
+use std::fs;
+
 use futures_util::future::join_all;
 use serde_json::json;
+use tests::stack::{children, pid};
 use tests::{TestApp, User};
 use uuid::Uuid;
 
@@ -50,6 +53,36 @@ async fn a_wrong_password_and_an_unknown_name_are_answered_alike() {
         bodies.push(answer.body["detail"].clone());
     }
     assert!(bodies.iter().all(|detail| *detail == bodies[0]));
+}
+
+#[tokio::test]
+async fn a_process_does_not_grow_with_the_passwords_it_has_seen() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    let credentials = json!({"username": user.name, "password": "password123"});
+    for _ in 0..100 {
+        let answer = app.send(app.request("POST", "/login").json(&credentials));
+        assert_eq!(answer.await.status, 200);
+    }
+    let processes = children(pid("event-sources").unwrap());
+    let peaks: Vec<_> = processes
+        .iter()
+        .filter(|(_, name)| name == "login")
+        .filter_map(|(pid, _)| peak_mib(*pid))
+        .collect();
+    // Argon2's 19 MiB and the process itself.
+    assert!(
+        !peaks.is_empty() && peaks.iter().all(|peak| *peak < 100),
+        "{peaks:?}"
+    );
+}
+
+/// The most memory that a process has had.
+fn peak_mib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
 }
 
 #[tokio::test]
