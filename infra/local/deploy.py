@@ -65,7 +65,7 @@ def build(source: Path, folder: Path, log: Path, environment: dict[str, str], pa
     """Builds the functions of a template for Lambda; the template with what was built."""
     command = [sam() / "sam", "build", "--template-file", source, "--build-dir", folder, "--base-dir", ROOT]
     command += ["--parameter-overrides", *parameters] if parameters else []
-    with step("sam build", "the first time up to fifteen minutes"):
+    with step("sam build", "the first time half an hour"):
         if run_sam(command, log, environment) != 0:
             raise failed("sam build", log)
     return folder / "template.yaml"
