@@ -22,7 +22,13 @@ EMPTY_POLLS_A_MINUTE = 15
 # A batch of announcements waits up to a second for more, and has at most so many: template.yaml.
 BATCH_WINDOW_S, BATCH_MOST = 1, 100
 # Functions that wait for the payment gateway.
-WAITING = {"create-booking", "cancel-booking"}
+WAITING = {"create-booking", "cancel-booking", "create-payment", "charge-payment", "settle-bookings"}
+# Functions that no customer waits for.
+BEHIND = {"send-notification", "settle-bookings"}
+# With so much memory Lambda gives a whole processor, with less a share in proportion (its documentation).
+CORE_MB = 1769
+# Sizes that are compared. With less than LEAST_MB a start, which takes processor time, is felt.
+SIZES_MB, LEAST_MB = (128, 256, 512, 1024, CORE_MB), 256
 TASK_VCPU, TASK_GB = 0.5, 1
 
 
@@ -148,7 +154,6 @@ class Use:
     scheduled_ms: float
     booked: float
     booked_ms: float
-    estimate: bool
 
     def gb_seconds(self) -> tuple[float, float]:
         share = self.memory_mb / 1024 / 1000
@@ -167,18 +172,46 @@ def uses(tables: Tables, plane: dict, bookings: float) -> list[Use]:
     counts["charge-payment"] = (sweeps, charges)
     counts["settle-bookings"] = (sweeps, unknown)
     counts["send-notification"] = (hours, bookings / batch)
-    waiting = WAITING | {"charge-payment", "settle-bookings"}
-    start = assumed["cold_starts"] * assumed["cold_start_ms"]
     result = []
     for name, (scheduled, booked) in counts.items():
-        function = tables.measured["functions"].get(name)
-        if function is None:
+        if name not in tables.measured["functions"]:
             raise Failure(f"infra/cost/measured.json has no {name}.")
-        ms = function["duration_ms"] * assumed["slowdown"] + start
-        waits = assumed["gateway_ms"] if name in waiting else 0
-        memory = function["memory_mb"]
-        result.append(Use(name, memory, scheduled, ms, booked, ms + waits, function["estimate"]))
+        memory = tables.measured["functions"][name]["memory_mb"]
+        ms = billed_ms(tables, name, memory)
+        # What the clock starts finds nothing to do, and asks no gateway.
+        idle = ms - gateway_ms(tables, name)
+        result.append(Use(name, memory, scheduled, idle, booked, ms))
     return result
+
+
+def billed_ms(tables: Tables, name: str, memory_mb: float) -> float:
+    """What an invocation takes with so much memory, and so much of a processor, with its share of a start."""
+    assumed, function = tables.assumed, tables.measured["functions"][name]
+    waits = max(0, function["duration_ms"] - function["cpu_ms"]) * assumed["wait_factor"]
+    cpu = function["cpu_ms"] + assumed["cold_starts"] * function["start_cpu_ms"]
+    works = cpu * assumed["cpu_factor"] / min(1, memory_mb / CORE_MB)
+    return waits + works + assumed["cold_starts"] * assumed["cold_wait_ms"] + gateway_ms(tables, name)
+
+
+def gateway_ms(tables: Tables, name: str) -> float:
+    return tables.assumed["gateway_ms"] if name in WAITING else 0
+
+
+def million(tables: Tables, name: str, memory_mb: float) -> float:
+    """Dollars for a million invocations with so much memory, without discounts."""
+    second, request = tables.prices["lambda_gb_second"]["tiers"][0][1], tables.prices["lambda_request"]["amount"]
+    return billed_ms(tables, name, memory_mb) / 1000 * memory_mb / 1024 * second * 1e6 + request
+
+
+def balanced_mb(tables: Tables, name: str) -> int:
+    """The size at which time and dollars have the least product: twice as quick may cost twice as much.
+
+    Where no customer waits, the least.
+    """
+    if name in BEHIND:
+        return LEAST_MB
+    sizes = [size for size in SIZES_MB if size >= LEAST_MB]
+    return min(sizes, key=lambda size: billed_ms(tables, name, size) * million(tables, name, size))
 
 
 def monthly(tables: Tables, plane: str, bookings: float, network: str | None = None) -> Bill:
@@ -221,8 +254,14 @@ def containers(tables: Tables, plane: str, bookings: float) -> Bill:
 
 
 def tasks_needed(tables: Tables, bookings: float) -> int:
-    cpu = peak_rate(tables, bookings) * tables.assumed["cpu_ms"] / 1000
+    cpu = peak_rate(tables, bookings) * booking_cpu_ms(tables) / 1000
     return max(2, math.ceil(cpu / tables.assumed["cpu_use"] / TASK_VCPU))
+
+
+def booking_cpu_ms(tables: Tables) -> float:
+    """Processor time of a booking with all its requests, and of what follows from it."""
+    used = uses(tables, tables.planes["small"], 1)
+    return sum(use.booked * tables.measured["functions"][use.name]["cpu_ms"] for use in used)
 
 
 def api_requests(tables: Tables, bookings: float) -> float:

@@ -191,6 +191,17 @@ class Account:
             raise Failure(f"{function} failed: {answer.body.decode()[:500]}")
         return answer.json()
 
+    def log(self, group: str, since: float) -> list[str]:
+        """The lines of a log group from a time on, in seconds."""
+        wanted = {"logGroupName": group, "startTime": int(since * 1000)}
+        lines: list[str] = []
+        while True:
+            page = self.call("logs", "Logs_20140328.FilterLogEvents", wanted)
+            lines += [event["message"] for event in page["events"]]
+            if not page.get("nextToken"):
+                return lines
+            wanted["nextToken"] = page["nextToken"]
+
     def inventory(self) -> dict[str, set[str]]:
         """All that a deployment makes, by kind."""
         queues = self.call("sqs", "AmazonSQS.ListQueues").get("QueueUrls", [])

@@ -6,9 +6,12 @@ usage: python3 infra/local cost BOOKINGS [plane=NAME] [ASSUMPTION=NUMBER …]
 """
 
 import math
+from statistics import mean
 
-from bill import HOURS, LAMBDA_ONLY, CONTAINERS_ONLY, Bill, Tables
-from bill import break_even, cheapest, containers, monthly, offered, peak_rate, read_tables, tasks_needed, uses
+import functions
+from bill import CONTAINERS_ONLY, CORE_MB, HOURS, LAMBDA_ONLY, LEAST_MB, SIZES_MB, Bill, Tables
+from bill import balanced_mb, billed_ms, break_even, cheapest, containers, million, monthly, offered, peak_rate
+from bill import read_tables, tasks_needed, uses
 from console import Failure, say
 from tools import ROOT
 
@@ -35,12 +38,26 @@ def main(arguments: list[str]) -> None:
         PAGE.write_text(page(read_tables()))
         say(f"  {PAGE.relative_to(ROOT)} is written.")
     elif arguments == ["--check"]:
+        check_memory(read_tables())
         if not PAGE.exists() or PAGE.read_text() != page(read_tables()):
             raise Failure("docs/COST.md is not what infra/cost gives: run python3 infra/local cost --write and commit it.")
         say("  docs/COST.md is what infra/cost gives.")
     else:
         bookings, plane, settings = parse(arguments)
         say(printed(chosen(read_tables(settings), bookings, plane)))
+
+
+def check_memory(tables: Tables) -> None:
+    """The functions are measured, and billed, with the memory that the template gives them."""
+    template = functions.read()
+    for logical, properties in template.functions().items():
+        given = {**template.globals["Function"], **properties}["MemorySize"]
+        measured = tables.measured["functions"].get(functions.package(logical), {}).get("memory_mb", given)
+        if given != measured:
+            raise Failure(
+                f"{logical} has {given} MB in template.yaml, but {measured} MB in infra/cost/measured.json: "
+                "put it right there, or run python3 infra/local measure."
+            )
 
 
 def parse(arguments: list[str]) -> tuple[float, str | None, dict[str, float]]:
@@ -144,7 +161,7 @@ def cents(dollars: float) -> str:
 
 def page(tables: Tables) -> str:
     sections = [
-        in_short, data_planes, every_plane, bills, functions, against_containers, way_out, assumptions, prices, measured, redo
+        in_short, data_planes, every_plane, bills, every_function, against_containers, way_out, memory, measured, assumptions, prices, redo
     ]
     return "\n".join(section(tables) for section in sections)
 
@@ -245,22 +262,22 @@ def bills(tables: Tables) -> str:
     return "\n".join(parts)
 
 
-def functions(tables: Tables) -> str:
+def every_function(tables: Tables) -> str:
     count = 1_000_000
     second, request = tables.prices["lambda_gb_second"]["tiers"][0][1], tables.prices["lambda_request"]["amount"] / 1e6
     rows = [["function", ">memory, MB", ">billed, ms", ">by schedule", ">by bookings", ">GB-s", ">dollars"]]
     for use in uses(tables, tables.planes["small"], count):
         seconds = sum(use.gb_seconds())
         dollars = seconds * second + (use.scheduled + use.booked) * request
-        name = f"`{use.name}`{' (estimate)' if use.estimate else ''}"
-        row = [name, str(use.memory_mb), f"{use.booked_ms:,.0f}", f"{use.scheduled:,.0f}", f"{use.booked:,.0f}"]
+        row = [f"`{use.name}`", str(use.memory_mb), f"{use.booked_ms:,.0f}", f"{use.scheduled:,.0f}", f"{use.booked:,.0f}"]
         rows.append([*row, f"{seconds:,.0f}", f"{dollars:,.2f}"])
     return f"""## The functions, at {SHOWN[count]} bookings
 
 {table(*rows)}
 `create-booking` invokes `charge-payment` and waits for it, so that the charge is billed twice: as its own duration, and
-within the other's. Most of both is the wait for the payment gateway. Billed are {tables.assumed['slowdown']:g} times the
-measured duration, the gateway where it is waited for, and a share of the starts, which Lambda bills since August 2025.
+within the other's. Most of both is the wait for the payment gateway. Billed are the processor time that was measured, by
+the share of a processor that the memory buys; {tables.assumed['wait_factor']:g} times the wait that was measured; the gateway
+where it is waited for; and a share of the starts, which Lambda bills since August 2025.
 By schedule `settle-bookings` and `charge-payment` run each minute without a wait for the gateway, and
 `send-notification` each hour.
 """
@@ -346,16 +363,38 @@ up anew. *Unsure*: derived, or sources disagree. Where it gets cheaper with more
 {table(*rows)}"""
 
 
+def memory(tables: Tables) -> str:
+    rows = [["function", *(f">{size} MB" for size in SIZES_MB), ">balanced", ">template.yaml"]]
+    for name, function in tables.measured["functions"].items():
+        cells = [f"{billed_ms(tables, name, size):,.0f} ms, ${million(tables, name, size):,.2f}" for size in SIZES_MB]
+        rows.append([f"`{name}`", *cells, str(balanced_mb(tables, name)), str(function["memory_mb"])])
+    starts = [function["start_cpu_ms"] for function in tables.measured["functions"].values()]
+    most = max(function["peak_mb"] for function in tables.measured["functions"].values())
+    return f"""## Memory
+
+Lambda gives processor time with memory: a whole processor at {CORE_MB:,} MB. So each function's memory is chosen by what
+it works and what it waits for, from the measurements below: milliseconds of an invocation, and dollars for a million.
+
+{table(*rows)}
+*Balanced* is the size with the least product of both, from {LEAST_MB} MB on, and the least where no customer waits. With
+128 MB the start of a process, which takes some {mean(starts):.0f} ms of processor time, would be felt. What a function holds in
+memory decides nothing: the most that was seen is {most} MB.
+"""
+
+
 def measured(tables: Tables) -> str:
     about = tables.measured
-    rows = [["function", ">memory, MB", ">measured, ms", ">most memory used, MB", ""]]
+    columns = [">invocations", ">taken, ms", ">of it processor, ms", ">a start, processor, ms", ">most memory, MB"]
+    rows = [["function", *columns]]
     for name, function in about["functions"].items():
-        kind = "estimate" if function["estimate"] else "measured"
-        row = [f"`{name}`", str(function["memory_mb"]), f"{function['duration_ms']:g}", f"{function['peak_mb']:g}"]
-        rows.append([*row, kind])
-    return f"""## Durations
+        figures = [function[key] for key in ("invocations", "duration_ms", "cpu_ms", "start_cpu_ms", "peak_mb")]
+        rows.append([f"`{name}`", *(f"{figure:,g}" for figure in figures)])
+    return f"""## Measured
 
-Of {about['date']}, on {about['machine']}: {about['how']}. {about['note']}
+Of {about['date']}, on {about['machine']}: {about['how']}. Each
+figure is a mean; memory is the most. The kernel counts processor time in steps of 10 ms, so that a start is good to some
+10 ms; where passwords are hashed it can't be told from their hashing. What invokes another function waits for the
+emulator too.
 
 {table(*rows)}"""
 
@@ -363,8 +402,8 @@ Of {about['date']}, on {about['machine']}: {about['how']}. {about['note']}
 def redo(tables: Tables) -> str:
     return f"""## To redo it
 
-1. Durations and memory: `infra/cost/measured.json`. With an account: CloudWatch's `Duration` and Lambda's REPORT lines
-   of a day, `slowdown=1`, and the gateway's own time.
+1. Durations and memory: `python3 infra/local measure` on an idle machine (like `make test-deploy`, half an hour at
+   first) writes `infra/cost/measured.json`. With an account: Lambda's REPORT lines of a day, and the gateway's own time.
 2. Prices: `infra/cost/prices.toml`, from AWS's price list of your region; date it.
 3. Assumptions: `infra/cost/assumptions.toml`; data planes and their capacities: `infra/cost/planes.json`.
 4. `python3 infra/local cost --write`; `--check` fails while this page is older than its tables.

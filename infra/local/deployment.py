@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import urllib.parse
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import broker
@@ -80,6 +81,12 @@ class DataPlane(Stack):
 
 def test_deploy() -> None:
     """Deploys, uses, updates and deletes; fails where anything is not as it should be."""
+    on_data_plane(Deployment.test)
+    say("\nDeployed, used, updated, rolled back where its migration failed, and deleted.")
+
+
+def on_data_plane(do: Callable[["Deployment"], None]) -> None:
+    """Does something with a deployment on a new data plane, which ends with it."""
     plane = DataPlane()
     plane.down()
     plane.forget()
@@ -87,12 +94,11 @@ def test_deploy() -> None:
     try:
         say("Starting a data plane that is brought along")
         account = plane.start()
-        Deployment(plane, account).test()
+        do(Deployment(plane, account))
     finally:
         # Also when Ctrl-C is pressed again.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         plane.down()
-    say("\nDeployed, used, updated, rolled back where its migration failed, and deleted.")
 
 
 class Deployment:
@@ -107,13 +113,8 @@ class Deployment:
         self.secrets = {f"{key}Secret": account.secret(name) for key, name in vault.names().items()}
 
     def test(self) -> None:
-        self.account.ask("s3", "PUT", f"/{BUCKET}")
         before = self.account.inventory()
-        say("\nBuilding")
-        self.build()
-        say("\nDeploying")
-        self.deploy("first")
-        self.open_routes()
+        self.begin()
         self.check_migration("Create")
         api = self.api()
         self.check_rights(api)
@@ -125,6 +126,15 @@ class Deployment:
         self.fail_to_update(api)
         say("\nDeleting it")
         self.delete(before)
+
+    def begin(self) -> None:
+        """Builds and deploys."""
+        self.account.ask("s3", "PUT", f"/{BUCKET}")
+        say("\nBuilding")
+        self.build()
+        say("\nDeploying")
+        self.deploy("first")
+        self.open_routes()
 
     # ---- Building
 
@@ -244,8 +254,10 @@ class Deployment:
         say("  every call to AWS is held against the function's rights: login, deprived of its own, answered 503")
 
     def go_through(self, api: customer.Api) -> None:
-        names = {"SendNotification": self.account.outputs(NAME)["NotificationFunction"], "BrokerArn": BROKER}
-        customer.go_through(api, self.plane, names)
+        customer.go_through(api, self.plane, self.names())
+
+    def names(self) -> dict[str, str]:
+        return {"SendNotification": self.account.outputs(NAME)["NotificationFunction"], "BrokerArn": BROKER}
 
     # ---- Updating and deleting
 
