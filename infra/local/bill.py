@@ -261,7 +261,8 @@ def tasks_needed(tables: Tables, bookings: float) -> int:
 def booking_cpu_ms(tables: Tables) -> float:
     """Processor time of a booking with all its requests, and of what follows from it."""
     used = uses(tables, tables.planes["small"], 1)
-    return sum(use.booked * tables.measured["functions"][use.name]["cpu_ms"] for use in used)
+    measured = sum(use.booked * tables.measured["functions"][use.name]["cpu_ms"] for use in used)
+    return measured * tables.assumed["cpu_factor"]
 
 
 def api_requests(tables: Tables, bookings: float) -> float:

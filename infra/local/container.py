@@ -6,6 +6,7 @@ authority is laid beside its binary.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import deploy
 import functions
 import walkthrough
 from console import Failure, follow
+from files import write_private
 from tools import ROOT
 
 PROGRAM = Path(__file__).parent / "programs" / "sam_on_host.py"
@@ -39,12 +41,17 @@ def invoke(stack, sample: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "template.json"
     source.write_text(json.dumps(declared(stack, template, logical), indent=2))
-    environment = deploy.sam_environment()
+    # Without the account that its user works with: sam would hand it on.
+    shell = {variable: value for variable, value in os.environ.items() if not variable.startswith("AWS_")}
+    environment = deploy.sam_environment(shell)
     built = deploy.build(source, folder / "build", folder / "sam.log", environment, [])
     shutil.copy(certificates.authority(stack), folder / "build" / logical)
-    sent = folder / "event.json"
-    sent.write_text(realistic(event.read_text(), stack))
-    command = [deploy.sam() / "python", PROGRAM, "local", "invoke", logical, "--template-file", built, "--event", sent]
+    sent, given = folder / "event.json", folder / "env.json"
+    write_private(sent, realistic(event.read_text(), stack))
+    # Once more: what the template declares gives way to what the shell has.
+    write_private(given, json.dumps({logical: variables(stack, logical)}))
+    command = [deploy.sam() / "python", PROGRAM, "local", "invoke", logical, "--template-file", built]
+    command += ["--event", sent, "--env-vars", given]
     return follow(command, cwd=folder, env=environment)
 
 
@@ -52,18 +59,26 @@ def declared(stack, template: functions.Template, logical: str) -> dict:
     """A template of one function, with the environment that it has in the stack."""
     resource = template.resources[logical]
     given = {**template.globals["Function"], **resource["Properties"]}
-    authority = f"{PACKAGE}/{certificates.authority(stack).name}"
-    variables = json.loads(stack.functions_file.read_text())[logical] | {"ADMIT_CA_FILE": authority}
     properties = {name: given[name] for name in ("Runtime", "Handler", "MemorySize", "Timeout")}
-    properties |= {"CodeUri": str(ROOT), "Architectures": [deploy.MACHINE], "Environment": {"Variables": variables}}
+    properties |= {"CodeUri": str(ROOT), "Architectures": [deploy.MACHINE]}
+    properties["Environment"] = {"Variables": variables(stack, logical)}
     function = {"Type": functions.FUNCTION, "Metadata": resource["Metadata"], "Properties": properties}
     return {"Transform": "AWS::Serverless-2016-10-31", "Resources": {logical: function}}
+
+
+def variables(stack, logical: str) -> dict[str, str]:
+    """A function's environment in the stack, but for a file that the container has elsewhere."""
+    authority = f"{PACKAGE}/{certificates.authority(stack).name}"
+    return json.loads(stack.functions_file.read_text())[logical] | {"ADMIT_CA_FILE": authority}
 
 
 def realistic(event: str, stack) -> str:
     """A sample event that the demo user sends, about a booking of theirs."""
     token = walkthrough.load_demo(stack.url)
-    [booking, *_] = walkthrough.call(stack.url, "GET", "/bookings", None, token)[1]["items"]
+    bookings = walkthrough.call(stack.url, "GET", "/bookings", None, token)[1]["items"]
+    booking = next((booking for booking in bookings if booking["payment_id"]), None)
+    if booking is None:
+        raise Failure("The demo user has no booking that is paid: make up books one.")
     return (
         event.replace(TOKEN, f"Bearer {token}")
         .replace(USER, f'\\"user_id\\": {booking["user_id"]}')

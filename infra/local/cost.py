@@ -378,7 +378,8 @@ it works and what it waits for, from the measurements below: milliseconds of an 
 {table(*rows)}
 *Balanced* is the size with the least product of both, from {LEAST_MB} MB on, and the least where no customer waits. With
 128 MB the start of a process, which takes some {mean(starts):.0f} ms of processor time, would be felt. What a function holds in
-memory decides nothing: the most that was seen is {most} MB.
+memory decides nothing: the most that was seen is {most} MB. A share of a processor is taken for an even one; as Lambda
+hands it out in slices of some milliseconds, short work may be quicker with little memory than is shown here.
 """
 
 

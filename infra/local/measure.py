@@ -38,7 +38,7 @@ class Process:
 
 
 def measure() -> None:
-    """Deploys, measures, deletes."""
+    """Deploys, measures, and stops all of it."""
     deployment.on_data_plane(lambda deployed: Measurement(deployed).run())
     say("\ninfra/cost/measured.json is written; python3 infra/local cost --write takes it over.")
 
@@ -64,7 +64,7 @@ class Measurement:
         for name, durations in sorted(took.items()):
             if len(durations) < FEWEST:
                 continue
-            if not first[name].keys() <= last[name].keys():
+            if not first[name].keys() <= last.get(name, {}).keys():
                 raise Failure(f"A process of {name} has ended; measure again on an idle machine.")
             cpu, start = processor(first[name], len(before[name]), last[name], len(durations))
             functions[name] = {
@@ -108,16 +108,15 @@ class Measurement:
         for folder in Path("/proc").glob("[0-9]*"):
             # Processes end while they are looked at, and some are not ours to look at.
             with contextlib.suppress(OSError):
-                environment = dict(
-                    pair.split("=", 1) for pair in (folder / "environ").read_text().split("\0") if "=" in pair
-                )
+                pairs = (folder / "environ").read_text(errors="replace").split("\0")
+                environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
                 name = environment.get("AWS_LAMBDA_FUNCTION_NAME", "").removeprefix(f"{deployment.NAME}-")
                 if name and environment.get("AWS_ENDPOINT_URL", "").endswith(f":{self.account.port}"):
                     found.setdefault(name, {})[int(folder.name)] = read_process(folder)
         return found
 
     def invocations(self, since: float) -> dict[str, list[int]]:
-        """How many milliseconds each invocation took that went well, by function."""
+        """How many milliseconds each invocation took that was answered, by function."""
         found: dict[str, list[int]] = {}
         for function in self.account.functions():
             name = function.removeprefix(f"{deployment.NAME}-")
@@ -145,4 +144,5 @@ def read_process(folder: Path) -> Process:
     # Behind the program's name, which may have spaces: user and system time are the 12th and 13th.
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-    return Process((int(fields[11]) + int(fields[12])) * TICK_MS, int(status["VmHWM"].split()[0]) / 1024)
+    # Both are cut off, by half a tick on average.
+    return Process((int(fields[11]) + int(fields[12]) + 1) * TICK_MS, int(status["VmHWM"].split()[0]) / 1024)

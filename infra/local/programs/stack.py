@@ -8,6 +8,7 @@ usage: stack.py identity
        stack.py delete STACK      deletes it, and what sam uploaded for it
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -98,7 +99,9 @@ def release_interfaces(networks: list[str]) -> None:
     wanted = {"vpc-id": networks, "status": ["available"], "description": ["AWS Lambda VPC ENI*"]}
     filters = [{"Name": name, "Values": values} for name, values in wanted.items()]
     for interface in ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"] if networks else []:
-        ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+        # Lambda may be about it at this moment; what stays is found by the next attempt.
+        with contextlib.suppress(ClientError):
+            ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
 
 
 def delete(name: str) -> None:

@@ -74,6 +74,7 @@ impl Attempt {
         matches && hash.is_some()
     }
 
+    /// Only what [`Password::hash`] makes: of another algorithm or version it is nobody's.
     fn matches(&self, hash: &str) -> Result<bool, Error> {
         let hash = PasswordHash::new(hash)?;
         let salt = hash.salt.ok_or(Error::SaltInvalid)?;
