@@ -254,15 +254,15 @@ def containers(tables: Tables, plane: str, bookings: float) -> Bill:
 
 
 def tasks_needed(tables: Tables, bookings: float) -> int:
-    cpu = peak_rate(tables, bookings) * booking_cpu_ms(tables) / 1000
+    cpu = peak_rate(tables, bookings) * booking_cpu_ms(tables, bookings) / 1000
     return max(2, math.ceil(cpu / tables.assumed["cpu_use"] / TASK_VCPU))
 
 
-def booking_cpu_ms(tables: Tables) -> float:
-    """Processor time of a booking with all its requests, and of what follows from it."""
-    used = uses(tables, tables.planes["small"], 1)
+def booking_cpu_ms(tables: Tables, bookings: float) -> float:
+    """Processor time of one of so many bookings with all its requests, and of what follows from it."""
+    used = uses(tables, tables.planes["small"], bookings)
     measured = sum(use.booked * tables.measured["functions"][use.name]["cpu_ms"] for use in used)
-    return measured * tables.assumed["cpu_factor"]
+    return measured / bookings * tables.assumed["cpu_factor"]
 
 
 def api_requests(tables: Tables, bookings: float) -> float:

@@ -1,8 +1,8 @@
 """A function of the running stack as SAM runs it, in a container: make sam-invoke FUNCTION=list-events.
 
 SAM hands a function only such variables as its template declares, and the container has none of this machine's
-files. So the function is built from a template of its own, which declares what env.json says, and the stack's
-authority is laid beside its binary.
+files. So the function is built from a template of its own, which declares all that the stack's env.json has for it,
+and the stack's authority is laid beside its binary.
 """
 
 import json
@@ -48,7 +48,6 @@ def invoke(stack, sample: str) -> int:
     shutil.copy(certificates.authority(stack), folder / "build" / logical)
     sent, given = folder / "event.json", folder / "env.json"
     write_private(sent, realistic(event.read_text(), stack))
-    # Once more: what the template declares gives way to what the shell has.
     write_private(given, json.dumps({logical: variables(stack, logical)}))
     command = [deploy.sam() / "python", PROGRAM, "local", "invoke", logical, "--template-file", built]
     command += ["--event", sent, "--env-vars", given]
@@ -56,12 +55,13 @@ def invoke(stack, sample: str) -> int:
 
 
 def declared(stack, template: functions.Template, logical: str) -> dict:
-    """A template of one function, with the environment that it has in the stack."""
+    """A template of one function, with the names of the variables that it has in the stack."""
     resource = template.resources[logical]
     given = {**template.globals["Function"], **resource["Properties"]}
     properties = {name: given[name] for name in ("Runtime", "Handler", "MemorySize", "Timeout")}
     properties |= {"CodeUri": str(ROOT), "Architectures": [deploy.MACHINE]}
-    properties["Environment"] = {"Variables": variables(stack, logical)}
+    # Their values come by --env-vars, which the shell's don't go before.
+    properties["Environment"] = {"Variables": dict.fromkeys(variables(stack, logical), "")}
     function = {"Type": functions.FUNCTION, "Metadata": resource["Metadata"], "Properties": properties}
     return {"Transform": "AWS::Serverless-2016-10-31", "Resources": {logical: function}}
 

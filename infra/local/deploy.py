@@ -213,7 +213,7 @@ def deploy(name: str) -> None:
 
 
 def unreserved(stage: Stage) -> list[str]:
-    """Where the account's concurrency is too small to reserve any of it, as a new account's is: the parameter."""
+    """Where too little of the account's concurrency is free to reserve any, as in a new account: the parameter."""
     wanted = dict(pair.partition("=")[::2] for pair in stage.overrides()).get("ConcurrentCharges", "50")
     free = ask_aws(stage.region, "concurrency", stage.stack)
     # Lambda keeps 100 for the functions without a reservation.
