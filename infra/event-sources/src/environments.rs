@@ -117,6 +117,11 @@ impl Environments {
             )
             .with_state(Arc::clone(&environments));
         tokio::spawn(async move { axum::serve(listener, router).await });
+        for function in functions::ALL {
+            if environments.has(function.name) {
+                tokio::spawn(Arc::clone(&environments).fetch_all(function.name));
+            }
+        }
         Ok(environments)
     }
 
@@ -235,12 +240,24 @@ impl Environments {
         )
     }
 
-    /// Fetches one invocation of a function, for whichever environment is free first.
-    ///
-    /// # Errors
-    /// `cargo lambda` can't be reached, or says what can't be understood.
-    pub async fn fetch(&self, function: &Function) -> Result<(), Error> {
-        let url = self.url(function.name, "invocation/next");
+    /// Fetches every invocation of a function, for whichever environment is free first. `cargo lambda`
+    /// hands them out in their order, also those of invokers that are gone: were only as many
+    /// fetched as are invoked, one that is left over would have every later one wait for its next.
+    async fn fetch_all(self: Arc<Self>, function: &'static str) {
+        loop {
+            if let Err(error) = self.fetch(function).await {
+                tracing::warn!(
+                    function,
+                    error = telemetry::chain(error.as_ref()),
+                    "not fetched; trying again"
+                );
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    async fn fetch(&self, function: &str) -> Result<(), Error> {
+        let url = self.url(function, "invocation/next");
         let answer = self.client.get(url).send().await?;
         let headers = answer.headers().clone();
         let request_id = headers.get(&REQUEST_ID).ok_or("an invocation has no id")?;
@@ -249,7 +266,7 @@ impl Environments {
             event: answer.bytes().await?,
             headers,
         };
-        let queue = self.queues.get(function.name).ok_or("no such function")?;
+        let queue = self.queues.get(function).ok_or("no such function")?;
         Ok(queue.back.send(invocation)?)
     }
 

@@ -157,17 +157,6 @@ impl Lambda {
             Ok((response.status(), response.bytes().await?))
         };
         let longest = self.environments.timeout(function) + GRACE;
-        // As many are fetched as are invoked; an environment takes up whichever is first.
-        let environments = Arc::clone(&self.environments);
-        tokio::spawn(async move {
-            if let Err(error) = environments.fetch(function).await {
-                tracing::warn!(
-                    function = function.name,
-                    error = telemetry::chain(error.as_ref()),
-                    "not fetched"
-                );
-            }
-        });
         let (status, body) = tokio::select! {
             answer = timeout(longest, answer) => {
                 answer.map_err(broken)?.map_err(broken::<reqwest::Error>)?
