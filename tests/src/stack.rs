@@ -8,15 +8,18 @@ use tokio::process::Command;
 
 use crate::eventually;
 
-/// The project's root.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// A path in the project: where it is now, which need not be where the tests were built.
+pub fn in_project(path: &str) -> PathBuf {
+    let package = env::var("CARGO_MANIFEST_DIR").unwrap();
+    Path::new(&package).with_file_name(path)
+}
 
 /// Runs a command of `infra/local` on this stack.
 pub async fn local(words: &[&str]) {
     let done = Command::new("python3")
         .arg("infra/local")
         .args(words)
-        .current_dir(ROOT)
+        .current_dir(in_project(""))
         .output()
         .await
         .unwrap();
@@ -43,7 +46,7 @@ pub async fn start_event_sources(settings: &[String]) {
 /// The stack's folder.
 pub fn folder() -> PathBuf {
     let name = env::var("ADMIT_STACK").unwrap_or_else(|_| "test".to_owned());
-    Path::new(ROOT).join("target/stacks").join(name)
+    in_project("target/stacks").join(name)
 }
 
 /// The number of a component's process.

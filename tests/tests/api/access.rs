@@ -4,7 +4,7 @@ use mongodb::bson::{Document, doc};
 use sqlx::postgres::{PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tests::secrets::{account, database, documents, url};
-use tests::stack::ROOT;
+use tests::stack::in_project;
 
 /// What an account may do, and what it may not, where its secret says.
 const RIGHTS: &[(&str, &[&str], &[&str])] = &[
@@ -148,7 +148,7 @@ async fn no_store_is_reached_without_tls_or_by_a_stranger_to_it() {
     let owner = account("database-owner").await;
     let plain = database(&owner, "users_db").ssl_mode(PgSslMode::Disable);
     assert!(PgConnection::connect_with(&plain).await.is_err());
-    let amazons = format!("{ROOT}/shared/certificates/amazon.pem");
+    let amazons = in_project("shared/certificates/amazon.pem");
     let stranger = database(&owner, "users_db").ssl_root_cert(amazons);
     assert!(PgConnection::connect_with(&stranger).await.is_err());
 

@@ -3,22 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use shared::functions;
 use shared::http::routes::ALL;
 use tests::inbox::Inbox;
-use tests::stack::folder;
+use tests::stack::{folder, in_project};
 use tests::{Answer, TestApp, User, setting};
 use tokio::process::Command;
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap()
+    fs::read_to_string(in_project(path)).unwrap()
 }
 
 #[tokio::test]
@@ -118,7 +113,7 @@ fn part_of<'a>(template: &'a str, function: &str) -> &'a str {
 #[test]
 fn the_template_has_every_function_and_every_route() {
     let template = read("template.yaml");
-    let functions: BTreeSet<_> = fs::read_dir(root().join("functions"))
+    let functions: BTreeSet<_> = fs::read_dir(in_project("functions"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -218,7 +213,7 @@ async fn every_trigger_has_a_sample_event_that_its_function_takes() {
     let (app, inbox) = (TestApp::start().await, Inbox::open().await);
     let user = app.user().await;
     let booking = app.book(&user, &app.event_with(10).await, 1).await;
-    let names: Vec<_> = fs::read_dir(root().join("events"))
+    let names: Vec<_> = fs::read_dir(in_project("events"))
         .unwrap()
         .map(|entry| {
             entry
@@ -229,7 +224,7 @@ async fn every_trigger_has_a_sample_event_that_its_function_takes() {
                 .replace(".json", "")
         })
         .collect();
-    for entry in fs::read_dir(root().join("functions")).unwrap() {
+    for entry in fs::read_dir(in_project("functions")).unwrap() {
         let function = entry.unwrap().file_name().into_string().unwrap();
         let mut samples = names
             .iter()

@@ -24,7 +24,7 @@ use proxy::Link;
 use tests::audit::{Books, Breach, audit};
 use tests::customer::Purchase;
 use tests::secrets::ROTATED;
-use tests::stack::{Faults, ROOT, restart_event_sources, start_event_sources};
+use tests::stack::{Faults, in_project, restart_event_sources, start_event_sources};
 use tests::{TestApp, secrets, setting};
 use tokio::time::Instant;
 
@@ -88,10 +88,13 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
 
     let end = Instant::now() + Duration::from_secs(seconds);
     let mischief = Mischief::new(faults, settings.clone(), links);
-    let (mut purchases, done) = tokio::join!(crowd.book(&app, seed, end), mischief.run(seed, end));
-    // What was killed last by a fault point of its own.
-    start_event_sources(&settings).await;
-    let last_fault = Instant::now();
+    let mischief = async {
+        let done = mischief.run(seed, end).await;
+        // What was killed last by a fault point of its own.
+        start_event_sources(&settings).await;
+        (done, Instant::now())
+    };
+    let (mut purchases, (done, last_fault)) = tokio::join!(crowd.book(&app, seed, end), mischief);
 
     // Everyone who does not know yet asks again.
     let known = join_all(
@@ -99,21 +102,20 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
             .iter_mut()
             .map(|purchase| purchase.pursue(&app, SETTLED_WITHIN)),
     );
-    let unknown = known.await.iter().filter(|known| !**known).count();
+    let known = known.await;
     let users: Vec<_> = crowd.users.iter().map(|user| user.id).collect();
     let (mut breaches, _) = audit(&app, &users, &crowd.events, &purchases, SETTLED_WITHIN).await;
     let settled = last_fault.elapsed();
-    if unknown > 0 {
-        breaches.push(Breach {
-            promise: "told",
-            of: format!("{unknown} customers"),
-            what: "never learned what became of their request".to_owned(),
-        });
-    }
+    let untold = purchases.iter().zip(known).filter(|(_, known)| !known);
+    breaches.extend(untold.map(|(purchase, _)| Breach {
+        promise: "told",
+        of: purchase.key.clone(),
+        what: "its customer never learned what became of it".to_owned(),
+    }));
     let books = Books::read(&app, &users, &crowd.events).await.unwrap();
     let report = report(seed, seconds, &done, &purchases, &books, settled, &breaches);
     println!("{report}");
-    fs::write(format!("{ROOT}/target/chaos-{seed}.txt"), &report).unwrap();
+    fs::write(in_project(&format!("target/chaos-{seed}.txt")), &report).unwrap();
     for (secret, port) in ports {
         secrets::move_to(secret, port).await;
     }

@@ -22,7 +22,7 @@ use shared::faults::{Fault, Point};
 use shared::functions;
 use tests::audit::{Breach, audit};
 use tests::customer::Purchase;
-use tests::stack::{Faults, ROOT, pid, restart_event_sources, start_event_sources};
+use tests::stack::{Faults, in_project, pid, restart_event_sources, start_event_sources};
 use tests::{TestApp, User};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
@@ -371,11 +371,7 @@ async fn no_fault_at_any_boundary_breaks_a_promise() {
         failed.len(),
         began.elapsed().as_secs_f64()
     );
-    fs::write(
-        format!("{ROOT}/target/faults.md"),
-        format!("{told}\n\n{table}"),
-    )
-    .unwrap();
+    fs::write(in_project("target/faults.md"), format!("{told}\n\n{table}")).unwrap();
     println!("{told}; the table is target/faults.md");
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
@@ -383,16 +379,14 @@ async fn no_fault_at_any_boundary_breaks_a_promise() {
 #[test]
 fn every_call_has_a_point_of_its_own_and_every_point_a_call() {
     let mut source = String::new();
-    let mut folders = vec![
-        format!("{ROOT}/shared/src"),
-        format!("{ROOT}/infra/event-sources/src"),
-    ];
-    folders.push(format!("{ROOT}/functions"));
+    let mut folders = ["shared/src", "infra/event-sources/src", "functions"]
+        .map(in_project)
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();
             if path.is_dir() {
-                folders.push(path.to_str().unwrap().to_owned());
+                folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 source += text.split("#[cfg(test)]").next().unwrap();
