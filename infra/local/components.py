@@ -13,7 +13,6 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import broker
 import certificates
 import functions
 import native
@@ -159,10 +158,10 @@ class Stack:
     def print_where(self) -> None:
         """The addresses that a person wants."""
         management = f"https://127.0.0.1:{self.state['ports']['rabbitmq-management']}"
-        password = self.state["secrets"]["Operator"]
+        password = self.state["secrets"]["BrokerOwner"]
         say(f"\n  API         {self.url}")
         say(f"  its docs    {self.url}/docs")
-        say(f"  RabbitMQ    {management} (user {broker.OPERATOR}, password {password};")
+        say(f"  RabbitMQ    {management} (user {native.OWNER}, password {password};")
         say("              a browser warns: its certificate is this stack's own)")
         say(f"  settings    {self.env_file.relative_to(ROOT)}, each function's {self.functions_file.relative_to(ROOT)}")
         say("\n  make logs shows what happens, make down stops it; the data stays.")
@@ -283,7 +282,6 @@ class Stack:
                         native.wait(self, name)
         make_queue(self)
         vault.fill(self)
-        broker.make_operator(self)
 
     def _start_programs(self) -> None:
         built = newest_binary()
@@ -367,7 +365,7 @@ class Stack:
     def _compose(self, *words: str) -> str:
         ports, kept = self.state["ports"], self.state["secrets"]
         settings = {f"{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
-        passwords = {"DATABASE": "DatabaseOwner", "DOCUMENTS": "DocumentsOwner", "BROKER": "Broker"}
+        passwords = {"DATABASE": "DatabaseOwner", "DOCUMENTS": "DocumentsOwner", "BROKER": "BrokerOwner"}
         settings |= {f"{name}_PASSWORD": kept.get(key, "-") for name, key in passwords.items()}
         settings["CERTIFICATES"] = str(certificates.folder(self))
         project = f"admit-{self.folder.name}-{ROOT.name}"

@@ -17,7 +17,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import broker
 import cloud
 import customer
 import deploy
@@ -75,7 +74,6 @@ class DataPlane(Stack):
             settings |= {"ADMIT_SETTLE_DELAY_SECONDS": "1"}
             cloud.start(self.processes["aws"], port, self.folder / "data" / "aws", settings)
         vault.fill(self)
-        broker.make_operator(self)
         return cloud.Account(port)
 
 

@@ -53,7 +53,8 @@ def wait(stack, name: str) -> None:
     if name == "postgres":
         process.wait_until(lambda: _accepts(stack), 60)
     elif name == "rabbitmq":
-        process.wait_until(lambda: _greets(stack), 90)
+        # Its management begins a little later.
+        process.wait_until(lambda: _greets(stack) and listens(ports["rabbitmq-management"]), 90)
     else:
         process.wait_until(lambda: listens(ports[name]), 60)
 
@@ -195,7 +196,7 @@ def _rabbitmq(stack, data: Path) -> None:
         raise Failure("RabbitMQ is not installed: sudo apt-get install rabbitmq-server")
     ports, there = stack.state["ports"], certificates.folder(stack)
     (data / "enabled_plugins").write_text("[rabbitmq_management].\n")
-    # default_pass is the first password: later the node's own data counts, which a rotation changes.
+    # The owner counts when the node begins with nothing: later its own data do.
     write_private(
         data / "rabbitmq.conf",
         "listeners.tcp = none\n"
@@ -211,8 +212,8 @@ def _rabbitmq(stack, data: Path) -> None:
         f"management.ssl.cacertfile = {there / 'authority.pem'}\n"
         f"management.ssl.certfile = {there / 'server.pem'}\n"
         f"management.ssl.keyfile = {there / 'server.key'}\n"
-        "default_user = admit\n"
-        f"default_pass = {stack.state['secrets']['Broker']}\n"
+        f"default_user = {OWNER}\n"
+        f"default_pass = {stack.state['secrets']['BrokerOwner']}\n"
         "log.file = false\nlog.console = true\nlog.console.level = warning\n",
     )
     # The node's name has its address in it: a host name need not resolve.

@@ -38,6 +38,7 @@ LOGINS = {
     "DocumentsOwner": Login("documents-owner", "documents", "mongo", "admin", "admitowner"),
     "Payments": Login("payments", "documents", "mongo", "payment_db", "admit_payments"),
     "Notifications": Login("notifications", "documents", "mongo", "notification_db", "admit_notifications"),
+    "BrokerOwner": Login("broker-owner", "rabbitmq", "rabbitmq", "/", "admitowner"),
     "Broker": Login("broker", "rabbitmq", "rabbitmq", "/", "admit"),
 }
 # PostgreSQL's roles, which the migrations grant rights to.
@@ -53,7 +54,7 @@ def names() -> dict[str, str]:
 
 def make_passwords(kept: dict[str, str]) -> None:
     """Adds the passwords that are missing."""
-    for key in [*LOGINS, "Operator"]:
+    for key in LOGINS:
         kept.setdefault(key, password())
 
 

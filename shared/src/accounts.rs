@@ -1,8 +1,7 @@
 //! The accounts of the stores: made at a deploy, given new passwords by a rotation.
 //!
-//! The owners of PostgreSQL and of the document store make the functions' accounts and set their
-//! passwords, as these may not do it themselves. RabbitMQ's account is an administrator, as Amazon
-//! MQ makes no other, and sets its own.
+//! Each store has an owner, which makes the functions' accounts and sets their passwords, as these may
+//! not do it themselves.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -40,6 +39,8 @@ pub enum AccountError {
     Documents(#[from] mongodb::error::Error),
     #[error("the broker")]
     Broker(#[from] BrokerError),
+    #[error("the broker's management")]
+    Management(#[source] io::Error),
     #[error("{0:?} is no name for an account")]
     Name(String),
 }
@@ -47,7 +48,7 @@ pub enum AccountError {
 impl Failure for AccountError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(error) => error.is_transient(),
+            Self::Connection(error) | Self::Management(error) => error.is_transient(),
             Self::Database(error) => error.is_transient(),
             Self::Documents(error) => error.is_transient(),
             Self::Broker(_) | Self::Name(_) => false,
@@ -61,6 +62,7 @@ impl Refusal for AccountError {
             Self::Database(error) => error.is_refusal(),
             Self::Documents(error) => error.is_refusal(),
             Self::Broker(error) => error.is_refusal(),
+            Self::Management(error) => error.kind() == io::ErrorKind::PermissionDenied,
             Self::Connection(_) | Self::Name(_) => false,
         }
     }
@@ -92,6 +94,7 @@ pub struct Owners {
     /// PostgreSQL's.
     pub databases: Owner,
     documents: Secret,
+    broker: Secret,
 }
 
 impl Owners {
@@ -103,11 +106,14 @@ impl Owners {
         Ok(Self {
             databases: Owner::new(config).await?,
             documents: Secret::new(config.documents_owner_secret.required()?).await,
+            broker: Secret::new(config.broker_owner_secret.required()?).await,
         })
     }
 
     /// Makes sure that an account's secret lets it in: makes the account, or sets its password, where
     /// none of the secret's versions does. Safe to repeat, to do twice at once, and during a rotation.
+    ///
+    /// In a database the migrations say what the account may do; in the broker, this does.
     ///
     /// # Errors
     /// Secrets Manager's or the store's.
@@ -117,20 +123,19 @@ impl Owners {
             .await
         {
             Err(error) if error.is_refusal() => {
-                let account = account.server().await?;
-                self.set_password(&account, &account).await
+                self.set_password(&account.server().await?).await?;
             }
-            outcome => outcome,
+            outcome => outcome?,
+        }
+        let account = account.server().await?;
+        match account.engine {
+            Engine::RabbitMq => self.permit_in_broker(&account).await,
+            Engine::Postgres | Engine::Mongo => Ok(()),
         }
     }
 
-    /// Sets the password that `account` is to have, and makes it where it isn't there. `as_is` is the
-    /// same account with the password that it has now.
-    pub(crate) async fn set_password(
-        &self,
-        account: &Server,
-        as_is: &Server,
-    ) -> Result<(), AccountError> {
+    /// Sets the password that `account` is to have, and makes it where it isn't there.
+    pub(crate) async fn set_password(&self, account: &Server) -> Result<(), AccountError> {
         let name = &account.username;
         if !name
             .bytes()
@@ -148,8 +153,22 @@ impl Owners {
                     let set = |owner| async move { set_in_documents(&owner, account).await };
                     self.documents.log_in(set).await
                 }
-                Engine::RabbitMq => set_in_broker(as_is, account).await,
+                Engine::RabbitMq => {
+                    let user = json!({"password": account.password.expose_secret(), "tags": ""});
+                    let user = (format!("users/{name}"), user);
+                    self.broker.log_in(|owner| manage(owner, &user)).await
+                }
             }
+        })
+        .await
+    }
+
+    async fn permit_in_broker(&self, account: &Server) -> Result<(), AccountError> {
+        let vhost = account.dbname.as_deref().unwrap_or("/").replace('/', "%2F");
+        let path = format!("permissions/{vhost}/{}", account.username);
+        let permissions = (path, broker::permissions());
+        calls::repeatable(Point::PermitInBroker, LONGEST, || {
+            self.broker.log_in(|owner| manage(owner, &permissions))
         })
         .await
     }
@@ -217,23 +236,18 @@ async fn set_in_documents(owner: &Server, account: &Server) -> Result<(), Accoun
     Ok(())
 }
 
-async fn set_in_broker(as_is: &Server, account: &Server) -> Result<(), AccountError> {
-    let (host, name) = (&as_is.host, &as_is.username);
-    let url = format!(
-        "https://{host}:{}/api/users/{name}",
-        as_is.management_port.unwrap_or(443)
-    );
-    let login = BASE64_STANDARD.encode(format!("{name}:{}", as_is.password.expose_secret()));
+/// Puts something into RabbitMQ's management.
+async fn manage(owner: Server, (path, what): &(String, Value)) -> Result<(), AccountError> {
+    let (name, password) = (&owner.username, owner.password.expose_secret());
+    let port = owner.management_port.unwrap_or(443);
+    let url = format!("https://{}:{port}/api/{path}", owner.host);
+    let login = BASE64_STANDARD.encode(format!("{name}:{password}"));
     let headers = [
         ("authorization", format!("Basic {login}")),
         ("content-type", "application/json".to_owned()),
     ];
-    let user: Value = serde_json::from_slice(&web::send("GET", &url, &headers, "").await?)
-        .map_err(io::Error::other)?;
-    // What isn't sent along would be gone.
-    let user = json!({"password": account.password.expose_secret(), "tags": user["tags"]});
-    web::send("PUT", &url, &headers, &user.to_string()).await?;
-    Ok(())
+    let put = web::send("PUT", &url, &headers, &what.to_string()).await;
+    put.map(drop).map_err(AccountError::Management)
 }
 
 #[cfg(test)]

@@ -19,11 +19,12 @@ use lapin::{
     ExchangeKind,
 };
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::calls;
-use crate::config::Config;
+use crate::config::Setting;
 use crate::faults::Point;
 use crate::notifications::Announcement;
 use crate::secrets::{Refusal, Secret, Server};
@@ -70,14 +71,14 @@ struct OpenChannel {
 }
 
 impl Broker {
-    /// A publisher to the broker of the account that the configuration names. It connects when it is
-    /// first used.
+    /// A publisher to the broker of the account that the secret in `setting` describes. It connects
+    /// when it is first used.
     ///
     /// # Errors
     /// It names none.
-    pub async fn new(config: &Config) -> Result<Self, Error> {
+    pub async fn new(setting: &Setting<String>) -> Result<Self, Error> {
         Ok(Self {
-            account: Secret::new(config.broker_secret.required()?).await,
+            account: Secret::new(setting.required()?).await,
             channel: Mutex::new(None),
         })
     }
@@ -253,12 +254,26 @@ pub(crate) async fn connect(account: Server) -> Result<Connection, BrokerError> 
 
 impl Refusal for BrokerError {
     fn is_refusal(&self) -> bool {
+        // The second is of a user who was made, and permitted nothing yet.
         const ACCESS_REFUSED: u16 = 403;
+        const NOT_ALLOWED: u16 = 530;
         let Self::Amqp(error) = self else {
             return false;
         };
-        matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED)
+        matches!(error.kind(), ErrorKind::ProtocolError(error)
+            if [ACCESS_REFUSED, NOT_ALLOWED].contains(&error.get_id()))
     }
+}
+
+/// What the functions' user may do, as regular expressions for names: publish announcements, and take
+/// them from both queues. Declaring is `migrate`'s, which is the owner.
+pub(crate) fn permissions() -> Value {
+    let only = |names: &[&str]| format!("^({})$", names.join("|").replace('.', "[.]"));
+    json!({
+        "configure": "^$",
+        "write": only(&[EXCHANGE]),
+        "read": only(&[NOTIFICATIONS_QUEUE, DEAD_LETTER_QUEUE]),
+    })
 }
 
 /// What is published.

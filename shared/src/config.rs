@@ -20,7 +20,7 @@ pub struct Config {
     pub pooler: Option<String>,
     /// `ADMIT_DOCUMENTS_SECRET`: the secret with the function's account of the document store.
     pub documents_secret: Setting<String>,
-    /// `ADMIT_BROKER_SECRET`: the secret with RabbitMQ's account.
+    /// `ADMIT_BROKER_SECRET`: the secret with the function's RabbitMQ account.
     pub broker_secret: Setting<String>,
     /// `ADMIT_TOKEN_KEY_SECRET`: the secret with the key that signs tokens. `login` and `migrate` only.
     pub token_key_secret: Setting<String>,
@@ -28,6 +28,8 @@ pub struct Config {
     pub database_owner_secret: Setting<String>,
     /// `ADMIT_DOCUMENTS_OWNER_SECRET`: the secret of the document store's owner. The same.
     pub documents_owner_secret: Setting<String>,
+    /// `ADMIT_BROKER_OWNER_SECRET`: the secret of RabbitMQ's owner. The same.
+    pub broker_owner_secret: Setting<String>,
     /// `ADMIT_ROLE_SECRETS`: the secrets of the accounts that `migrate` makes, with commas between.
     pub role_secrets: Setting<String>,
     /// `ADMIT_SETTLE_QUEUE_URL`: the SQS queue that `settle-bookings` consumes.
@@ -94,6 +96,7 @@ impl Config {
             token_key_secret: text("ADMIT_TOKEN_KEY_SECRET"),
             database_owner_secret: text("ADMIT_DATABASE_OWNER_SECRET"),
             documents_owner_secret: text("ADMIT_DOCUMENTS_OWNER_SECRET"),
+            broker_owner_secret: text("ADMIT_BROKER_OWNER_SECRET"),
             role_secrets: text("ADMIT_ROLE_SECRETS"),
             settle_queue_url: text("ADMIT_SETTLE_QUEUE_URL"),
             settle_dead_letter_queue_url: text("ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL"),

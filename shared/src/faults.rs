@@ -103,6 +103,7 @@ names! {
         // The stores' accounts
         OpenSession,
         SetPassword,
+        PermitInBroker,
         // CloudFormation
         AnswerCloudFormation,
         // Lambda

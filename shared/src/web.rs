@@ -40,13 +40,11 @@ pub(crate) async fn send(
         .collect()
         .await?
         .to_vec();
-    if status.is_success() {
-        Ok(body)
-    } else {
-        // Not the body: it may repeat what was sent.
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("answered {status}"),
-        ))
-    }
+    let refused = match status.as_u16() {
+        200..300 => return Ok(body),
+        401 | 403 => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::InvalidInput,
+    };
+    // Not the body: it may repeat what was sent.
+    Err(io::Error::new(refused, format!("answered {status}")))
 }

@@ -14,7 +14,7 @@ use crate::{TestApp, eventually, secrets, setting};
 /// Publishes messages to an exchange of the broker's; the nameless one puts them into the queue of
 /// the routing key's name.
 pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
-    let connection = secrets::broker().await;
+    let connection = secrets::broker("broker-owner").await;
     let channel = connection.create_channel().await.unwrap();
     for body in bodies {
         let options = BasicPublishOptions::default();

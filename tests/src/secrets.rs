@@ -73,9 +73,9 @@ pub fn url(scheme: &str, account: &Server, rest: &str) -> String {
     )
 }
 
-/// A connection to the broker.
-pub async fn broker() -> Connection {
-    let account = Secret::new(&named("broker")).await;
+/// A connection to the broker, by one of its two accounts.
+pub async fn broker(name: &str) -> Connection {
+    let account = Secret::new(&named(name)).await;
     broker::log_in(&account).await.unwrap()
 }
 

@@ -45,7 +45,7 @@ impl App {
             roles,
             payments: Payments::new(&documents),
             notifications: Notifications::new(&documents),
-            broker: Broker::new(config).await?,
+            broker: Broker::new(&config.broker_owner_secret).await?,
             token_key: TokenKey::new(config).await?,
             users: after_a_rollback_too(sqlx::migrate!("../../migrations/users")),
             bookings: after_a_rollback_too(sqlx::migrate!("../../migrations/bookings")),
@@ -109,7 +109,7 @@ async fn migrate(app: &App) -> Result<Migrated, Error> {
     let databases = &app.owners.databases;
     databases.create("users_db").await?;
     databases.create("booking_db").await?;
-    // Before the tables, whose migrations say what these accounts may do.
+    // Before the tables, whose migrations say what the databases' accounts may do.
     for role in &app.roles {
         app.owners.let_in(role).await?;
     }

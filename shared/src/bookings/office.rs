@@ -32,7 +32,7 @@ impl BoxOffice {
         Ok(Self {
             db: Db::new(config).await?,
             payments: ChargeFunction::new(config).await?,
-            broker: Broker::new(config).await?,
+            broker: Broker::new(&config.broker_secret).await?,
             settle_queue: SettleQueue::new(config).await?,
             sweep_after: config.sweep_after,
             stack: config.stack.clone(),

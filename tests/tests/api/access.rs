@@ -1,9 +1,17 @@
 //! Who may do what in the stores: each account what its functions need, and nobody without TLS.
 
+use std::fmt::Debug;
+
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, ErrorKind};
 use mongodb::bson::{Document, doc};
 use sqlx::postgres::{PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
-use tests::secrets::{account, database, documents, url};
+use tests::secrets::{account, broker, database, documents, url};
 use tests::stack::in_project;
 
 /// What an account may do, and what it may not, where its secret says.
@@ -141,6 +149,55 @@ async fn each_account_of_the_document_store_has_one_database() {
         let user = doc! {"createUser": "mine", "pwd": "mine", "roles": []};
         assert!(client.database("admin").run_command(user).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn the_brokers_user_publishes_and_consumes_and_no_more() {
+    let connection = broker("broker").await;
+    let (queue, none) = ("admit.notifications", FieldTable::default);
+    let channel = connection.create_channel().await.unwrap();
+    // As whoever consumes a queue may ask for it first.
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    let asked = channel.queue_declare(queue.into(), passive, none()).await;
+    asked.unwrap();
+    let dead = "admit.notifications.dead-letters".into();
+    let got = channel.basic_get(dead, BasicGetOptions::default()).await;
+    got.unwrap();
+
+    let new = QueueDeclareOptions::default();
+    let declared = channel.queue_declare("mine".into(), new, none()).await;
+    refused("a queue declared", declared);
+    // A channel ends with a refusal.
+    let channel = connection.create_channel().await.unwrap();
+    let unused = QueueDeleteOptions {
+        if_unused: true,
+        ..Default::default()
+    };
+    let deleted = channel.queue_delete(queue.into(), unused).await;
+    refused("a queue deleted", deleted);
+    let channel = connection.create_channel().await.unwrap();
+    let (exchange, options) = ("admit.events".into(), QueueBindOptions::default());
+    let bound = channel.queue_bind(queue.into(), exchange, "mine".into(), options, none());
+    refused("a queue bound", bound.await);
+    for exchange in ["", "admit.dead-letters"] {
+        let channel = connection.create_channel().await.unwrap();
+        let confirms = ConfirmSelectOptions::default();
+        channel.confirm_select(confirms).await.unwrap();
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let sent = channel.basic_publish(exchange.into(), queue.into(), options, b"", properties);
+        refused("published past the exchange", sent.await.unwrap().await);
+    }
+}
+
+fn refused<T: Debug>(what: &str, done: lapin::Result<T>) {
+    const ACCESS_REFUSED: u16 = 403;
+    let refused = done.as_ref().is_err_and(|error| {
+        matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED)
+    });
+    assert!(refused, "{what}: {done:?}");
 }
 
 #[tokio::test]

@@ -198,6 +198,7 @@ impl Mischief {
                     "MakePassword",
                     "PutSecret",
                     "SetPassword",
+                    "PermitInBroker",
                     "PromoteSecret",
                     "WriteTokenKey",
                     "AnswerCloudFormation",

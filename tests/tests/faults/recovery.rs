@@ -65,7 +65,7 @@ fn metrics(log: &str, name: &str) -> Vec<f64> {
 
 /// Binds the queue of notifications to its exchange, or takes it off.
 async fn bind(bound: bool) {
-    let connection = secrets::broker().await;
+    let connection = secrets::broker("broker-owner").await;
     let channel = connection.create_channel().await.unwrap();
     let (queue, exchange) = ("admit.notifications", "admit.events");
     let arguments = FieldTable::default();

@@ -141,6 +141,7 @@ pub fn to_point(point: Point) -> Way {
         Point::AnswerCloudFormation => Way::Deploy,
         Point::CreateDatabases
         | Point::OpenSession
+        | Point::PermitInBroker
         | Point::MigrateUsers
         | Point::MigrateBookings
         | Point::IndexRecords
