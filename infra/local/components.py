@@ -195,8 +195,8 @@ class Stack:
         self._save()
 
     def _make_secrets(self) -> None:
-        if "database" in self.state["secrets"]:
-            # Stores as they were before they had users of their own.
+        if self.state["secrets"].keys() & {"database", "Operator"}:
+            # Stores as they were before they had users of their own, or RabbitMQ before it had an owner.
             if (self.folder / "data").exists():
                 raise Failure("This stack's data is of an earlier version: make down clean-data, then repeat.")
             self.state["secrets"] = {}

@@ -68,7 +68,7 @@ def fill(stack) -> None:
     for key, login in LOGINS.items():
         place = {"engine": login.engine, "host": "127.0.0.1", "port": stack.state["ports"][login.component]}
         place |= {"dbname": login.dbname, "username": login.username}
-        if login.engine == "rabbitmq":
+        if key == "BrokerOwner":
             place["management_port"] = stack.state["ports"]["rabbitmq-management"]
         current = read(stack, key)
         if current is None:

@@ -22,11 +22,16 @@ use crate::calls::{self, Failure};
 use crate::config::Config;
 use crate::db::{self, Owner};
 use crate::faults::Point;
-use crate::secrets::{Engine, Refusal, Secret, Server};
+use crate::secrets::{Engine, Refusal, Secret, Server, Stage};
 use crate::{Error, docdb, web};
 
 /// The longest that a login or the setting of a password may take.
 const LONGEST: Duration = Duration::from_secs(10);
+
+// What RabbitMQ's management answers; the first also where a user is missing.
+const BAD_REQUEST: u16 = 400;
+const UNAUTHORIZED: u16 = 401;
+const NOT_FOUND: u16 = 404;
 
 /// Why an account is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -39,19 +44,19 @@ pub enum AccountError {
     Documents(#[from] mongodb::error::Error),
     #[error("the broker")]
     Broker(#[from] BrokerError),
-    #[error("the broker's management")]
-    Management(#[source] io::Error),
-    #[error("{0:?} is no name for an account")]
+    #[error("the broker's management answered {0}")]
+    Management(u16),
+    #[error("{0:?} is no name for an account, or the owner's")]
     Name(String),
 }
 
 impl Failure for AccountError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(error) | Self::Management(error) => error.is_transient(),
+            Self::Connection(error) => error.is_transient(),
             Self::Database(error) => error.is_transient(),
             Self::Documents(error) => error.is_transient(),
-            Self::Broker(_) | Self::Name(_) => false,
+            Self::Broker(_) | Self::Management(_) | Self::Name(_) => false,
         }
     }
 }
@@ -62,7 +67,7 @@ impl Refusal for AccountError {
             Self::Database(error) => error.is_refusal(),
             Self::Documents(error) => error.is_refusal(),
             Self::Broker(error) => error.is_refusal(),
-            Self::Management(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Management(status) => *status == UNAUTHORIZED,
             Self::Connection(_) | Self::Name(_) => false,
         }
     }
@@ -117,21 +122,29 @@ impl Owners {
     ///
     /// # Errors
     /// Secrets Manager's or the store's.
-    pub async fn let_in(&self, account: &Secret) -> Result<(), AccountError> {
-        match account
-            .log_in(|account| async move { open(&account).await })
-            .await
-        {
-            Err(error) if error.is_refusal() => {
-                self.set_password(&account.server().await?).await?;
+    pub async fn let_in(&self, secret: &Secret) -> Result<(), AccountError> {
+        let account = secret.server().await?;
+        if account.engine == Engine::RabbitMq {
+            match self.permit_in_broker(&account).await {
+                // There is no such user.
+                Err(AccountError::Management(BAD_REQUEST | NOT_FOUND)) => {
+                    return self.set_password(&account).await;
+                }
+                permitted => permitted?,
             }
-            outcome => outcome?,
         }
-        let account = account.server().await?;
-        match account.engine {
-            Engine::RabbitMq => self.permit_in_broker(&account).await,
-            Engine::Postgres | Engine::Mongo => Ok(()),
+        for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
+            // A version of a store that was replaced may let in still, but not into this one.
+            let version = secret.version(stage).await?;
+            let Some(version) = version.filter(|version| version.is_of(&account)) else {
+                continue;
+            };
+            match open(&version).await {
+                Err(error) if error.is_refusal() => {}
+                outcome => return outcome,
+            }
         }
+        self.set_password(&account).await
     }
 
     /// Sets the password that `account` is to have, and makes it where it isn't there.
@@ -155,20 +168,25 @@ impl Owners {
                 }
                 Engine::RabbitMq => {
                     let user = json!({"password": account.password.expose_secret(), "tags": ""});
-                    let user = (format!("users/{name}"), user);
-                    self.broker.log_in(|owner| manage(owner, &user)).await
+                    let put = |owner| put_in_broker(owner, account, "users", &user);
+                    self.broker.log_in(put).await
                 }
             }
         })
-        .await
+        .await?;
+        match account.engine {
+            Engine::RabbitMq => self.permit_in_broker(account).await,
+            Engine::Postgres | Engine::Mongo => Ok(()),
+        }
     }
 
     async fn permit_in_broker(&self, account: &Server) -> Result<(), AccountError> {
-        let vhost = account.dbname.as_deref().unwrap_or("/").replace('/', "%2F");
-        let path = format!("permissions/{vhost}/{}", account.username);
-        let permissions = (path, broker::permissions());
+        let vhost = account.dbname.as_deref().unwrap_or("/");
+        let path = format!("permissions/{}", vhost.replace('/', "%2F"));
+        let permissions = broker::permissions();
         calls::repeatable(Point::PermitInBroker, LONGEST, || {
-            self.broker.log_in(|owner| manage(owner, &permissions))
+            let put = |owner| put_in_broker(owner, account, &path, &permissions);
+            self.broker.log_in(put)
         })
         .await
     }
@@ -236,18 +254,32 @@ async fn set_in_documents(owner: &Server, account: &Server) -> Result<(), Accoun
     Ok(())
 }
 
-/// Puts something into RabbitMQ's management.
-async fn manage(owner: Server, (path, what): &(String, Value)) -> Result<(), AccountError> {
-    let (name, password) = (&owner.username, owner.password.expose_secret());
+/// Puts what is to be of an account into RabbitMQ's management.
+async fn put_in_broker(
+    owner: Server,
+    account: &Server,
+    path: &str,
+    what: &Value,
+) -> Result<(), AccountError> {
+    let name = &account.username;
+    if owner.username == *name {
+        // It would be an owner no longer.
+        return Err(AccountError::Name(name.clone()));
+    }
     let port = owner.management_port.unwrap_or(443);
-    let url = format!("https://{}:{port}/api/{path}", owner.host);
-    let login = BASE64_STANDARD.encode(format!("{name}:{password}"));
+    let url = format!("https://{}:{port}/api/{path}/{name}", owner.host);
+    let login = format!("{}:{}", owner.username, owner.password.expose_secret());
     let headers = [
-        ("authorization", format!("Basic {login}")),
+        (
+            "authorization",
+            format!("Basic {}", BASE64_STANDARD.encode(login)),
+        ),
         ("content-type", "application/json".to_owned()),
     ];
-    let put = web::send("PUT", &url, &headers, &what.to_string()).await;
-    put.map(drop).map_err(AccountError::Management)
+    match web::send("PUT", &url, &headers, &what.to_string()).await? {
+        200..300 => Ok(()),
+        status => Err(AccountError::Management(status)),
+    }
 }
 
 #[cfg(test)]

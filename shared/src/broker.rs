@@ -229,7 +229,10 @@ pub async fn log_in(account: &Secret) -> Result<Connection, BrokerError> {
 }
 
 /// Logs in, by TLS, to a broker that proves who it is.
-pub(crate) async fn connect(account: Server) -> Result<Connection, BrokerError> {
+///
+/// # Errors
+/// It can't be reached, or refuses the password.
+pub async fn connect(account: Server) -> Result<Connection, BrokerError> {
     let uri = AMQPUri {
         scheme: AMQPScheme::AMQPS,
         authority: AMQPAuthority {
@@ -254,14 +257,11 @@ pub(crate) async fn connect(account: Server) -> Result<Connection, BrokerError> 
 
 impl Refusal for BrokerError {
     fn is_refusal(&self) -> bool {
-        // The second is of a user who was made, and permitted nothing yet.
         const ACCESS_REFUSED: u16 = 403;
-        const NOT_ALLOWED: u16 = 530;
         let Self::Amqp(error) = self else {
             return false;
         };
-        matches!(error.kind(), ErrorKind::ProtocolError(error)
-            if [ACCESS_REFUSED, NOT_ALLOWED].contains(&error.get_id()))
+        matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED)
     }
 }
 

@@ -67,9 +67,11 @@ impl Event {
         calls::repeatable(Point::AnswerCloudFormation, LONGEST, || async {
             // The address was signed for no type of content.
             let headers = [("content-type", String::new())];
-            web::send("PUT", &self.response_url, &headers, &answer).await
+            match web::send("PUT", &self.response_url, &headers, &answer).await? {
+                200..300 => Ok(()),
+                status => Err(io::Error::other(format!("answered {status}"))),
+            }
         })
-        .await?;
-        Ok(())
+        .await
     }
 }

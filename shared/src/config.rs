@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::functions;
 
 /// A function's settings. Each comes from the environment variable named in its line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// `ADMIT_DATABASE_SECRET`: the secret with the function's PostgreSQL account.
     pub database_secret: Setting<String>,
@@ -66,7 +66,7 @@ pub enum ConfigError {
 }
 
 /// A setting that some functions have and others don't.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setting<T> {
     name: &'static str,
     value: Option<T>,

@@ -32,7 +32,7 @@ pub mod time;
 mod tls;
 pub mod token_key;
 pub mod users;
-mod web;
+pub mod web;
 
 use crate::config::Config;
 

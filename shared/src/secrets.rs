@@ -218,7 +218,8 @@ impl Secret {
             .unwrap_or_else(|| io::Error::other(format!("the secret {} is empty", self.id)).into()))
     }
 
-    async fn version(&self, stage: Stage) -> io::Result<Option<Server>> {
+    /// The account as one of the secret's versions has it.
+    pub(crate) async fn version(&self, stage: Stage) -> io::Result<Option<Server>> {
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
         match Box::pin(read(&self.client, &self.id, stage, None)).await {
             Ok(version) => version

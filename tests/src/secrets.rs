@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use lapin::Connection;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::secrets::{Engine, Secret, Server};
-use shared::{aws, broker};
+use shared::{aws, broker, web};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use uuid::Uuid;
 
@@ -79,6 +81,17 @@ pub async fn broker(name: &str) -> Connection {
     broker::log_in(&account).await.unwrap()
 }
 
+/// Asks the broker's management, as `account`; the status of its answer.
+pub async fn manage(account: &Server, method: &'static str, path: &str) -> u16 {
+    let owner = Secret::new(&named("broker-owner")).await;
+    let port = owner.server().await.unwrap().management_port.unwrap();
+    let login = format!("{}:{}", account.username, account.password.expose_secret());
+    let login = format!("Basic {}", BASE64_STANDARD.encode(login));
+    let url = format!("https://{}:{port}/api/{path}", account.host);
+    let headers = [("authorization", login)];
+    web::send(method, &url, &headers, "").await.unwrap()
+}
+
 /// A secret's text.
 pub async fn text(name: &str) -> String {
     let reading = client()
@@ -91,8 +104,14 @@ pub async fn text(name: &str) -> String {
 
 /// Has the functions that start from now on find a store at another port.
 pub async fn move_to(name: &str, port: u16) {
+    change(name, json!({"port": port})).await;
+}
+
+/// Puts a new version of a secret, with these differences.
+pub async fn change(name: &str, differences: Value) {
     let mut account: Value = serde_json::from_str(&text(name).await).unwrap();
-    account["port"] = port.into();
+    let differences = differences.as_object().unwrap().clone();
+    account.as_object_mut().unwrap().extend(differences);
     let putting = client().await.put_secret_value().secret_id(named(name));
     let putting = putting.secret_string(account.to_string()).send();
     putting.await.unwrap();

@@ -16,43 +16,6 @@ use shared::token_key::TokenKey;
 use shared::{Error, telemetry};
 use sqlx::migrate::Migrator;
 
-/// What one process of this function keeps between invocations.
-#[derive(Debug)]
-pub struct App {
-    owners: Owners,
-    roles: Vec<Secret>,
-    payments: Payments,
-    notifications: Notifications,
-    broker: Broker,
-    token_key: TokenKey,
-    users: Migrator,
-    bookings: Migrator,
-}
-
-impl App {
-    /// Makes the function's clients.
-    ///
-    /// # Errors
-    /// A setting is missing or can't be read.
-    pub async fn new(config: &Config) -> Result<Self, Error> {
-        let mut roles = Vec::new();
-        for id in config.role_secrets.required()?.split(',') {
-            roles.push(Secret::new(id.trim()).await);
-        }
-        let documents = DocumentStore::new(&config.documents_owner_secret).await?;
-        Ok(Self {
-            owners: Owners::new(config).await?,
-            roles,
-            payments: Payments::new(&documents),
-            notifications: Notifications::new(&documents),
-            broker: Broker::new(&config.broker_owner_secret).await?,
-            token_key: TokenKey::new(config).await?,
-            users: after_a_rollback_too(sqlx::migrate!("../../migrations/users")),
-            bookings: after_a_rollback_too(sqlx::migrate!("../../migrations/bookings")),
-        })
-    }
-}
-
 /// A migration that ran and is not among these is a newer release's, whose deploy was rolled back.
 /// Migrations only add, so that older functions can live with it.
 fn after_a_rollback_too(mut migrations: Migrator) -> Migrator {
@@ -82,9 +45,9 @@ pub struct Migrated {
 ///
 /// # Errors
 /// Some store is not up to date, or nobody could be told that it is.
-pub async fn handle(app: &App, trigger: Trigger) -> Result<Option<Migrated>, Error> {
+pub async fn handle(config: &Config, trigger: Trigger) -> Result<Option<Migrated>, Error> {
     let event = match trigger {
-        Trigger::Operator {} => return migrate(app).await.map(Some),
+        Trigger::Operator {} => return migrate(config).await.map(Some),
         Trigger::Deploy(event) => event,
     };
     // The stores and what is in them outlive a stack that doesn't own them.
@@ -93,7 +56,7 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Option<Migrated>, Err
         return Ok(None);
     }
     // Boxed: what is nested in it is deeper than the compiler computes layouts.
-    let outcome = match Box::pin(migrate(app)).await {
+    let outcome = match Box::pin(migrate(config)).await {
         Ok(migrated) => Ok(serde_json::to_value(migrated)?),
         Err(error) => {
             let reason = telemetry::chain(error.as_ref());
@@ -105,25 +68,31 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Option<Migrated>, Err
     Ok(None)
 }
 
-async fn migrate(app: &App) -> Result<Migrated, Error> {
-    let databases = &app.owners.databases;
+/// Migrates the stores as they are now: a deploy may have put another in the place of one.
+async fn migrate(config: &Config) -> Result<Migrated, Error> {
+    let owners = Owners::new(config).await?;
+    let databases = &owners.databases;
     databases.create("users_db").await?;
     databases.create("booking_db").await?;
     // Before the tables, whose migrations say what the databases' accounts may do.
-    for role in &app.roles {
-        app.owners.let_in(role).await?;
+    for id in config.role_secrets.required()?.split(',') {
+        owners.let_in(&Secret::new(id.trim()).await).await?;
     }
-    let (users, bookings) = (&app.users, &app.bookings);
+    let users = after_a_rollback_too(sqlx::migrate!("../../migrations/users"));
     databases
-        .migrate(Point::MigrateUsers, "users_db", users)
+        .migrate(Point::MigrateUsers, "users_db", &users)
         .await?;
+    let bookings = after_a_rollback_too(sqlx::migrate!("../../migrations/bookings"));
     databases
-        .migrate(Point::MigrateBookings, "booking_db", bookings)
+        .migrate(Point::MigrateBookings, "booking_db", &bookings)
         .await?;
-    app.payments.migrate().await?;
-    app.notifications.migrate().await?;
-    app.broker.declare().await?;
+    let documents = DocumentStore::new(&config.documents_owner_secret).await?;
+    Payments::new(&documents).migrate().await?;
+    Notifications::new(&documents).migrate().await?;
+    let broker = Broker::new(&config.broker_owner_secret).await?;
+    broker.declare().await?;
+    let token_key = TokenKey::new(config).await?;
     Ok(Migrated {
-        token_public_key: app.token_key.public_half().await?,
+        token_public_key: token_key.public_half().await?,
     })
 }

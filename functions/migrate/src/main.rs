@@ -1,8 +1,9 @@
-use migrate::{App, handle};
+use migrate::handle;
+use shared::config::Config;
 use shared::invocation;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), shared::Error> {
-    let app = shared::start(App::new).await?;
-    invocation::serve("migrate", app, handle).await
+    let config = shared::start(async |config: &Config| Ok(config.clone())).await?;
+    invocation::serve("migrate", config, handle).await
 }

@@ -1,8 +1,9 @@
-use rotate_secret::{App, handle};
+use rotate_secret::handle;
+use shared::config::Config;
 use shared::invocation;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), shared::Error> {
-    let app = shared::start(App::new).await?;
-    invocation::serve("rotate-secret", app, handle).await
+    let config = shared::start(async |config: &Config| Ok(config.clone())).await?;
+    invocation::serve("rotate-secret", config, handle).await
 }

@@ -259,6 +259,9 @@ impl Environments {
     async fn fetch(&self, function: &str) -> Result<(), Error> {
         let url = self.url(function, "invocation/next");
         let answer = self.client.get(url).send().await?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("cargo lambda answered {}", answer.status()).into());
+        }
         let headers = answer.headers().clone();
         let request_id = headers.get(&REQUEST_ID).ok_or("an invocation has no id")?;
         let invocation = Invocation {

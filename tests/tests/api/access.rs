@@ -11,7 +11,7 @@ use lapin::{BasicProperties, ErrorKind};
 use mongodb::bson::{Document, doc};
 use sqlx::postgres::{PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
-use tests::secrets::{account, broker, database, documents, url};
+use tests::secrets::{account, broker, database, documents, manage, url};
 use tests::stack::in_project;
 
 /// What an account may do, and what it may not, where its secret says.
@@ -190,6 +190,9 @@ async fn the_brokers_user_publishes_and_consumes_and_no_more() {
         let sent = channel.basic_publish(exchange.into(), queue.into(), options, b"", properties);
         refused("published past the exchange", sent.await.unwrap().await);
     }
+    assert_eq!(manage(&account("broker").await, "GET", "whoami").await, 401);
+    let owner = account("broker-owner").await;
+    assert_eq!(manage(&owner, "GET", "whoami").await, 200);
 }
 
 fn refused<T: Debug>(what: &str, done: lapin::Result<T>) {

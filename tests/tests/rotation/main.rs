@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tests::secrets::{ROTATED, account, database, documents, rotation, text};
+use shared::broker::connect;
+use tests::secrets::{ROTATED, account, change, database, documents, manage, rotation, text};
 use tests::stack::end_functions;
 use tests::{TestApp, User, eventually};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 /// One at a time: both change the passwords of one stack.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -99,7 +101,8 @@ async fn an_old_password_lets_nobody_in() {
     let _alone = ALONE.lock().await;
     let app = TestApp::start().await;
     let (reader, payments) = (account("reader").await, account("payments").await);
-    for name in ["reader", "payments"] {
+    let publisher = account("broker").await;
+    for name in ["reader", "payments", "broker"] {
         for event in rotation(name) {
             step(&app, &event).await;
         }
@@ -115,4 +118,36 @@ async fn an_old_password_lets_nobody_in() {
             .await
             .is_err()
     );
+    assert!(connect(publisher).await.is_err());
+}
+
+#[tokio::test]
+async fn a_deploy_lets_in_whomever_a_store_has_lost() {
+    let _alone = ALONE.lock().await;
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(100_000).await);
+    let migrate = async || app.invoke("migrate", &json!({})).await.unwrap();
+    let owner = account("broker-owner").await;
+    for lost in ["permissions/%2F/admit", "users/admit"] {
+        assert_eq!(manage(&owner, "DELETE", lost).await, 204);
+        migrate().await;
+        connect(account("broker").await).await.unwrap();
+    }
+    // Stores that were replaced: there is another password for another host, and the old ones still let in.
+    for name in ["reader", "payments", "broker"] {
+        let password = Uuid::now_v7().simple().to_string();
+        change(name, json!({"host": "localhost", "password": password})).await;
+    }
+    migrate().await;
+    let reader = database(&account("reader").await, "booking_db");
+    sqlx::PgPool::connect_with(reader).await.unwrap();
+    let payments = documents(&account("payments").await).await;
+    let ping = mongodb::bson::doc! {"ping": 1};
+    payments
+        .database("payment_db")
+        .run_command(ping)
+        .await
+        .unwrap();
+    connect(account("broker").await).await.unwrap();
+    do_everything(&app, &user, &event).await;
 }
