@@ -23,7 +23,7 @@ use shared::functions;
 use tests::audit::{Breach, audit};
 use tests::customer::Purchase;
 use tests::stack::{Faults, in_project, pid, restart_event_sources, start_event_sources};
-use tests::{TestApp, User};
+use tests::{TestApp, User, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use ways::{Traveller, Way};
@@ -81,9 +81,14 @@ fn cases() -> Vec<Case> {
     calls.chain(elsewhere).chain(returns).collect()
 }
 
-/// The event sources stand for AWS's own pollers: no function's deadline ends them.
+/// What no system does. The event sources stand for AWS's own pollers: no function's deadline ends them.
 fn can_happen(point: Point, fault: Fault) -> bool {
-    fault != Fault::Stalls || !point.name().starts_with("Source")
+    match fault {
+        Fault::Stalls => !point.name().starts_with("Source"),
+        // Nobody takes a message twice: it is taken anew when the connection of whoever had it is gone.
+        Fault::Twice => point != Point::BrokerTakeDeadLetter,
+        _ => true,
+    }
 }
 
 /// What one repeat of the call makes good.
@@ -182,6 +187,7 @@ impl Range {
         let mut earlier = Purchase::new(&user, &event, 3, "pm_card_visa");
         assert!(earlier.pursue(&self.app, PATIENCE).await);
         traveller.prepare(way).await;
+        let sources = pid("event-sources");
         if let Some(case) = case {
             self.faults
                 .arm_in(case.function, case.boundary, case.fault, 1);
@@ -200,6 +206,16 @@ impl Range {
                 && !self.come_upon(case.boundary).await
             {
                 wrong.push("nothing came by it".to_owned());
+            }
+            if case.is_some_and(|case| {
+                case.fault == Fault::Killed && case.boundary.starts_with("Source")
+            }) {
+                eventually("the event sources serve again", async || {
+                    let restarted = pid("event-sources").is_some_and(|pid| Some(pid) != sources);
+                    let listing = self.app.request("GET", "/events?limit=1");
+                    (restarted && self.app.try_send(listing).await.is_ok()).then_some(())
+                })
+                .await;
             }
             let events = [event];
             let purchases = [&traveller.purchases[..], &[earlier]].concat();
