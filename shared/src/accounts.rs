@@ -44,6 +44,8 @@ pub enum AccountError {
     Documents(#[from] mongodb::error::Error),
     #[error("the broker")]
     Broker(#[from] BrokerError),
+    #[error("reaching the broker's management")]
+    Unreached(#[source] io::Error),
     #[error("the broker's management answered {0}")]
     Management(u16),
     #[error("{0:?} is no name for an account, or the owner's")]
@@ -53,7 +55,7 @@ pub enum AccountError {
 impl Failure for AccountError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(error) => error.is_transient(),
+            Self::Connection(error) | Self::Unreached(error) => error.is_transient(),
             Self::Database(error) => error.is_transient(),
             Self::Documents(error) => error.is_transient(),
             Self::Broker(_) | Self::Management(_) | Self::Name(_) => false,
@@ -68,7 +70,7 @@ impl Refusal for AccountError {
             Self::Documents(error) => error.is_refusal(),
             Self::Broker(error) => error.is_refusal(),
             Self::Management(status) => *status == UNAUTHORIZED,
-            Self::Connection(_) | Self::Name(_) => false,
+            Self::Connection(_) | Self::Unreached(_) | Self::Name(_) => false,
         }
     }
 }
@@ -276,7 +278,8 @@ async fn put_in_broker(
         ),
         ("content-type", "application/json".to_owned()),
     ];
-    match web::send("PUT", &url, &headers, &what.to_string()).await? {
+    let answered = web::send("PUT", &url, &headers, &what.to_string()).await;
+    match answered.map_err(AccountError::Unreached)? {
         200..300 => Ok(()),
         status => Err(AccountError::Management(status)),
     }
