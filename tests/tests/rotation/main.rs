@@ -12,7 +12,7 @@ use tests::{TestApp, User, eventually};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// One at a time: both change the passwords of one stack.
+/// One at a time: all change the passwords of one stack.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Does everything that a person can do, each once; none of it may fail.
