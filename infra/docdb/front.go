@@ -27,12 +27,13 @@ type connection struct {
 
 // A request, as far as it must be understood here.
 type request struct {
-	bytes   []byte // the whole message
-	code    wire.OpCode
-	silent  bool // the client awaits no reply
-	body    bson.Raw
-	command string
-	db      string
+	bytes    []byte // the whole message
+	code     wire.OpCode
+	silent   bool // the client awaits no reply
+	body     bson.Raw
+	sections map[string][]bson.Raw // lists that aren't in the body
+	command  string
+	db       string
 }
 
 // A step of the login: saslStart, saslContinue, or hello's speculativeAuthenticate.
@@ -101,7 +102,9 @@ func readMessage(from io.Reader) ([]byte, error) {
 }
 
 func parse(bytes []byte) (*request, error) {
-	r := &request{bytes: bytes, code: wire.OpCode(binary.LittleEndian.Uint32(bytes[12:]))}
+	r := &request{
+		bytes: bytes, code: wire.OpCode(binary.LittleEndian.Uint32(bytes[12:])), sections: map[string][]bson.Raw{},
+	}
 	var names []string
 	switch r.code {
 	case wire.OpCodeQuery: // of old, and still some drivers' first hello
@@ -121,6 +124,9 @@ func parse(bytes []byte) (*request, error) {
 		for _, section := range message.Sections() {
 			if section.Kind == 1 {
 				names = append(names, section.Identifier)
+				for _, document := range section.Documents() {
+					r.sections[section.Identifier] = append(r.sections[section.Identifier], bson.Raw(document))
+				}
 			}
 		}
 	default:
@@ -165,9 +171,13 @@ func (c *connection) handle(r *request) error {
 			err = c.users.set(r.body)
 		case "usersInfo":
 			answer = c.users.info(r.body)
+		case "configureFailPoint":
+			err = failCommand.set(r.body)
 		case "endSessions": // FerretDB doesn't know it, and drivers send it when they leave
 		default:
-			return c.forward(r)
+			if err = failCommand.error(r); err == nil {
+				return c.forward(r)
+			}
 		}
 	}
 	var refused *refusal
@@ -191,7 +201,7 @@ func (c *connection) authorize(r *request) error {
 	user, _ := c.users.find(c.username)
 	allowed := user.has("root", "admin")
 	switch r.command {
-	case "createUser", "updateUser", "usersInfo":
+	case "createUser", "updateUser", "usersInfo", "configureFailPoint":
 		// Users are kept in `admin`, as DocumentDB does.
 		allowed = allowed && r.db == "admin"
 	default:
@@ -277,16 +287,24 @@ func (c *connection) forward(r *request) error {
 			return err
 		}
 	}
-	if _, err := c.ferret.Write(r.bytes); err != nil {
-		return err
-	}
-	answer, err := readMessage(c.ferret)
+	answer, err := c.ask(r)
 	// FerretDB replies also to who awaits none.
 	if err != nil || r.silent {
 		return err
 	}
 	_, err = c.client.Write(answer)
 	return err
+}
+
+// ask waits for FerretDB's answer, and before for its turn.
+func (c *connection) ask(r *request) ([]byte, error) {
+	defer r.lock()()
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	if _, err := c.ferret.Write(r.bytes); err != nil {
+		return nil, err
+	}
+	return readMessage(c.ferret)
 }
 
 // reply answers in the form of the request.

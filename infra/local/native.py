@@ -94,6 +94,10 @@ def _postgres(stack, data: Path) -> None:
         "ssl": "on",
         "ssl_cert_file": data / "server.pem",
         "ssl_key_file": data / "server.key",
+        # No value that a statement was given, as it may be a person's: see DatabaseParameters in data.yaml.
+        "log_parameter_max_length": 0,
+        "log_parameter_max_length_on_error": 0,
+        "log_error_verbosity": "terse",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     stack.processes["postgres"].start(
@@ -139,9 +143,9 @@ def _pooler(stack, data: Path) -> None:
     stack.processes["pooler"].start(command, dict(os.environ), cwd="/")
 
 
-def _not_root(data: Path) -> tuple[list, str | None]:
+def _not_root(data: Path, program: Path = Path("/")) -> tuple[list, str | None]:
     """PostgreSQL and PgBouncer refuse to run as root: what makes them run as the user postgres, wherever
-    this checkout is, and that user's name."""
+    this checkout and the program are, and that user's name."""
     if os.geteuid() != 0:
         return [], None
     try:
@@ -149,8 +153,8 @@ def _not_root(data: Path) -> tuple[list, str | None]:
     except KeyError:
         raise Failure("PostgreSQL won't run as root, and there is no user postgres to run it as.") from None
     become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    reaches = subprocess.run([*become, "test", "-x", str(data.parent)], capture_output=True, check=False)
-    if reaches.returncode != 0:
+    test = [*become, "test", "-x", str(data.parent), "-a", "-x", str(program)]
+    if subprocess.run(test, capture_output=True, check=False).returncode != 0:
         # Below a folder like /root: it may pass through, but stays another user.
         become += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     return become, "postgres"
@@ -251,11 +255,21 @@ def _greets(stack) -> bool:
 
 
 def _documents(stack, data: Path) -> None:
-    address, there = f"127.0.0.1:{stack.state['ports']['documents']}", certificates.folder(stack)
-    command = [tools.document_server(), address, data, there / "server.pem", there / "server.key"]
+    folder = tools.postgres_folder()
+    if folder is None:
+        raise Failure("PostgreSQL's server is not installed: sudo apt-get install postgresql")
+    if any(data.glob("*.sqlite")):
+        raise Failure("This stack's documents are as an earlier version kept them: make clean-data, then repeat.")
+    program = tools.document_server()
+    # It starts a PostgreSQL of its own, and both end together.
+    as_user, user = _not_root(data, program)
+    own(data, user)
+    certificates.hand_to(stack, data, user)
+    address = f"127.0.0.1:{stack.state['ports']['documents']}"
+    command = [*as_user, program, address, data, data / "server.pem", data / "server.key", folder]
     # The owner is the user admitowner; it makes the others.
     environment = {**os.environ, "DOCDB_OWNER_PASSWORD": stack.state["secrets"]["DocumentsOwner"]}
-    stack.processes["documents"].start(command, environment, cwd=data)
+    stack.processes["documents"].start(command, environment, cwd="/")
 
 
 def _aws(stack, data: Path) -> None:
