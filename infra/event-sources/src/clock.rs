@@ -30,7 +30,7 @@ async fn invoke_every(period: Duration, function: &str, lambda: &Lambda) {
             "version": "0",
             "id": Uuid::now_v7(),
             "detail-type": "Scheduled Event",
-            "source": "aws.events",
+            "source": "aws.scheduler",
             "account": "000000000000",
             "time": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
             "region": "us-east-1",

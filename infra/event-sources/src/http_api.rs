@@ -1,26 +1,26 @@
 //! API Gateway's HTTP API, and Lambda's Invoke API beside it.
 //!
 //! Rules of API Gateway's that hold here: the routes of the template and no others; events of
-//! payload format 2.0, repeated headers joined by commas; bodies of at most 10 MB; an integration
-//! that takes longer than 30 seconds is given up. Where API Gateway answers itself it does so in a
-//! form of its own; here these answers are problem documents like all others.
+//! payload format 2.0, repeated headers joined by commas; bodies of at most 10 MB; CORS as the template
+//! has it; an integration that takes longer than 30 seconds is given up. Where API Gateway answers itself
+//! it does so in a form of its own; here these answers are problem documents like all others.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{Path, RawPathParams, Request, State};
+use axum::extract::{DefaultBodyLimit, RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::{any, post};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
+use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue};
-use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use shared::Error;
 use shared::http::routes::ALL;
@@ -29,29 +29,51 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::lambda::{InvokeError, Invoked, Lambda};
+use crate::connection::Connections;
+use crate::cors::Cors;
+use crate::invoke_api;
+use crate::lambda::{Invoked, Lambda};
 
 type PathParameters = Result<RawPathParams, RawPathParamsRejection>;
 
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers requests at `address` for as long as the process lives.
+/// Whether a URL has this character in no place: a client has to encode it.
+fn is_unencoded(character: char) -> bool {
+    !character.is_ascii_graphic() || "\"<>\\^`{|}".contains(character)
+}
+
+/// Answers requests at `address` for as long as the process lives, and at the same port of IPv6's
+/// loopback address, where `cargo lambda invoke` and some others look for it.
 ///
 /// # Errors
 /// The address can't be listened at.
-pub async fn serve(address: SocketAddr, lambda: Lambda) -> Result<(), Error> {
+pub async fn serve(address: SocketAddr, lambda: Lambda, cors: &Cors) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| format!("listening at {address}: {error}"))?;
+    let router = cors.apply(router(lambda));
+    let other = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port());
+    match TcpListener::bind(other).await {
+        Ok(listener) => {
+            let serving = axum::serve(Connections(listener), router.clone());
+            tokio::spawn(serving.into_future());
+        }
+        Err(error) => {
+            tracing::warn!(address = %other, %error, "not serving at IPv6's loopback address")
+        }
+    }
     tracing::info!(%address, "serving");
-    axum::serve(listener, router(lambda)).await?;
+    axum::serve(Connections(listener), router).await?;
     Ok(())
 }
 
 fn router(lambda: Lambda) -> Router {
-    let mut router =
-        Router::new().route("/2015-03-31/functions/{function}/invocations", post(invoke));
+    let mut router = Router::new().route(
+        "/2015-03-31/functions/{function}/invocations",
+        post(invoke_api::invoke).layer(DefaultBodyLimit::max(invoke_api::LARGEST_EVENT)),
+    );
     let mut by_path = HashMap::<&str, Vec<&'static Route>>::new();
     for route in ALL {
         by_path.entry(route.path).or_default().push(route);
@@ -64,9 +86,10 @@ fn router(lambda: Lambda) -> Router {
             let Ok(parameters) = parameters else {
                 return not_found().await;
             };
+            let method = request.method().as_str();
             match routes
                 .iter()
-                .find(|route| route.method == request.method().as_str())
+                .find(|route| route.methods().contains(&method))
             {
                 Some(route) => integrate(&lambda, route, &parameters, request).await,
                 None => not_found().await,
@@ -138,6 +161,13 @@ async fn event(
 ) -> Result<Value, Problem> {
     let malformed = |detail: &str| Problem::new(Code::MalformedRequest, detail);
     let (parts, body) = request.into_parts();
+    if parts
+        .uri
+        .query()
+        .is_some_and(|query| query.contains(is_unencoded))
+    {
+        return Err(malformed("Percent-encode the query."));
+    }
     let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| {
         Problem::new(
             Code::PayloadTooLarge,
@@ -177,7 +207,7 @@ async fn event(
         .collect();
     Ok(json!({
         "version": "2.0",
-        "routeKey": format!("{} {}", route.method, route.path),
+        "routeKey": format!("{} {}", parts.method, route.path),
         "rawPath": parts.uri.path(),
         "rawQueryString": parts.uri.query().unwrap_or_default(),
         "cookies": cookies,
@@ -196,7 +226,7 @@ async fn event(
                 "userAgent": headers.get("user-agent"),
             },
             "requestId": request_id,
-            "routeKey": format!("{} {}", route.method, route.path),
+            "routeKey": format!("{} {}", parts.method, route.path),
             "stage": "$default",
             "time": now.format("%d/%b/%Y:%T %z").to_string(),
             "timeEpoch": now.timestamp_millis(),
@@ -249,66 +279,4 @@ fn respond(problem: Problem, request_id: &str) -> Response {
     problem
         .into_response(request_id)
         .map(|body| Body::from(body.to_vec()))
-}
-
-/// Lambda's own Invoke API, for functions that invoke functions and for `cargo lambda invoke`.
-async fn invoke(
-    State(lambda): State<Lambda>,
-    Path(function): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    const INVOCATION_TYPE: &str = "x-amz-invocation-type";
-    let event = if body.is_empty() {
-        Bytes::from_static(b"{}")
-    } else {
-        body
-    };
-    if headers
-        .get(INVOCATION_TYPE)
-        .is_some_and(|value| value == "Event")
-    {
-        tokio::spawn(async move { lambda.invoke(&function, event).await });
-        return with_status(StatusCode::ACCEPTED, Bytes::new());
-    }
-    match lambda.invoke(&function, event).await {
-        Ok(Invoked::Answered(answer)) => with_status(StatusCode::OK, answer),
-        Ok(Invoked::Failed(error)) => {
-            let mut response = with_status(StatusCode::OK, error);
-            response.headers_mut().insert(
-                "x-amz-function-error",
-                HeaderValue::from_static("Unhandled"),
-            );
-            response
-        }
-        Err(InvokeError::NoSuchFunction(_)) => aws_error(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFoundException",
-            "There is no such function.",
-        ),
-        Err(InvokeError::Throttled) => aws_error(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequestsException",
-            "Rate exceeded.",
-        ),
-        Err(InvokeError::BrokenOff(_)) => aws_error(
-            StatusCode::BAD_GATEWAY,
-            "ServiceException",
-            "The invocation broke off.",
-        ),
-    }
-}
-
-fn with_status(status: StatusCode, body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response
-}
-
-fn aws_error(status: StatusCode, kind: &'static str, message: &str) -> Response {
-    let mut response = with_status(status, format!("{{\"Message\":\"{message}\"}}").into());
-    response
-        .headers_mut()
-        .insert("x-amzn-errortype", HeaderValue::from_static(kind));
-    response
 }

@@ -22,12 +22,15 @@ use reqwest::{Client, StatusCode};
 use shared::functions::{self, Function};
 use shared::{faults, telemetry};
 use tokio::sync::{Semaphore, TryAcquireError};
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::environments::Environments;
 
 /// Execution environments of one function at most, where none are reserved.
 const CONCURRENCY: usize = 4;
+
+/// How late an invocation comes that a test wants late: later than its settling from the queue.
+const LATE: Duration = Duration::from_secs(3);
 
 /// How much longer than the function may run its end is waited for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -136,6 +139,16 @@ impl Lambda {
         } else {
             concurrency.free.acquire().await.map_err(broken)?
         };
+        if faults::delivered_late(name) {
+            let (lambda, name) = (self.clone(), name.to_owned());
+            tokio::spawn(async move {
+                sleep(LATE).await;
+                if let Some(concurrency) = lambda.functions.get(name.as_str()) {
+                    drop(lambda.deliver(concurrency, event).await);
+                }
+            });
+            return Err(InvokeError::BrokenOff("it comes late".to_owned()));
+        }
         if faults::delivered_twice(name) {
             drop(self.deliver(concurrency, event.clone()).await);
         }

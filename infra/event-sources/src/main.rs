@@ -5,8 +5,11 @@
 //! batches, repeats and concurrency. Each trigger is a module with its rules in its header.
 
 mod clock;
+mod connection;
+mod cors;
 mod environments;
 mod http_api;
+mod invoke_api;
 mod lambda;
 mod rabbitmq;
 mod settings;
@@ -20,6 +23,7 @@ use std::time::Duration;
 use shared::secrets::Secret;
 use shared::{Error, telemetry};
 
+use crate::cors::Cors;
 use crate::environments::Environments;
 use crate::lambda::Lambda;
 use crate::settings::Settings;
@@ -41,7 +45,8 @@ async fn main() -> Result<(), Error> {
     tokio::spawn(rabbitmq::run(broker, lambda.clone()));
     tokio::spawn(sqs::run(queue, lambda.clone()));
     tokio::spawn(clock::run(every, lambda.clone()));
-    http_api::serve(setting::<SocketAddr>("ADMIT_LISTEN")?, lambda).await
+    let cors = Cors::read(&setting::<String>("ADMIT_CORS")?)?;
+    http_api::serve(setting::<SocketAddr>("ADMIT_LISTEN")?, lambda, &cors).await
 }
 
 /// A setting of this program's own.
