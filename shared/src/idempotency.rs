@@ -16,8 +16,10 @@ pub(crate) const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// The key in `text`, if it is one.
+    /// The key in `text`, if it is one: as it stands, or in quotes, as the IETF's draft has it.
     pub fn parse(text: &[u8]) -> Option<Self> {
+        let unquoted = unquoted(text);
+        let text = unquoted.as_deref().unwrap_or(text);
         let valid =
             (1..=255).contains(&text.len()) && text.iter().all(|byte| matches!(byte, 0x20..=0x7e));
         valid.then(|| Self(String::from_utf8_lossy(text).into_owned()))
@@ -34,7 +36,7 @@ impl IdempotencyKey {
 pub struct RequestHash(String);
 
 impl RequestHash {
-    /// The hash of `body`, byte for byte as it was sent.
+    /// The hash of a body, as whoever means the same would write it.
     pub fn of(body: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, body);
         Self(
@@ -59,6 +61,21 @@ pub struct Repeatable {
     pub hash: RequestHash,
 }
 
+/// What a string of RFC 9651 says; none where `text` isn't one.
+fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
+    let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let mut said = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return None,
+            b'\\' => said.push(*bytes.next().filter(|next| matches!(next, b'"' | b'\\'))?),
+            byte => said.push(*byte),
+        }
+    }
+    Some(said)
+}
+
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -73,8 +90,20 @@ mod tests {
     fn a_key_is_printable_ascii_of_one_to_255_characters() {
         assert!(IdempotencyKey::parse(b"order 17").is_some());
         assert!(IdempotencyKey::parse(&[b'k'; 255]).is_some());
-        for wrong in [&b""[..], b"a\tb", b"caf\xc3\xa9", &[b'k'; 256]] {
+        for wrong in [&b""[..], b"\"\"", b"a\tb", b"caf\xc3\xa9", &[b'k'; 256]] {
             assert!(IdempotencyKey::parse(wrong).is_none(), "{wrong:?}");
+        }
+        let longest = [&b"\""[..], &[b'k'; 255], b"\""].concat();
+        assert!(IdempotencyKey::parse(&longest).is_some());
+    }
+
+    #[test]
+    fn a_key_in_quotes_is_the_key_in_them() {
+        let key = |text: &str| IdempotencyKey::parse(text.as_bytes()).unwrap().0;
+        assert_eq!(key("\"k\""), key("k"));
+        assert_eq!(key(r#""a \"b\" \\ c""#), r#"a "b" \ c"#);
+        for literal in ["\"", "\"k", "k\"", "\"a\"b\"", r#""\k""#] {
+            assert_eq!(key(literal), literal);
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 use crate::http::schema::{integer_schema, string_schema};
+use crate::money::Number;
 
 /// A text that isn't an identifier of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +24,11 @@ pub struct InvalidId(&'static str);
 pub struct UserId(i64);
 
 impl UserId {
+    /// Reads a user's number among functions, which write it in one way.
+    pub(crate) fn of_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i64::deserialize(deserializer).map(Self)
+    }
+
     /// The number itself, for stores that keep plain numbers.
     pub fn get(self) -> i64 {
         self.0
@@ -43,8 +49,8 @@ impl fmt::Display for UserId {
 
 impl<'de> Deserialize<'de> for UserId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match i64::deserialize(deserializer) {
-            Ok(number) if number > 0 => Ok(Self(number)),
+        match Number::whole(deserializer) {
+            Some(number) if number > 0 => Ok(Self(number)),
             _ => Err(de::Error::custom("must be a positive whole number")),
         }
     }

@@ -9,13 +9,14 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
+use strum::IntoEnumIterator;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::http::schema::string_schema;
 use crate::ids::parse_string;
 
-/// A currency of ISO 4217 that has minor units or, like JPY, is its own minor unit.
+/// A currency of ISO 4217 that people pay with: no funds codes, metals or test codes, and none that
+/// was retired. The list is that of the crate `iso_currency` 0.7.1, which is ISO's of 2026-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Currency(iso_currency::Currency);
 
@@ -46,12 +47,17 @@ impl FromStr for Currency {
     type Err = UnknownCurrency;
 
     fn from_str(code: &str) -> Result<Self, UnknownCurrency> {
-        match iso_currency::Currency::from_code(code) {
-            // Gold and the test currencies have no minor unit, not even none.
-            Some(currency) if currency.exponent().is_some() => Ok(Self(currency)),
-            _ => Err(UnknownCurrency),
-        }
+        iso_currency::Currency::from_code(code)
+            .filter(|currency| is_current(*currency))
+            .map(Self)
+            .ok_or(UnknownCurrency)
     }
+}
+
+/// VES is in ISO's list beside VED, which the crate says has replaced it.
+fn is_current(currency: iso_currency::Currency) -> bool {
+    let retired = currency.is_superseded().is_some() && currency != iso_currency::Currency::VES;
+    currency.exponent().is_some() && !currency.is_fund() && !currency.is_special() && !retired
 }
 
 impl Serialize for Currency {
@@ -66,11 +72,39 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-string_schema!(Currency, "A currency of ISO 4217.", "^[A-Z]{3}$");
+impl utoipa::PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        let current = iso_currency::Currency::iter().filter(|currency| is_current(*currency));
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("A currency of ISO 4217."))
+            .enum_values(Some(current.map(|currency| currency.code())))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Currency {}
 
 /// A decimal number as it was written in JSON, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number(Decimal);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Number {
+    /// Reads a whole number, however it is written: `2`, `2.0` and `2e0` are the same number in JSON.
+    pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Option<i64> {
+        let Self(number) = Self::deserialize(deserializer).ok()?;
+        number
+            .is_integer()
+            .then(|| i64::try_from(number).ok())
+            .flatten()
+    }
+}
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -204,6 +238,7 @@ mod tests {
             ("500.0", "JPY", 500, "500"),
             ("1.234", "KWD", 1_234, "1.234"),
             ("-0.0", "USD", 0, "0.00"),
+            ("999999.999", "KWD", 999_999_999, "999999.999"),
         ] {
             let money = money(json, currency).unwrap();
             assert_eq!(money.minor(), minor, "{json} {currency}");
@@ -223,10 +258,57 @@ mod tests {
             ("\"5\"", "USD"),
             ("true", "USD"),
             ("null", "USD"),
-            ("5", "XAU"),
             ("5", "usd"),
         ] {
             assert!(money(json, currency).is_err(), "{json} {currency}");
+        }
+    }
+
+    #[test]
+    fn the_largest_amounts_are_exact_in_every_currency() {
+        for currency in iso_currency::Currency::iter().filter(|currency| is_current(*currency)) {
+            let whole = Money::new(
+                serde_json::from_str("100000000000").unwrap(),
+                Currency(currency),
+                100_000_000_000,
+            );
+            let written = whole.unwrap().to_string();
+            assert!(written.starts_with("100000000000"), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_retired_currency_a_fund_or_a_metal_is_no_currency() {
+        let codes = [
+            "HRK", "BGN", "SLL", "ZWL", "CUC", "BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN",
+            "UYI", "UYW", "XAD", "XAU", "XDR", "XTS", "XXX", "ANG", "", "EU", "eur",
+        ];
+        for code in codes {
+            assert_eq!(code.parse::<Currency>(), Err(UnknownCurrency), "{code}");
+        }
+        for code in [
+            "VES", "VED", "EUR", "SLE", "ZWG", "XCG", "XAF", "XOF", "XPF", "XCD", "CUP",
+        ] {
+            assert!(code.parse::<Currency>().is_ok(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let whole = |text: &str| Number::whole(&mut serde_json::Deserializer::from_str(text));
+        for text in ["2", "2.0", "2.00", "2e0", "0.2e1", "20e-1"] {
+            assert_eq!(whole(text), Some(2), "{text}");
+        }
+        for text in [
+            "2.5",
+            "\"2\"",
+            "null",
+            "true",
+            "[2]",
+            "1e30",
+            "9223372036854775808",
+        ] {
+            assert_eq!(whole(text), None, "{text}");
         }
     }
 }

@@ -2,23 +2,24 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
 use crate::bookings::Tickets;
 use crate::db::{self, Db};
 use crate::faults::Point;
-use crate::http::schema::{integer_schema, string_schema};
+use crate::http::schema::{amount_schema, integer_schema, string_schema};
 use crate::http::{Code, Fields, Items, Page, Position, Problem};
 use crate::ids::{EventId, UserId, parse_string};
 use crate::money::{Currency, Money, Number};
-use crate::time::Timestamp;
+use crate::text;
+use crate::time::{self, Timestamp};
 
 /// The most that a ticket costs, in major units.
-const HIGHEST_PRICE: i64 = 1_000_000;
+const HIGHEST_PRICE: i64 = 1_000_000_000;
 
-/// A name or a venue: 1 to 200 characters, none of them a control character.
+/// A name or a venue: one line of 1 to 200 characters, not blank to the eye.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
 #[serde(transparent)]
 #[sqlx(transparent)]
@@ -26,16 +27,15 @@ pub struct Label(String);
 
 /// A text that is no label.
 #[derive(Debug, thiserror::Error)]
-#[error("must be 1 to 200 characters, not all blank, without control characters")]
+#[error("must be one line of 1 to 200 characters, not blank, without control characters")]
 pub struct InvalidLabel;
 
 impl FromStr for Label {
     type Err = InvalidLabel;
 
     fn from_str(text: &str) -> Result<Self, InvalidLabel> {
-        let valid = text.chars().count() <= 200
-            && !text.trim().is_empty()
-            && !text.contains(char::is_control);
+        let valid =
+            text.chars().count() <= 200 && text::is_visible(text) && text::is_one_line(text);
         if valid {
             Ok(Self(text.to_owned()))
         } else {
@@ -50,7 +50,15 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
-string_schema!(Label, "A text of one line.", 1, 200);
+string_schema!(
+    Label,
+    "One line that can be seen: no control characters, nothing that turns the text's direction, and at \
+     least one letter, number, punctuation or symbol that is drawn.",
+    1,
+    200,
+    // As much as a pattern can say without Unicode's properties; see `text`.
+    "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028-\\u202E\\u2066-\\u2069\\uFDD0-\\uFDEF\\uFFFE\\uFFFF]+$"
+);
 
 /// How many tickets an event has: 1 to 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -60,8 +68,9 @@ pub struct Capacity(i32);
 
 impl<'de> Deserialize<'de> for Capacity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match i32::deserialize(deserializer) {
-            Ok(number) if (1..=1_000_000).contains(&number) => Ok(Self(number)),
+        let number = Number::whole(deserializer).and_then(|number| i32::try_from(number).ok());
+        match number {
+            Some(number) if (1..=1_000_000).contains(&number) => Ok(Self(number)),
             _ => Err(de::Error::custom(
                 "must be a whole number from 1 to 1000000",
             )),
@@ -71,25 +80,31 @@ impl<'de> Deserialize<'de> for Capacity {
 
 integer_schema!(Capacity, "How many tickets there are.", 1, 1_000_000);
 
-/// A moment to come, in whole microseconds, which is what PostgreSQL keeps.
+/// A moment to come.
 #[derive(Debug, Clone, Copy)]
 struct Future(Timestamp);
 
 impl<'de> Deserialize<'de> for Future {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = || {
-            de::Error::custom("must be a time of RFC 3339 in the future, as 2030-06-01T20:00:00Z")
+            de::Error::custom(
+                "must be a time of RFC 3339 in the future, as 2030-06-01T20:00:00Z, to the year 9999",
+            )
         };
         let text = String::deserialize(deserializer).map_err(|_| expected())?;
-        DateTime::parse_from_rfc3339(&text)
-            .ok()
-            .map(|moment| moment.with_timezone(&Utc))
+        time::parse(&text)
             .filter(|moment| *moment > Utc::now())
-            .and_then(|moment| moment.duration_trunc(TimeDelta::microseconds(1)).ok())
             .map(Self)
             .ok_or_else(expected)
     }
 }
+
+amount_schema!(
+    Price,
+    "Major units of the currency, with at most as many decimals as it has.",
+    0,
+    HIGHEST_PRICE
+);
 
 /// An event that an organizer puts on sale.
 #[derive(Debug, ToSchema)]
@@ -102,7 +117,8 @@ pub struct NewEvent {
     /// In the future.
     #[schema(example = "2030-06-01T20:00:00Z")]
     pub starts_at: DateTime<Utc>,
-    /// Of one ticket, to 1,000,000; 0 is free.
+    /// Of one ticket; 0 is free.
+    #[schema(value_type = Price)]
     pub price: Money,
     /// USD when absent.
     #[schema(required = false, value_type = Option<Currency>)]

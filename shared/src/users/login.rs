@@ -4,6 +4,7 @@ use super::{Credentials, Session, Username};
 use crate::db::{self, Db};
 use crate::faults::Point;
 use crate::http::{Code, Problem};
+use crate::idempotency::RequestHash;
 use crate::ids::UserId;
 use crate::time;
 use crate::token_key::{TokenKey, TokenKeyError};
@@ -56,11 +57,7 @@ pub async fn log_in(
     key: &TokenKey,
     credentials: Credentials,
 ) -> Result<Session, LoginError> {
-    // A name that can't exist is looked for all the same, as the empty one: same cost, no answer.
-    let name = credentials
-        .username
-        .parse::<Username>()
-        .map_or_else(|_| String::new(), |username| username.key());
+    let name = count_key(&credentials.username);
     let account = db
         .repeatable(Point::FindAccount, |connection| {
             let statement = sqlx::query!(
@@ -104,6 +101,15 @@ pub async fn log_in(
         token_type: "Bearer",
         expires_in: signer.lifetime().as_secs(),
     })
+}
+
+/// What a name is looked for by. One that can't exist is looked for all the same, as its hash, which
+/// has a character that no name has: same cost, no answer, and a count of failures of its own.
+fn count_key(username: &str) -> String {
+    match username.parse::<Username>() {
+        Ok(username) => username.key(),
+        Err(_) => format!("#{}", RequestHash::of(username.as_bytes()).as_str()),
+    }
 }
 
 /// Counts a failed login, and clears away a few windows that are over.

@@ -11,8 +11,11 @@ mod register;
 use std::fmt;
 use std::str::FromStr;
 
+use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::SchemaFormat;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 pub use login::{LoginError, log_in};
 pub use password::Password;
@@ -67,7 +70,7 @@ string_schema!(
     "^[A-Za-z0-9._-]+$"
 );
 
-/// An e-mail address of at most 254 characters.
+/// An e-mail address of at most 254 characters: no display name, and a domain with a name.
 #[derive(Clone, PartialEq, Eq, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Email(String);
@@ -81,14 +84,20 @@ impl FromStr for Email {
     type Err = InvalidEmail;
 
     fn from_str(text: &str) -> Result<Self, InvalidEmail> {
-        let valid = text.len() <= 254
-            && !text.contains(char::is_control)
-            && email_address::EmailAddress::is_valid(text);
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidEmail)
-        }
+        let options = Options::default()
+            .without_display_text()
+            .without_domain_literal()
+            .with_required_tld();
+        EmailAddress::parse_with_options(text, options)
+            .ok()
+            .filter(|_| text.len() <= 254 && !text.contains(char::is_control))
+            // A number is no top-level domain: it ends an address of the network.
+            .filter(|address| {
+                let top = address.domain().rsplit('.').next().unwrap_or_default();
+                !top.bytes().all(|byte| byte.is_ascii_digit())
+            })
+            .map(|_| Self(text.to_owned()))
+            .ok_or(InvalidEmail)
     }
 }
 
@@ -105,7 +114,18 @@ impl fmt::Debug for Email {
     }
 }
 
-string_schema!(Email, "An e-mail address.", 3, 254);
+impl utoipa::PartialSchema for Email {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("An e-mail address, without a display name."))
+            .format(Some(SchemaFormat::Custom("email".to_owned())))
+            .max_length(Some(254))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Email {}
 
 /// Who wants to be a user.
 #[derive(Debug, ToSchema)]
@@ -201,7 +221,13 @@ mod tests {
 
     #[test]
     fn an_email_is_an_address_of_at_most_254_characters() {
-        assert!("ana@example.org".parse::<Email>().is_ok());
+        for right in [
+            "ana@example.org",
+            "ana+tickets@mail.example.org",
+            "o'neil@xn--bcher-kva.example",
+        ] {
+            assert!(right.parse::<Email>().is_ok(), "{right}");
+        }
         for wrong in [
             "",
             "ana",
@@ -209,6 +235,14 @@ mod tests {
             "@example.org",
             "a b@example.org",
             "a@b\0.org",
+            "Ana <ana@example.org>",
+            "<ana@example.org>",
+            "ana@localhost",
+            "ana@example",
+            "ana@[127.0.0.1]",
+            "ana@[IPv6:::1]",
+            "ana@127.0.0.1",
+            "ana@example.org\r\nbcc: all@example.org",
         ] {
             assert!(wrong.parse::<Email>().is_err(), "{wrong:?}");
         }

@@ -47,6 +47,7 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
                 r#"
                 insert into account (username, password_hash, email)
                 values ($1, $2, $3)
+                    on conflict do nothing
                 returning user_id as "user_id: UserId", username as "username: Username"
                 "#,
                 &username as &Username,
@@ -56,13 +57,14 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
             Box::pin(
                 statement
                     .map(|row| (row.user_id, row.username))
-                    .fetch_one(connection),
+                    .fetch_optional(connection),
             )
         })
         .await;
     match inserted {
-        Ok((user_id, username)) => Ok(User { user_id, username }),
-        Err(error) if db::violates(&error, "account_username") => Err(RegisterError::UsernameTaken),
+        Ok(Some((user_id, username))) => Ok(User { user_id, username }),
+        // By no error, which would tell the name to the database's log.
+        Ok(None) => Err(RegisterError::UsernameTaken),
         Err(error) => Err(RegisterError::Database(error)),
     }
 }
