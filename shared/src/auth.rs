@@ -149,6 +149,7 @@ impl TokenVerifier {
         validation.set_audience(&[AUDIENCE]);
         // One machine signs and checks, or machines whose clocks Amazon keeps.
         validation.leeway = 5;
+        validation.validate_nbf = true;
         Ok(Self {
             key: DecodingKey::from_ed_der(&key),
             validation,
@@ -283,6 +284,9 @@ mod tests {
             verifier.verify(&forged(&signer, |_, _| {})),
             Some(UserId::from(7))
         );
+        let by_now = crate::time::now().timestamp();
+        let begun = forged(&signer, |_, claims| claims["nbf"] = by_now.into());
+        assert_eq!(verifier.verify(&begun), Some(UserId::from(7)));
     }
 
     #[test]
@@ -313,6 +317,8 @@ mod tests {
         for (claim, value) in [("iss", "x"), ("aud", "x"), ("sub", "x"), ("sub", "-1")] {
             wrong.push(forged(&signer, |_, claims| claims[claim] = value.into()));
         }
+        let later = crate::time::now().timestamp() + 60;
+        wrong.push(forged(&signer, |_, claims| claims["nbf"] = later.into()));
         for claim in ["iss", "aud", "sub", "exp"] {
             wrong.push(forged(&signer, |_, claims| {
                 drop(claims.as_object_mut().unwrap().remove(claim))

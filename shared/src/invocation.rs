@@ -1,13 +1,47 @@
 //! Functions that are invoked by an event or by another function, with no client to answer.
 
+use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tracing::Instrument;
 
 use crate::{Error, calls, faults, telemetry};
+
+/// The event of a schedule.
+#[derive(Debug, Deserialize)]
+pub struct Schedule {
+    #[serde(rename = "source")]
+    _source: Scheduler,
+}
+
+/// EventBridge's scheduler, whose event is as the template has it, or its rules.
+#[derive(Debug, Deserialize)]
+enum Scheduler {
+    #[serde(rename = "aws.scheduler")]
+    Scheduler,
+    #[serde(rename = "aws.events")]
+    Rules,
+}
+
+/// An operator's demand that dead letters be tried again, up to so many of each kind.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redrive {
+    redrive: NonZeroU32,
+}
+
+impl Redrive {
+    /// How many at most.
+    pub fn most(self) -> usize {
+        usize::try_from(self.redrive.get()).unwrap_or(usize::MAX)
+    }
+}
 
 /// Serves invocations of `function` with `handle` until Lambda ends the process, each with one log
 /// line, and a failed one with its whole chain of causes.
@@ -29,38 +63,32 @@ where
     // Lives as long as the process: a reference to it can be held by every invocation's future.
     let app: &'static App = Box::leak(Box::new(app));
     let handle = &handle;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let deadline = event.context.deadline();
         let request_id = event.context.request_id;
-        let span = tracing::info_span!("invocation", request_id, function);
+        let span = telemetry::request_span(function, &request_id);
         let answer = async move {
             let started = Instant::now();
-            let handled = faults::returning(function, Box::pin(handle(app, event.payload)));
+            let handled = AssertUnwindSafe(async {
+                // Read here and not by the runtime, which would not log what it can't read.
+                let event = serde_json::from_str(event.payload.get())?;
+                handle(app, event).await
+            });
+            let handled = handled.catch_unwind().map(|outcome| {
+                outcome.unwrap_or_else(|panic| Err(telemetry::panic_message(panic.as_ref()).into()))
+            });
+            let handled = faults::returning(function, Box::pin(handled));
             let outcome = calls::until(deadline, handled).await;
             let elapsed_ms = telemetry::elapsed_ms(started);
             match outcome {
                 Ok(output) => {
                     let said = serde_json::to_string(&output).unwrap_or_default();
-                    tracing::info!(
-                        request_id,
-                        function,
-                        status = "ok",
-                        elapsed_ms,
-                        output = said,
-                        "done"
-                    );
+                    tracing::info!(status = "ok", elapsed_ms, output = said, "done");
                     Ok::<_, Error>(output)
                 }
                 Err(error) => {
                     let error = telemetry::chain(error.as_ref());
-                    tracing::error!(
-                        request_id,
-                        function,
-                        status = "failed",
-                        elapsed_ms,
-                        error,
-                        "failed"
-                    );
+                    tracing::error!(status = "failed", elapsed_ms, error, "failed");
                     // Whoever invoked it is one of us, and reads the whole chain.
                     Err(error.into())
                 }

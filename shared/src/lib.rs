@@ -28,6 +28,7 @@ pub mod rotation;
 pub mod secrets;
 mod session;
 pub mod telemetry;
+mod text;
 pub mod time;
 mod tls;
 pub mod token_key;

@@ -2,11 +2,17 @@
 //!
 //! No password, token, e-mail address or body is ever a field of a log line.
 
+use std::any::Any;
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Instant;
 
 use serde_json::json;
+use tracing::Span;
+use tracing::field::{Empty, display};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::time;
 
@@ -16,15 +22,63 @@ use crate::time;
 pub fn init() {
     let filter =
         EnvFilter::try_from_env("ADMIT_LOG").unwrap_or_else(|_| EnvFilter::new("info,lapin=error"));
-    // A second call happens where tests start several handlers in one process: the first stands.
-    let _ = tracing_subscriber::fmt()
-        .json()
+    // It would say once more, and without ids, what we have said of an invocation that failed.
+    let filter = match "lambda_runtime::layers=off".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
+    let lines = json_subscriber::layer()
         .flatten_event(true)
-        .with_current_span(true)
+        .with_current_span(false)
         .with_span_list(false)
-        .with_target(false)
-        .with_env_filter(filter)
+        // The ids of a request, in every line of it.
+        .flatten_span_list_on_top_level(true)
+        .with_target(false);
+    // A second call happens where tests start several handlers in one process: the first stands.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .try_init();
+}
+
+/// The span of one invocation: its ids stand in every line that is written in it. Those of what it is
+/// about come when they are known, by [`note`].
+pub(crate) fn request_span(function: &str, request_id: &str) -> Span {
+    tracing::info_span!(
+        "request",
+        request_id,
+        function,
+        user_id = Empty,
+        event_id = Empty,
+        booking_id = Empty,
+        payment_id = Empty,
+    )
+}
+
+/// The span of one part of an invocation that is about several things: a message of a batch, or one
+/// booking of a sweep.
+pub fn part_span() -> Span {
+    tracing::info_span!(
+        "part",
+        event_id = Empty,
+        booking_id = Empty,
+        payment_id = Empty
+    )
+}
+
+/// Adds an id to all further lines of the request, or of the part of one, by its name in
+/// [`request_span`].
+pub(crate) fn note(name: &str, id: impl Display) {
+    Span::current().record(name, display(id));
+}
+
+/// What a panic says of itself.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", said.unwrap_or("without a message"))
 }
 
 /// An error and everything that caused it, in one line: `reading the booking: connection refused`.

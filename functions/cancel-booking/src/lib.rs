@@ -35,6 +35,7 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let user = app.tokens.authenticate(&request)?;
+    request.optional_fields()?.refuse_all()?;
     let booking_id = request.path("booking_id", "booking")?;
     let booking = bookings::cancel(&app.bookings, &app.payments, user, booking_id).await?;
     Ok(ok(&booking))

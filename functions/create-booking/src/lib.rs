@@ -31,8 +31,9 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let user = app.tokens.authenticate(&request)?;
-    let repeatable = request.repeatable()?;
-    let wanted = BookingRequest::read(request.fields()?)?;
+    let fields = request.fields()?;
+    let repeatable = request.repeatable(&fields)?;
+    let wanted = BookingRequest::read(fields)?;
     let booked = app.office.book(user, wanted, repeatable).await?;
     let answer = match booked.outcome {
         Outcome::Confirmed(booking) => Ok(created(&booking)),

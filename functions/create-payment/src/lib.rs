@@ -34,8 +34,9 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let user = app.tokens.authenticate(&request)?;
-    let repeatable = request.repeatable()?;
-    let wanted = PaymentRequest::read(request.fields()?)?;
+    let fields = request.fields()?;
+    let repeatable = request.repeatable(&fields)?;
+    let wanted = PaymentRequest::read(fields)?;
     let paid = app
         .payments
         .pay(&app.settle_queue, user, wanted, repeatable)

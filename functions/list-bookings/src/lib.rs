@@ -31,7 +31,7 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let user = app.tokens.authenticate(&request)?;
-    let page = request.page()?;
+    let page = request.page(&format!("bookings of {user}"))?;
     let bookings = bookings::list(&app.bookings, user, &page).await?;
     Ok(ok(&bookings))
 }

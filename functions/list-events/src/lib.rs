@@ -28,7 +28,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let page = request.page()?;
+    let page = request.page("events")?;
     let events = events::list(&app.bookings, &page).await?;
     Ok(ok(&events))
 }

@@ -32,7 +32,7 @@ impl App {
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
     let user = app.tokens.authenticate(&request)?;
-    let page = request.page()?;
+    let page = request.page(&format!("notifications of {user}"))?;
     let notifications = app.notifications.list(user, &page).await?;
     Ok(ok(&notifications))
 }

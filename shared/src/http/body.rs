@@ -1,12 +1,15 @@
 //! A JSON object decoded field by field, so that one answer names every field at fault.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::problem::{Code, FieldError, Problem};
+use crate::money::Number;
 
 /// The fields of a request's body that were not taken yet, and the errors found so far.
 #[derive(Debug)]
@@ -33,6 +36,33 @@ impl Fields {
                     format!("The body must be a JSON object: {error}."),
                 )
             })
+    }
+
+    /// No body: no fields.
+    pub(super) fn none() -> Self {
+        Self {
+            left: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Refuses every field: for a request that takes none.
+    ///
+    /// # Errors
+    /// 422 with every field that there is.
+    pub fn refuse_all(self) -> Result<(), Problem> {
+        self.finish(Some(()))
+    }
+
+    /// The object as every client would write it that means the same: fields by their names, numbers by
+    /// their values, texts without escapes.
+    pub(super) fn canonical(&self) -> String {
+        let fields: BTreeMap<_, _> = self
+            .left
+            .iter()
+            .map(|(name, value)| (name, canonical(value)))
+            .collect();
+        serde_json::json!(fields).to_string()
     }
 
     /// Takes a field that must be there; `None` after noting why it can't be taken.
@@ -96,6 +126,15 @@ impl Fields {
     }
 }
 
+/// A value of JSON whose numbers are texts: a float would make two of them one.
+fn canonical(value: &RawValue) -> Value {
+    if let Ok(number) = serde_json::from_str::<Number>(value.get()) {
+        return serde_json::json!({"number": number.to_string()});
+    }
+    // No request has an object or a list in it, so that one never gets as far as being compared.
+    serde_json::from_str(value.get()).unwrap_or_default()
+}
+
 struct Object(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Object {
@@ -153,6 +192,28 @@ mod tests {
         }
         assert!(errors("{}").contains("is required"));
         assert_eq!(errors(r#"{"user_id": 1, "event_id": null}"#), "");
+    }
+
+    #[test]
+    fn a_body_is_the_same_however_it_is_written_and_another_where_a_value_differs() {
+        let canonical = |body: &str| Fields::parse(body.as_bytes()).unwrap().canonical();
+        let body = canonical(r#"{"user_id":1,"event_id":"Eé","tickets":2,"amount":0.10}"#);
+        for same in [
+            r#" { "tickets" : 2.0 , "amount": 1e-1, "event_id" : "E\u00e9", "user_id" : 1 } "#,
+            r#"{"amount":0.1,"event_id":"\u0045é","user_id":10e-1,"tickets":2}"#,
+        ] {
+            assert_eq!(canonical(same), body, "{same}");
+        }
+        for other in [
+            r#"{"user_id":1,"event_id":"Eé","tickets":2}"#,
+            r#"{"user_id":1,"event_id":"Eé","tickets":"2","amount":0.1}"#,
+            r#"{"user_id":1,"event_id":"Eé","tickets":["2"],"amount":0.1}"#,
+            r#"{"user_id":1,"event_id":"E","tickets":2,"amount":0.1}"#,
+            r#"{"user_id":1,"event_id":"Eé","tickets":2,"amount":0.1000000000000000000001}"#,
+            r#"{"user_id":1,"event_id":"Eé","tickets":2,"amount":0.1,"payment_method":null}"#,
+        ] {
+            assert_ne!(canonical(other), body, "{other}");
+        }
     }
 
     #[test]

@@ -11,12 +11,17 @@ mod request;
 pub mod routes;
 pub(crate) mod schema;
 
-use std::time::Instant;
+use std::panic::AssertUnwindSafe;
+use std::time::{Instant, SystemTime};
 
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use aws_lambda_events::encodings::Body;
+use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
-use lambda_http::{Body, RequestExt, service_fn};
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tracing::Instrument;
 
 pub use body::Fields;
@@ -25,7 +30,7 @@ pub use problem::{Code, FieldError, Problem};
 pub use request::Request;
 pub use routes::Route;
 
-use crate::{calls, faults, telemetry};
+use crate::{Error, calls, faults, telemetry};
 
 /// What a function answers.
 pub type Response = http::Response<Body>;
@@ -44,7 +49,7 @@ pub async fn serve<App, Handle, Answer>(
     route: &'static Route,
     app: App,
     handle: Handle,
-) -> Result<(), lambda_http::Error>
+) -> Result<(), Error>
 where
     App: Send + Sync + 'static,
     Handle: Fn(&'static App, Request) -> Answer + Sync,
@@ -53,36 +58,16 @@ where
     // Lives as long as the process: a reference to it can be held by every request's future.
     let app: &'static App = Box::leak(Box::new(app));
     let handle = &handle;
-    lambda_http::run(service_fn(move |request: lambda_http::Request| {
-        let context = request.lambda_context();
-        let deadline = context.deadline();
-        let request_id = context.request_id;
-        let span = tracing::info_span!(
-            "request",
-            request_id,
-            function = route.function,
-            method = route.method,
-            route = route.path,
-            booking_id = tracing::field::Empty,
-            payment_id = tracing::field::Empty,
-            user_id = tracing::field::Empty,
-        );
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let deadline = event.context.deadline();
+        let request_id = event.context.request_id;
+        let span = telemetry::request_span(route.function, &request_id);
         let answer = async move {
-            let started = Instant::now();
-            let response = match Request::new(route, request) {
-                Ok(request) => calls::until(deadline, Box::pin(handle(app, request))).await,
-                Err(problem) => Err(problem),
-            }
-            .unwrap_or_else(|problem| problem.log().into_response(&request_id));
-            tracing::info!(
-                request_id,
-                function = route.function,
-                route = route.path,
-                status = response.status().as_u16(),
-                elapsed_ms = telemetry::elapsed_ms(started),
-                "answered"
-            );
-            Ok::<_, lambda_http::Error>(response)
+            let read = Request::read(route, event.payload.get());
+            let response = answer(route, read, deadline, &request_id, |request| {
+                handle(app, request)
+            });
+            Ok::<_, Error>(encode(response.await))
         };
         // Boxed, as below.
         let answer = faults::returning(route.function, Box::pin(answer));
@@ -90,6 +75,55 @@ where
         Box::pin(answer.instrument(span))
     }))
     .await
+}
+
+/// Answers one request, whatever becomes of it: a problem, and a panic too, is a response.
+async fn answer<Answer>(
+    route: &'static Route,
+    read: Result<Request, Problem>,
+    deadline: SystemTime,
+    request_id: &str,
+    handle: impl FnOnce(Request) -> Answer,
+) -> Response
+where
+    Answer: Future<Output = Result<Response, Problem>>,
+{
+    let started = Instant::now();
+    let handled = async {
+        let request = read?;
+        // What a handler keeps between requests is whole also after a panic: connections are taken
+        // out while they are used, and nothing else changes.
+        let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
+        match calls::until(deadline, Box::pin(handled)).await {
+            Ok(outcome) => outcome,
+            Err(panic) => Err(Problem::internal(
+                "handling the request",
+                telemetry::panic_message(panic.as_ref()),
+            )),
+        }
+    };
+    let response = handled
+        .await
+        .unwrap_or_else(|problem| problem.log().into_response(request_id));
+    tracing::info!(
+        method = route.method,
+        route = route.path,
+        status = response.status().as_u16(),
+        elapsed_ms = telemetry::elapsed_ms(started),
+        "answered"
+    );
+    response
+}
+
+/// A response as API Gateway takes it.
+fn encode(response: Response) -> ApiGatewayV2httpResponse {
+    let (parts, body) = response.into_parts();
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = parts.status.as_u16().into();
+    answer.headers = parts.headers;
+    answer.is_base64_encoded = matches!(body, Body::Binary(_));
+    answer.body = Some(body);
+    answer
 }
 
 /// A JSON response.
@@ -162,4 +196,28 @@ fn text_response(status: StatusCode, content_type: &'static str, text: String) -
     // Availability and a person's bookings are true only now.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_500_and_the_next_request_as_ever() {
+        let event = r#"{"rawPath": "/events", "requestContext": {"http": {"method": "GET"}}}"#;
+        for (panics, status) in [(true, 500), (false, 200)] {
+            let read = Request::read(&routes::LIST_EVENTS, event);
+            let deadline = SystemTime::now() + Duration::from_secs(5);
+            let response = answer(&routes::LIST_EVENTS, read, deadline, "r", async |_| {
+                assert!(!panics, "a bug with a secret in it");
+                Ok(ok(&1))
+            });
+            let answer = encode(response.await);
+            assert_eq!(answer.status_code, status);
+            let body = String::from_utf8(answer.body.unwrap().to_vec()).unwrap();
+            assert!(!body.contains("secret"), "{body}");
+        }
+    }
 }

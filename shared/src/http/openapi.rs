@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
+use utoipa::PartialSchema;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
-use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, SchemaType};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, SchemaType};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, Info, License, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema, Type,
+    Response, ResponseBuilder, Schema, Server, Type,
 };
 
 use super::problem::{Code, Document};
-use super::routes::{self, Content, Route, Shape};
+use super::routes::{self, Body, Content, Route, Shape};
+use crate::ids::{BookingId, EventId, PaymentId};
 
 const BEARER: &str = "bearer";
 
@@ -49,6 +51,8 @@ pub fn describe() -> OpenApi {
     info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
     OpenApiBuilder::new()
         .info(info)
+        // Where this description is: below a stage's name, if there is one.
+        .servers(Some([Server::new("./")]))
         .paths(paths)
         .components(Some(components))
         .build()
@@ -65,13 +69,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
         operation = operation.parameter(parameter);
     }
     if let Some(body) = &route.body {
-        let content = ContentBuilder::new()
-            .schema(Some(reference(body, schemas)))
-            .build();
-        let body = RequestBodyBuilder::new()
-            .content("application/json", content)
-            .required(Some(Required::True));
-        operation = operation.request_body(Some(body.build()));
+        operation = operation.request_body(Some(request_body(body, schemas)));
     }
     if route.signed_in {
         operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []));
@@ -101,6 +99,30 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
         operation = operation.response(status.as_str(), problem_response(&codes, schemas));
     }
     operation
+}
+
+fn request_body(body: &Body, schemas: &mut Schemas) -> RequestBody {
+    let (schema, required) = match body {
+        Body::Required(shape) => {
+            let reference = reference(shape, schemas);
+            // No field but those that are described is taken.
+            if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(&*(shape.name)()) {
+                object.additional_properties =
+                    Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+            (RefOr::Ref(reference), Required::True)
+        }
+        Body::Empty => {
+            let none = ObjectBuilder::new()
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+            (none.into(), Required::False)
+        }
+    };
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    RequestBodyBuilder::new()
+        .content("application/json", content)
+        .required(Some(required))
+        .build()
 }
 
 /// `create-booking` as `create_booking`; where a function serves several routes, told apart by path.
@@ -136,7 +158,7 @@ fn parameters(route: &Route) -> Vec<Parameter> {
         parameters.push(
             parameter(ParameterIn::Path, name, "")
                 .required(Required::True)
-                .schema(Some(string())),
+                .schema(Some(path_parameter(name))),
         );
     }
     if route.paged {
@@ -152,12 +174,18 @@ fn parameters(route: &Route) -> Vec<Parameter> {
             "cursor",
             "The next_cursor of the page before.",
         );
-        parameters.push(cursor.schema(Some(string())));
+        let form = string()
+            .max_length(Some(1024))
+            .pattern(Some("^[A-Za-z0-9_-]+$"));
+        parameters.push(cursor.schema(Some(form)));
     }
     if route.repeatable {
-        let key =
-            "Names this request, so that a repeat is answered as it was and does nothing twice.";
-        let schema = string().min_length(Some(1)).max_length(Some(255));
+        let key = "Names this request, so that a repeat is answered as it was and does nothing twice. May be \
+             in quotes, as a string of RFC 9651.";
+        let schema = string()
+            .min_length(Some(1))
+            .max_length(Some(255))
+            .pattern(Some("^[ -~]+$"));
         parameters
             .push(parameter(ParameterIn::Header, "Idempotency-Key", key).schema(Some(schema)));
     }
@@ -165,6 +193,16 @@ fn parameters(route: &Route) -> Vec<Parameter> {
         .into_iter()
         .map(ParameterBuilder::build)
         .collect()
+}
+
+/// The schema of the id that a part of a path is.
+fn path_parameter(name: &str) -> RefOr<Schema> {
+    match name {
+        "event_id" => EventId::schema(),
+        "booking_id" => BookingId::schema(),
+        "payment_id" => PaymentId::schema(),
+        _ => ObjectBuilder::new().schema_type(Type::String).into(),
+    }
 }
 
 fn parameter(parameter_in: ParameterIn, name: &str, description: &str) -> ParameterBuilder {

@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::DateTime;
+use ring::digest;
 use serde::Serialize;
 
 use super::problem::Problem;
-use crate::time::Timestamp;
+use crate::time::{self, Timestamp};
 
 /// The most that a page holds.
 const MOST: usize = 100;
@@ -30,6 +30,7 @@ pub struct Cursor(String);
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
 pub struct Page<Id> {
+    list: String,
     limit: usize,
     after: Option<Position<Id>>,
 }
@@ -43,11 +44,12 @@ pub struct Items<T> {
 }
 
 impl<Id: Display + FromStr> Page<Id> {
-    /// Reads the query parameters `limit` and `cursor`.
+    /// Reads the query parameters `limit` and `cursor`. `list` names whose list of what it is: a
+    /// cursor belongs to the list that made it.
     ///
     /// # Errors
-    /// 422 for a limit outside 1 to 100, and for a cursor that we didn't give out.
-    pub fn parse(limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Problem> {
+    /// 422 for a limit outside 1 to 100, and for a cursor that this list didn't give out.
+    pub fn parse(list: &str, limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Problem> {
         let limit = match limit {
             None => 20,
             Some(text) => text
@@ -60,11 +62,18 @@ impl<Id: Display + FromStr> Page<Id> {
         };
         let after = match cursor {
             None => None,
-            Some(text) => Some(decode(text).ok_or_else(|| {
-                Problem::field("/cursor", "must be the next_cursor of an earlier page")
+            Some(text) => Some(decode(list, text).ok_or_else(|| {
+                Problem::field(
+                    "/cursor",
+                    "must be the next_cursor of an earlier page of this list",
+                )
             })?),
         };
-        Ok(Self { limit, after })
+        Ok(Self {
+            list: list.to_owned(),
+            limit,
+            after,
+        })
     }
 
     /// How many rows to read: one more than are shown, which tells whether there is a next page.
@@ -84,7 +93,7 @@ impl<Id: Display + FromStr> Page<Id> {
         let next_cursor = rows
             .last()
             .filter(|_| has_next)
-            .map(|last| encode(&position(last)));
+            .map(|last| encode(&self.list, &position(last)));
         Items {
             items: rows,
             next_cursor,
@@ -92,20 +101,31 @@ impl<Id: Display + FromStr> Page<Id> {
     }
 }
 
-fn encode<Id: Display>(position: &Position<Id>) -> Cursor {
+fn encode<Id: Display>(list: &str, position: &Position<Id>) -> Cursor {
     let text = format!("{} {}", position.at.timestamp_micros(), position.id);
+    let text = format!("{} {text}", check(list, &text));
     Cursor(BASE64_URL_SAFE_NO_PAD.encode(text))
 }
 
-fn decode<Id: FromStr>(cursor: &str) -> Option<Position<Id>> {
+fn decode<Id: FromStr>(list: &str, cursor: &str) -> Option<Position<Id>> {
     let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let (given, text) = text.split_once(' ')?;
+    if given != check(list, text) {
+        return None;
+    }
     let (micros, id) = text.split_once(' ')?;
-    // PostgreSQL's calendar ends in the year 294276 and BSON's far later; ours ends before both.
-    let at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-    (chrono::Datelike::year(&at) <= 9999 && chrono::Datelike::year(&at) >= 0)
-        .then_some(at)
-        .zip(id.parse().ok())
-        .map(|(at, id)| Position { at, id })
+    let at = time::from_micros(micros.parse().ok()?)?;
+    Some(Position {
+        at,
+        id: id.parse().ok()?,
+    })
+}
+
+/// What binds a cursor to its list. It keeps mistakes out, not attackers: a position that somebody
+/// makes up shows them nothing that a list of theirs would not.
+fn check(list: &str, text: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, format!("{list}\n{text}").as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12])
 }
 
 #[cfg(test)]
@@ -114,23 +134,32 @@ mod tests {
     use crate::ids::EventId;
 
     #[test]
-    fn a_cursor_is_read_back_and_a_forged_one_refused() {
-        let position = Position {
-            at: crate::time::now(),
-            id: "E123".parse::<EventId>().unwrap(),
-        };
-        let Cursor(text) = encode(&position);
-        assert_eq!(decode(&text), Some(position));
-        for forged in ["", "%", "AAAA", "MTIzNDU", &"A".repeat(10_000)] {
-            assert_eq!(decode::<EventId>(forged), None, "{forged:.20}");
+    fn a_cursor_is_read_back_by_its_own_list_and_a_forged_one_refused() {
+        let id: EventId = "E123".parse().unwrap();
+        for micros in [0, 1, 253_402_300_799_999_999, -62_135_596_800_000_000] {
+            let at = time::from_micros(micros).unwrap();
+            let position = Position { at, id: id.clone() };
+            let Cursor(text) = encode("events", &position);
+            assert_eq!(decode("events", &text), Some(position));
+            assert_eq!(decode::<EventId>("bookings of 7", &text), None);
+            let mut bytes = text.into_bytes();
+            for index in 0..bytes.len() {
+                let kept = bytes[index];
+                bytes[index] = if kept == b'A' { b'B' } else { b'A' };
+                let forged = String::from_utf8(bytes.clone()).unwrap();
+                assert_eq!(decode::<EventId>("events", &forged), None, "{forged}");
+                bytes[index] = kept;
+            }
         }
-        let beyond = BASE64_URL_SAFE_NO_PAD.encode("9223372036854775807 E123");
-        assert_eq!(decode::<EventId>(&beyond), None);
+        let plain = BASE64_URL_SAFE_NO_PAD.encode("1700000000000000 E123");
+        for forged in ["", "%", "AAAA", "MTIzNDU", &plain, &"A".repeat(10_000)] {
+            assert_eq!(decode::<EventId>("events", forged), None, "{forged:.20}");
+        }
     }
 
     #[test]
     fn a_page_shows_its_limit_and_tells_of_the_next() {
-        let page = Page::<EventId>::parse(Some("2"), None).unwrap();
+        let page = Page::<EventId>::parse("events", Some("2"), None).unwrap();
         let position = |_: &i32| Position {
             at: crate::time::now(),
             id: "E".parse().unwrap(),
@@ -139,7 +168,7 @@ mod tests {
         assert!(page.of(vec![1, 2], position).next_cursor.is_none());
         for limit in ["0", "101", "-1", "x", "", "1.0", "18446744073709551616"] {
             assert!(
-                Page::<EventId>::parse(Some(limit), None).is_err(),
+                Page::<EventId>::parse("events", Some(limit), None).is_err(),
                 "{limit}"
             );
         }

@@ -1,10 +1,16 @@
-//! A request as a handler reads it.
+//! A request as a handler reads it, from API Gateway's event (payload format 2.0).
+//!
+//! No URL is made of it, as none is needed: hosts, schemes and queries are the client's to choose,
+//! and not every one of them makes a URL.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
-use http::HeaderName;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use lambda_http::RequestExt;
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName};
 
 use super::body::Fields;
 use super::page::Page;
@@ -21,17 +27,52 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug)]
 pub struct Request {
     route: &'static Route,
-    inner: lambda_http::Request,
+    path: String,
+    path_parameters: HashMap<String, String>,
+    query: HashMap<String, String>,
+    headers: HeaderMap,
+    body: Vec<u8>,
 }
 
 impl Request {
-    /// Takes a request of Lambda's for `route`.
-    pub(super) fn new(route: &'static Route, inner: lambda_http::Request) -> Result<Self, Problem> {
-        if inner.body().len() > LARGEST_BODY {
+    /// Reads an event for `route`.
+    ///
+    /// # Errors
+    /// 400 for what can't be read, 413 for a body that is too large.
+    pub(super) fn read(route: &'static Route, event: &str) -> Result<Self, Problem> {
+        let event: ApiGatewayV2httpRequest =
+            serde_json::from_str(event).map_err(|_| malformed("The request can't be read."))?;
+        let path = path(&event);
+        let query = match &event.raw_query_string {
+            Some(query) => form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+            None => event
+                .query_string_parameters
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        let body = event.body.unwrap_or_default();
+        let body = if event.is_base64_encoded {
+            BASE64_STANDARD
+                .decode(body)
+                .map_err(|_| malformed("The body is not valid base64."))?
+        } else {
+            body.into_bytes()
+        };
+        if body.len() > LARGEST_BODY {
             let detail = format!("The body must be at most {LARGEST_BODY} bytes.");
             return Err(Problem::new(Code::PayloadTooLarge, detail));
         }
-        Ok(Self { route, inner })
+        Ok(Self {
+            route,
+            path,
+            path_parameters: event.path_parameters,
+            query: once_each(query)?,
+            headers: event.headers,
+            body,
+        })
     }
 
     /// The token behind `Authorization: Bearer`.
@@ -56,81 +97,386 @@ impl Request {
     /// # Errors
     /// 404.
     pub fn path<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Problem> {
-        self.inner
-            .path_parameters_ref()
-            .and_then(|parameters| parameters.first(name))
+        self.path_parameters
+            .get(name)
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| Problem::not_found(what))
     }
 
-    /// The text behind the fixed part of the route's path.
+    /// The whole path, without the stage that may stand before it.
     pub fn raw_path(&self) -> &str {
-        self.inner.raw_http_path()
+        &self.path
     }
 
-    /// Which part of a list is wanted.
+    /// Which part of `list` is wanted, see [`Page::parse`].
     ///
     /// # Errors
     /// 422, see [`Page::parse`].
-    pub fn page<Id: std::fmt::Display + FromStr>(&self) -> Result<Page<Id>, Problem> {
-        let query = self.inner.query_string_parameters_ref();
-        let parameter = |name| query.and_then(|query| query.first(name));
-        Page::parse(parameter("limit"), parameter("cursor"))
+    pub fn page<Id>(&self, list: &str) -> Result<Page<Id>, Problem>
+    where
+        Id: std::fmt::Display + FromStr,
+    {
+        let parameter = |name| self.query.get(name).map(String::as_str);
+        Page::parse(list, parameter("limit"), parameter("cursor"))
     }
 
     /// The fields of a JSON body.
     ///
     /// # Errors
-    /// 415 for another content type, 400 for a body that is no JSON object.
+    /// 415 for another content type or a content coding, 400 for a body that is no JSON object.
     pub fn fields(&self) -> Result<Fields, Problem> {
-        let content_type = self.header(&CONTENT_TYPE)?.unwrap_or_default();
-        let essence = content_type
-            .split(|byte| *byte == b';')
-            .next()
-            .unwrap_or_default();
-        if !essence
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"application/json")
-        {
-            let detail = format!(
-                "{} {} takes 'Content-Type: application/json'.",
-                self.route.method, self.route.path
-            );
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        match self.header(&CONTENT_TYPE)? {
+            Some(_) => self.json(),
+            None => Err(self.unsupported()),
         }
-        Fields::parse(self.inner.body())
     }
 
-    /// The request's idempotency key with the hash that binds it to this body, if it has one.
+    /// The fields of a JSON body that may be left out, and its content type too: then there are none.
+    ///
+    /// # Errors
+    /// As [`Self::fields`].
+    pub fn optional_fields(&self) -> Result<Fields, Problem> {
+        if self.body.is_empty() {
+            return Ok(Fields::none());
+        }
+        self.json()
+    }
+
+    fn json(&self) -> Result<Fields, Problem> {
+        if let Some(coding) = self.header(&CONTENT_ENCODING)?
+            && !coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+        {
+            let detail = "Send the body without a Content-Encoding.";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        if let Some(content_type) = self.header(&CONTENT_TYPE)? {
+            let mut parts = content_type.split(|byte| *byte == b';');
+            let essence = parts.next().unwrap_or_default().trim_ascii();
+            if !essence.eq_ignore_ascii_case(b"application/json") {
+                return Err(self.unsupported());
+            }
+        }
+        Fields::parse(&self.body)
+    }
+
+    fn unsupported(&self) -> Problem {
+        let detail = format!(
+            "{} {} takes 'Content-Type: application/json'.",
+            self.route.method, self.route.path
+        );
+        Problem::new(Code::UnsupportedMediaType, detail)
+    }
+
+    /// The request's idempotency key with the hash that binds it to these fields, if it has one.
     ///
     /// # Errors
     /// 400 for a key that can't be one.
-    pub fn repeatable(&self) -> Result<Option<Repeatable>, Problem> {
+    pub fn repeatable(&self, fields: &Fields) -> Result<Option<Repeatable>, Problem> {
         let Some(value) = self.header(&IDEMPOTENCY_KEY)? else {
             return Ok(None);
         };
         let key = IdempotencyKey::parse(value).ok_or_else(|| {
-            Problem::new(
-                Code::MalformedRequest,
-                "Idempotency-Key must be 1 to 255 printable ASCII characters.",
-            )
+            malformed("Idempotency-Key must be 1 to 255 printable ASCII characters.")
         })?;
         Ok(Some(Repeatable {
             key,
-            hash: RequestHash::of(self.inner.body()),
+            hash: RequestHash::of(fields.canonical().as_bytes()),
         }))
     }
 
     /// The one value of a header. Two values would be two readings.
     fn header(&self, name: &HeaderName) -> Result<Option<&[u8]>, Problem> {
-        let mut values = self.inner.headers().get_all(name).iter();
+        let mut values = self.headers.get_all(name).iter();
         let first = values.next().map(|value| value.as_bytes());
         match values.next() {
             None => Ok(first),
-            Some(_) => Err(Problem::new(
-                Code::MalformedRequest,
-                format!("The header {name} stands twice."),
-            )),
+            Some(_) => Err(malformed(&format!("The header {name} is given twice."))),
+        }
+    }
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(Code::MalformedRequest, detail)
+}
+
+/// The parameters of a query by their names. Two of one name would be two readings.
+fn once_each(parameters: Vec<(String, String)>) -> Result<HashMap<String, String>, Problem> {
+    let mut query = HashMap::new();
+    for (name, value) in parameters {
+        if query.insert(name, value).is_some() {
+            return Err(malformed("A query parameter is given twice."));
+        }
+    }
+    Ok(query)
+}
+
+/// The path as the routes have it. API Gateway puts a stage that is not the default before it, and
+/// the path of a custom domain's mapping, but has neither in the route's key.
+fn path(event: &ApiGatewayV2httpRequest) -> String {
+    let whole = event.raw_path.as_deref().unwrap_or("/");
+    let key = event.request_context.route_key.as_deref();
+    let first = key
+        .and_then(|key| key.split_once(' '))
+        .map(|(_, path)| path.split_once('{').map_or(path, |(fixed, _)| fixed));
+    match first.and_then(|first| whole.rfind(first)) {
+        Some(start) => whole[start..].to_owned(),
+        None => whole.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::routes;
+    use super::*;
+
+    fn event(changes: Value) -> Value {
+        let mut event = json!({
+            "version": "2.0", "routeKey": "POST /bookings", "rawPath": "/bookings", "rawQueryString": "",
+            "headers": {"content-type": "application/json", "host": "localhost"},
+            "requestContext": {
+                "http": {"method": "POST", "path": "/bookings"}, "stage": "$default", "routeKey": "POST /bookings",
+            },
+            "body": "{}", "isBase64Encoded": false,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        event
+    }
+
+    fn read(event: &Value) -> Result<Request, Problem> {
+        Request::read(&routes::CREATE_BOOKING, &event.to_string())
+    }
+
+    fn status(answer: Result<impl Sized, Problem>) -> u16 {
+        answer.map_or_else(
+            |problem| problem.into_response("").status().as_u16(),
+            |_| 200,
+        )
+    }
+
+    #[test]
+    fn odd_hosts_schemes_and_queries_are_read_as_any_other() {
+        for proto in ["https,http", "", "1", "\u{7f}"] {
+            let event = event(json!({"headers": {"x-forwarded-proto": proto}}));
+            assert!([200, 400].contains(&status(read(&event))), "{proto:?}");
+        }
+        for host in ["localhost:99999", "a b", "[", "%zz", "", "::"] {
+            assert_eq!(
+                status(read(&event(json!({"headers": {"host": host}})))),
+                200,
+                "{host}"
+            );
+        }
+        let long = format!("x={}", "a".repeat(70_000));
+        for query in ["x=\"a\"", "<>", "%", "%ff", "=", "&&", "x={}|^`", &long] {
+            let event = event(json!({"rawQueryString": query}));
+            assert_eq!(status(read(&event)), 200, "{query:.20}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_malformed() {
+        let body = json!({"body": "no base64!", "isBase64Encoded": true});
+        assert_eq!(status(read(&event(body))), 400);
+        assert_eq!(status(read(&event(json!({"headers": {"a b": "c"}})))), 400);
+        assert_eq!(status(read(&event(json!({"headers": {"a": "b\nc"}})))), 400);
+        assert_eq!(
+            status(read(&event(json!({"rawQueryString": "a=1&b=2&a=1"})))),
+            400
+        );
+        assert_eq!(status(read(&json!({}))), 400);
+        assert_eq!(status(Request::read(&routes::LOGIN, "no JSON")), 400);
+    }
+
+    #[test]
+    fn a_body_is_taken_as_json_without_a_coding() {
+        let with = |headers: Value| read(&event(json!({"headers": headers}))).unwrap();
+        let json = "application/json";
+        for (headers, expected, optional) in [
+            (json!({"content-type": json}), 200, 200),
+            (
+                json!({"content-type": "Application/JSON; charset=utf-8"}),
+                200,
+                200,
+            ),
+            (
+                json!({"content-type": json, "content-encoding": "identity"}),
+                200,
+                200,
+            ),
+            (
+                json!({"content-type": json, "content-encoding": "gzip"}),
+                415,
+                415,
+            ),
+            (
+                json!({"content-type": json, "content-encoding": ""}),
+                415,
+                415,
+            ),
+            (json!({"content-type": "text/plain"}), 415, 415),
+            (json!({}), 415, 200),
+        ] {
+            let request = with(headers.clone());
+            assert_eq!(status(request.fields()), expected, "{headers}");
+            assert_eq!(status(request.optional_fields()), optional, "{headers}");
+        }
+        let none = read(&event(json!({"headers": {}, "body": null}))).unwrap();
+        assert_eq!(
+            (status(none.fields()), status(none.optional_fields())),
+            (415, 200)
+        );
+    }
+
+    #[test]
+    fn a_path_is_told_without_its_stage_or_mapping() {
+        for (key, raw, path) in [
+            ("GET /docs", "/docs", "/docs"),
+            ("GET /docs", "/prod/docs", "/docs"),
+            ("GET /docs/{asset}", "/prod/v1/docs/a.css", "/docs/a.css"),
+            ("$default", "/docs", "/docs"),
+        ] {
+            let context =
+                json!({"http": {"method": "GET", "path": raw}, "routeKey": key, "stage": "prod"});
+            let event = event(json!({"rawPath": raw, "requestContext": context}));
+            assert_eq!(read(&event).unwrap().raw_path(), path, "{key} {raw}");
+        }
+    }
+
+    /// What an event is made of, byte by byte of what proptest chose: far faster than strategies of
+    /// strategies, so that there can be many.
+    struct Choices<'a>(std::slice::Iter<'a, u8>);
+
+    impl Choices<'_> {
+        fn byte(&mut self) -> usize {
+            self.0.next().copied().unwrap_or_default().into()
+        }
+
+        fn of<T: Copy>(&mut self, all: &[T]) -> T {
+            all[self.byte() % all.len()]
+        }
+
+        fn text(&mut self) -> String {
+            const PARTS: [&str; 32] = [
+                "",
+                "a",
+                "E123",
+                "1",
+                "-1",
+                "99999",
+                "https,http",
+                ":",
+                "/",
+                "%",
+                "%zz",
+                "%ff",
+                "%00",
+                "\"",
+                "<",
+                ">",
+                "[",
+                "]",
+                "{",
+                "}",
+                "&",
+                "=",
+                "limit=",
+                "cursor=",
+                "Bearer ",
+                " ",
+                "\n",
+                "\0",
+                "é",
+                "\u{202e}",
+                "🎟",
+                "application/json",
+            ];
+            (0..self.byte() % 6).map(|_| self.of(&PARTS)).collect()
+        }
+
+        fn texts(&mut self, names: &[&str]) -> Value {
+            let entries = (0..self.byte() % 4).map(|_| {
+                let name = match self.byte() % 4 {
+                    0 => self.text(),
+                    _ => self.of(names).to_owned(),
+                };
+                (name, Value::from(self.text()))
+            });
+            Value::Object(entries.collect())
+        }
+
+        /// A part of the event, now and then of another type than it should be.
+        fn or_odd(&mut self, part: Value) -> Value {
+            match self.byte() % 16 {
+                0 => Value::Null,
+                1 => json!(1e300),
+                2 => json!([part]),
+                _ => part,
+            }
+        }
+
+        fn body(&mut self) -> Value {
+            let fields = self.texts(&["user_id", "event_id", "tickets", "payment_method"]);
+            let numbers = fields.to_string().replace("\"1\"", "1");
+            match self.byte() % 4 {
+                0 => Value::Null,
+                1 => self.text().into(),
+                2 => BASE64_STANDARD.encode(numbers).into(),
+                _ => numbers.into(),
+            }
+        }
+
+        fn event(&mut self) -> Value {
+            let headers = self.texts(&[
+                "host",
+                "x-forwarded-proto",
+                "x-forwarded-port",
+                "content-type",
+                "content-encoding",
+                "authorization",
+                "idempotency-key",
+                "cookie",
+                "content-length",
+            ]);
+            let parameters = self.texts(&["booking_id", "event_id", "payment_id", "asset"]);
+            let (key, path, query) = (self.text(), self.text(), self.text());
+            let (headers, body) = (self.or_odd(headers), self.body());
+            json!({
+                "version": "2.0", "routeKey": &key, "rawPath": self.or_odd(path.clone().into()),
+                "rawQueryString": self.or_odd(query.into()), "headers": headers, "cookies": [self.text()],
+                "queryStringParameters": self.texts(&["limit", "cursor"]),
+                "pathParameters": self.or_odd(parameters), "body": self.or_odd(body),
+                "isBase64Encoded": self.byte().is_multiple_of(4),
+                "requestContext": {
+                    "http": {"method": self.of(&["GET", "POST", "HEAD", "odd", ""]), "path": path},
+                    "routeKey": key, "stage": self.text(), "domainName": self.text(),
+                },
+            })
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_event_makes_the_decoding_panic_or_fail(choices in vec(any::<u8>(), 0..120)) {
+            let event = Choices(choices.iter()).event();
+            let decoded = read(&event).and_then(|request| {
+                drop(request.bearer_token());
+                drop(request.path::<crate::ids::BookingId>("booking_id", "booking"));
+                drop(request.page::<crate::ids::EventId>("events"));
+                drop(request.optional_fields());
+                let fields = request.fields()?;
+                request.repeatable(&fields)?;
+                crate::bookings::BookingRequest::read(fields).map(drop)
+            });
+            let status = status(decoded);
+            prop_assert!((200..500).contains(&status), "{status}");
         }
     }
 }

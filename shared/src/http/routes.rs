@@ -34,11 +34,19 @@ pub struct Route {
     pub repeatable: bool,
     /// Whether it takes `limit` and `cursor`.
     pub paged: bool,
-    pub body: Option<Shape>,
+    pub body: Option<Body>,
     pub answers: &'static [Answer],
     /// The problems of this route's own. Those that its traits bring (a token, a body, a list) and
     /// those of every route are added where they are read.
     pub problems: &'static [Code],
+}
+
+/// What a route takes as its body.
+#[derive(Debug)]
+pub enum Body {
+    Required(Shape),
+    /// An object without a field, or nothing at all.
+    Empty,
 }
 
 /// A successful answer.
@@ -114,6 +122,14 @@ impl Route {
         }
     }
 
+    /// The methods by which it is asked: what answers GET answers HEAD too, without the body.
+    pub fn methods(&self) -> &'static [&'static str] {
+        match self.method {
+            GET => &[GET, "HEAD"],
+            _ => &[POST],
+        }
+    }
+
     /// Every problem that a client of this route may meet.
     pub fn all_problems(&self) -> Vec<Code> {
         let mut problems = vec![Code::MalformedRequest];
@@ -141,14 +157,14 @@ impl Route {
 }
 
 pub static REGISTER_USER: Route = Route {
-    body: Some(Shape::of::<Registration>()),
+    body: Some(Body::Required(Shape::of::<Registration>())),
     answers: &[answer::<User>(StatusCode::CREATED, "The new user.")],
     problems: &[Code::UsernameTaken],
     ..Route::new("register-user", POST, "/users", "Register a user")
 };
 
 pub static LOGIN: Route = Route {
-    body: Some(Shape::of::<Credentials>()),
+    body: Some(Body::Required(Shape::of::<Credentials>())),
     answers: &[answer::<Session>(
         StatusCode::OK,
         "The user's number and a token.",
@@ -159,7 +175,7 @@ pub static LOGIN: Route = Route {
 
 pub static CREATE_EVENT: Route = Route {
     signed_in: true,
-    body: Some(Shape::of::<NewEvent>()),
+    body: Some(Body::Required(Shape::of::<NewEvent>())),
     answers: &[answer::<Event>(StatusCode::CREATED, "The event, on sale.")],
     problems: &[Code::EventExists],
     ..Route::new("create-event", POST, "/events", "Put an event on sale")
@@ -185,7 +201,7 @@ pub static GET_EVENT: Route = Route {
 pub static CREATE_BOOKING: Route = Route {
     signed_in: true,
     repeatable: true,
-    body: Some(Shape::of::<BookingRequest>()),
+    body: Some(Body::Required(Shape::of::<BookingRequest>())),
     answers: &[
         answer::<Booking>(StatusCode::CREATED, "Booked and paid."),
         answer::<Booking>(
@@ -229,6 +245,7 @@ pub static GET_BOOKING: Route = Route {
 
 pub static CANCEL_BOOKING: Route = Route {
     signed_in: true,
+    body: Some(Body::Empty),
     answers: &[answer::<Booking>(
         StatusCode::OK,
         "Cancelled; the money goes back.",
@@ -245,7 +262,7 @@ pub static CANCEL_BOOKING: Route = Route {
 pub static CREATE_PAYMENT: Route = Route {
     signed_in: true,
     repeatable: true,
-    body: Some(Shape::of::<PaymentRequest>()),
+    body: Some(Body::Required(Shape::of::<PaymentRequest>())),
     answers: &[
         answer::<Payment>(StatusCode::CREATED, "Paid."),
         answer::<Payment>(

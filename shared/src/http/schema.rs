@@ -47,4 +47,32 @@ macro_rules! integer_schema {
     };
 }
 
-pub(crate) use {integer_schema, string_schema};
+/// Declares how an amount of money stands in a request, by its bounds in major units. A schema can't
+/// say that its decimals are the currency's.
+macro_rules! amount_schema {
+    ($name:ident, $description:literal, above $above:literal, $max:expr) => {
+        $crate::http::schema::amount_schema!(@impl $name, $description, exclusive_minimum, $above, $max);
+    };
+    ($name:ident, $description:literal, $min:literal, $max:expr) => {
+        $crate::http::schema::amount_schema!(@impl $name, $description, minimum, $min, $max);
+    };
+    (@impl $name:ident, $description:literal, $lower:ident, $bound:literal, $max:expr) => {
+        #[doc = $description]
+        struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::Number)
+                    .description(Some($description))
+                    .$lower(Some($bound))
+                    .maximum(Some($max))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+pub(crate) use {amount_schema, integer_schema, string_schema};
