@@ -1,5 +1,6 @@
 //! PostgreSQL: one connection a function, and what its errors mean.
 
+use std::io;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ use crate::tls;
 /// The longest that a statement may take, the connecting before it included. The server's own
 /// limit, set in the migrations, is the same: neither goes on without the other.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// The longest that connecting may take: so long that the statement still has its time.
+const LONGEST_CONNECTING: Duration = Duration::from_secs(3);
 
 /// A connection that was idle this long is tested before use: Lambda freezes the process between
 /// requests, and a server or a proxy may have closed the socket meanwhile. A busy one isn't, which
@@ -101,7 +105,7 @@ impl Db {
             let (connection, pooled) = (&mut connection, false);
             statement(Session { connection, pooled }).await
         };
-        if !outcome.as_ref().is_err_and(Failure::is_transient) {
+        if !outcome.as_ref().is_err_and(ends_connection) {
             *kept = Some(Kept {
                 connection,
                 used: Instant::now(),
@@ -116,8 +120,31 @@ impl Db {
         let login = self
             .account
             .log_in(|account| async move { connect(&account, None, pooler).await });
-        Box::pin(login).await
+        match timeout(LONGEST_CONNECTING, Box::pin(login)).await {
+            Ok(outcome) => outcome.map_err(|error| {
+                Error::Io(io::Error::new(
+                    io::ErrorKind::NotConnected,
+                    Unreached(error),
+                ))
+            }),
+            Err(elapsed) => Err(Error::Io(io::Error::new(
+                io::ErrorKind::TimedOut,
+                Unreached(Error::Io(elapsed.into())),
+            ))),
+        }
     }
+}
+
+/// There is no connection, so that no statement was sent by it.
+#[derive(Debug, thiserror::Error)]
+#[error("connecting to PostgreSQL")]
+struct Unreached(#[source] Error);
+
+/// Whether a statement that failed so was sent: else it wasn't carried out, and there is nothing to undo.
+pub(crate) fn was_sent(error: &Error) -> bool {
+    let unreached =
+        |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<Unreached>());
+    !matches!(error, Error::Io(error) if unreached(error))
 }
 
 /// Runs a statement in a transaction. It is sent in two parts, which a pooler would give to two
@@ -272,12 +299,28 @@ impl Failure for Error {
         match self {
             Self::Io(error) => calls::is_broken(error),
             Self::Tls(_) | Self::Protocol(_) => true,
-            // Connection exceptions, and an operator's or a crash's shutdown.
-            Self::Database(error) => error
-                .code()
-                .is_some_and(|code| code.starts_with("08") || code.starts_with("57P")),
+            Self::Database(error) => error.code().is_some_and(|code| {
+                // A serialization failure, a deadlock, a lock that was not to be had in time: the
+                // statement was taken back whole.
+                ends_session(&code) || matches!(&*code, "40001" | "40P01" | "55P03")
+            }),
             _ => false,
         }
+    }
+}
+
+/// Whether a server that says this does no more for this session: a connection exception, an operator's
+/// or a crash's shutdown, or a server that has become a read-only standby.
+fn ends_session(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code == "25006"
+}
+
+/// Whether the connection is of no use after this error.
+fn ends_connection(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        Error::Database(error) => error.code().is_some_and(|code| ends_session(&code)),
+        _ => false,
     }
 }
 
@@ -285,10 +328,10 @@ impl Failure for Error {
 pub fn is_unavailable(error: &Error) -> bool {
     match error {
         Error::Io(_) => true,
-        // Lack of resources, and limits in time that were reached: of a statement, of a lock.
+        // Lack of resources, and a statement's limit in time.
         Error::Database(database) if !error.is_transient() => database
             .code()
-            .is_some_and(|code| code.starts_with("53") || code == "57014" || code == "55P03"),
+            .is_some_and(|code| code.starts_with("53") || code == "57014"),
         error => error.is_transient(),
     }
 }

@@ -6,10 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls, TlsOptions};
 use mongodb::{Client, Collection};
 use secrecy::ExposeSecret;
+use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::calls::{self, Failure};
@@ -78,6 +81,12 @@ impl DocumentStore {
     }
 }
 
+#[derive(Deserialize)]
+struct Id {
+    #[serde(rename = "_id")]
+    id: String,
+}
+
 /// A collection. Every operation on it is safe to repeat, by what it is: an upsert that the first
 /// wins, an update that looks at what it changes, a deletion, a read.
 pub(crate) struct Documents<T> {
@@ -108,6 +117,28 @@ impl<T: Send + Sync> Documents<T> {
         operation: impl for<'c> Fn(&'c Collection<T>) -> Running<'c, R>,
     ) -> Result<R, Error> {
         calls::repeatable(point, LONGEST, || self.run(&operation)).await
+    }
+
+    /// The ids of up to `limit` documents, in the order of a field that an index serves: for those who
+    /// must not read documents of any size at once.
+    pub(crate) async fn ids(
+        &self,
+        point: Point,
+        filter: Document,
+        order: &'static str,
+        limit: i64,
+    ) -> Result<Vec<String>, Error> {
+        let found: Vec<Id> = self
+            .repeatable(point, |collection| {
+                let (ids, filter) = (collection.clone_with_type::<Id>(), filter.clone());
+                Box::pin(async move {
+                    let found = ids.find(filter).projection(doc! {"_id": 1});
+                    let found = found.sort(doc! {order: 1}).limit(limit);
+                    found.await?.try_collect().await
+                })
+            })
+            .await?;
+        Ok(found.into_iter().map(|found| found.id).collect())
     }
 
     /// Does it by the login that there is; where none is, or it is refused, by the one that is right now.
@@ -170,6 +201,7 @@ impl Failure for Error {
             ErrorKind::Io(error) => calls::is_broken(error),
             // It looked for a server as long as it may.
             ErrorKind::ServerSelection { .. } => false,
+            // All operations are safe to repeat, so also one that a server ended while it stepped down.
             _ => is_unavailable(self),
         }
     }
@@ -185,6 +217,30 @@ pub fn is_unavailable(error: &Error) -> bool {
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Shutdown
     ) || error.contains_label("RetryableWriteError")
+        || codes(error).iter().any(|code| NOT_PRIMARY.contains(code))
+}
+
+/// What a server says that is not the primary, or no longer, or is about to go: ShutdownInProgress,
+/// PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
+/// NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
+const NOT_PRIMARY: [i32; 7] = [91, 189, 10_107, 11_600, 11_602, 13_435, 13_436];
+
+/// The codes that an error has, of the whole command or of its write concern.
+fn codes(error: &Error) -> Vec<i32> {
+    match &*error.kind {
+        ErrorKind::Command(error) => vec![error.code],
+        ErrorKind::Write(WriteFailure::WriteError(error)) => vec![error.code],
+        ErrorKind::Write(WriteFailure::WriteConcernError(error)) => vec![error.code],
+        ErrorKind::InsertMany(failed) => {
+            let writes = failed.write_errors.iter().flatten();
+            let concern = failed.write_concern_error.iter();
+            writes
+                .map(|error| error.code)
+                .chain(concern.map(|error| error.code))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The code of a write whose unique key is taken.

@@ -86,6 +86,7 @@ names! {
         StoreQuarantine,
         ListNotifications,
         FindQuarantined,
+        ReadQuarantined,
         StoreRedriven,
         ReleaseQuarantined,
         FindOldNotifications,
@@ -93,6 +94,7 @@ names! {
         FindOldQuarantined,
         ForgetQuarantined,
         IndexNotifications,
+        IndexQuarantine,
         // Secrets Manager
         ReadSecret,
         DescribeSecret,
@@ -144,6 +146,9 @@ names! {
         Twice,
         /// It happens, and the process is killed before it hears so.
         Killed,
+        /// It happens some seconds later. A call's caller waits for it, as long as it may; an invocation's
+        /// was told that the connection broke.
+        Late,
     }
 }
 
@@ -165,6 +170,11 @@ mod switch {
     pub fn delivered_twice(_: &str) -> bool {
         false
     }
+
+    /// Whether the platform is to deliver an invocation of this function late: never.
+    pub fn delivered_late(_: &str) -> bool {
+        false
+    }
 }
 
 #[cfg(debug_assertions)]
@@ -174,8 +184,13 @@ mod switch {
     use std::time::Duration;
     use std::{fs, future, io, process, thread};
 
+    use tokio::time::sleep;
+
     use super::{Fault, Point};
     use crate::config;
+
+    /// How late a call is that is late: later than what was left uncertain is settled from the queue.
+    const LATE: Duration = Duration::from_secs(2);
 
     /// Makes the call, or what a test has asked to happen in its stead.
     pub async fn at<T, E, Call>(point: Point, call: impl Fn() -> Call) -> Result<T, E>
@@ -185,6 +200,10 @@ mod switch {
     {
         match take(point.name(), |_| true) {
             None => call().await,
+            Some(Fault::Late) => {
+                sleep(LATE).await;
+                call().await
+            }
             Some(Fault::FailsBefore) => Err(broken().into()),
             Some(Fault::AnswerLost) => {
                 drop(call().await);
@@ -211,8 +230,8 @@ mod switch {
         function: &str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        match take(function, |fault| fault != Fault::Twice) {
-            None | Some(Fault::Twice) => answer.await,
+        match take(function, |fault| !is_the_platforms(fault)) {
+            None | Some(Fault::Twice | Fault::Late) => answer.await,
             Some(Fault::FailsBefore) => Err(broken().into()),
             Some(Fault::AnswerLost) => {
                 drop(answer.await);
@@ -230,9 +249,19 @@ mod switch {
         }
     }
 
+    /// What happens to an invocation before its function has it.
+    fn is_the_platforms(fault: Fault) -> bool {
+        matches!(fault, Fault::Twice | Fault::Late)
+    }
+
     /// Whether the platform is to deliver an invocation of this function twice.
     pub fn delivered_twice(function: &str) -> bool {
         take(function, |fault| fault == Fault::Twice).is_some()
+    }
+
+    /// Whether the platform is to deliver an invocation of this function late.
+    pub fn delivered_late(function: &str) -> bool {
+        take(function, |fault| fault == Fault::Late).is_some()
     }
 
     fn broken() -> io::Error {
@@ -268,5 +297,5 @@ mod switch {
     }
 }
 
-pub use switch::delivered_twice;
 pub(crate) use switch::{at, returning};
+pub use switch::{delivered_late, delivered_twice};

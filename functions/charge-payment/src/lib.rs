@@ -36,16 +36,14 @@ pub async fn handle(app: &App, command: Command) -> Result<Reply, Error> {
         Command::Charge {
             charge,
             payment_method,
-        } => app.payments.charge(&charge, payment_method).await?,
-        Command::Void { charge } => app.payments.void(&charge).await?,
+        } => Some(app.payments.charge(&charge, payment_method).await?),
+        Command::Void { charge } => Some(app.payments.void(&charge).await?),
         Command::Settle { payment_id } => app.payments.settle(payment_id).await?,
-        Command::Refund { payment_id } => app.payments.refund(payment_id).await?,
+        Command::Refund { payment_id } => Some(app.payments.refund(payment_id).await?),
         Command::Sweep => {
             app.payments.sweep(time::ago(app.sweep_after)).await?;
-            return Ok(Reply { status: None });
+            None
         }
     };
-    Ok(Reply {
-        status: Some(status),
-    })
+    Ok(Reply { status })
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::Error;
 use shared::config::Config;
 use shared::docdb::DocumentStore;
+use shared::invocation::{Redrive, Schedule};
 use shared::notifications::{Batch, Delivered, Forgotten, Notifications};
 
 /// What one process of this function keeps between invocations.
@@ -25,20 +26,16 @@ impl App {
     }
 }
 
-/// What this function is invoked with.
+/// What this function is invoked with. Anything else is an error.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be a batch of RabbitMQ's, a schedule's event or {\"redrive\": N}"
+)]
 pub enum Trigger {
     /// An operator: the quarantine shall be read again.
-    Redrive {
-        #[serde(rename = "redrive")]
-        _most: usize,
-    },
-    /// The schedule.
-    Schedule {
-        #[serde(rename = "detail-type")]
-        _detail_type: String,
-    },
+    Redrive(Redrive),
+    Schedule(Schedule),
     /// A batch of messages.
     Queue(Batch),
 }
@@ -58,8 +55,8 @@ pub enum Done {
 pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
     let notifications = &app.notifications;
     Ok(match trigger {
-        Trigger::Redrive { .. } => Done::Delivered(notifications.redrive().await?),
-        Trigger::Schedule { .. } => Done::Forgotten(notifications.forget_old().await?),
+        Trigger::Redrive(wanted) => Done::Delivered(notifications.redrive(wanted.most()).await?),
+        Trigger::Schedule(_) => Done::Forgotten(notifications.forget_old().await?),
         Trigger::Queue(batch) => {
             Done::Delivered(notifications.deliver(batch.into_messages()).await?)
         }

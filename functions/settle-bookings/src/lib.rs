@@ -2,11 +2,13 @@
 //! operator's demand it puts dead letters back where they came from.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use shared::bookings::{BoxOffice, Swept};
 use shared::config::Config;
+use shared::invocation::{Redrive, Schedule};
 use shared::payments::{DeadLetters, Unsettled};
 use shared::{Error, telemetry};
+use tracing::Instrument;
 
 /// What one process of this function keeps between invocations.
 #[derive(Debug)]
@@ -28,22 +30,31 @@ impl App {
     }
 }
 
-/// What this function is invoked with.
+/// What this function is invoked with. Anything else is an error.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be a batch of SQS's, a schedule's event or {\"redrive\": N}"
+)]
 pub enum Trigger {
     /// A batch of messages.
     Queue {
-        #[serde(rename = "Records")]
+        #[serde(rename = "Records", deserialize_with = "of_sqs")]
         records: Vec<SqsMessage>,
     },
     /// An operator: up to so many dead letters of each queue shall be tried again.
-    Redrive { redrive: usize },
-    /// The schedule.
-    Schedule {
-        #[serde(rename = "detail-type")]
-        _detail_type: String,
-    },
+    Redrive(Redrive),
+    Schedule(Schedule),
+}
+
+/// Other sources have records too.
+fn of_sqs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SqsMessage>, D::Error> {
+    let records = Vec::<SqsMessage>::deserialize(deserializer)?;
+    let ours = |record: &SqsMessage| record.event_source.as_deref() == Some("aws:sqs");
+    if records.is_empty() || !records.iter().all(ours) {
+        return Err(de::Error::custom("it has no records, or not of SQS"));
+    }
+    Ok(records)
 }
 
 /// What it answers.
@@ -72,11 +83,13 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
         Trigger::Queue { records } => {
             let mut failed = SqsBatchResponse::default();
             for record in records {
-                if let Err(error) = settle(app, &record).await {
-                    tracing::warn!(
-                        error = telemetry::chain(error.as_ref()),
-                        "left to SQS to deliver again"
-                    );
+                let settling = async {
+                    settle(app, &record).await.inspect_err(|error| {
+                        let error = telemetry::chain(error.as_ref());
+                        tracing::warn!(error, "left to SQS to deliver again");
+                    })
+                };
+                if settling.instrument(telemetry::part_span()).await.is_err() {
                     let mut failure = BatchItemFailure::default();
                     failure.item_identifier = record.message_id.unwrap_or_default();
                     failed.batch_item_failures.push(failure);
@@ -84,11 +97,16 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
             }
             Ok(Done::Queue(failed))
         }
-        Trigger::Redrive { redrive } => Ok(Done::Redrive(Redriven {
-            announcements: app.office.redrive_announcements(redrive).await?,
-            settlements: app.dead_letters.redrive(redrive).await?,
-        })),
-        Trigger::Schedule { .. } => Ok(Done::Schedule(app.office.sweep().await?)),
+        Trigger::Redrive(wanted) => {
+            // Both, also where one can't be reached.
+            let announcements = app.office.redrive_announcements(wanted.most()).await;
+            let settlements = app.dead_letters.redrive(wanted.most()).await;
+            Ok(Done::Redrive(Redriven {
+                settlements: settlements?,
+                announcements: announcements?,
+            }))
+        }
+        Trigger::Schedule(_) => Ok(Done::Schedule(app.office.sweep().await?)),
     }
 }
 

@@ -5,13 +5,11 @@ use super::read;
 use super::reserve::{Reserved, release, reserve, unreserve};
 use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, Stored};
 use crate::idempotency::{Repeatable, RequestHash};
-use crate::ids::UserId;
+use crate::ids::{PaymentId, UserId};
 use crate::payments::{Charge, InvokeError, PaymentMethod, PaymentStatus};
 use crate::telemetry;
 
-const CREATED: u16 = 201;
 const ACCEPTED: u16 = 202;
-const PAYMENT_REQUIRED: u16 = 402;
 
 /// What became of a request for tickets.
 #[derive(Debug)]
@@ -35,11 +33,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a booking's state is to the request that made it.
-    fn of(booking: Booking) -> Self {
+    /// What a booking's state is to the request that made it. One that was confirmed stays so to it: what
+    /// was done since is at the booking's own address.
+    fn of(stored: Stored) -> Self {
+        let mut booking = stored.booking;
         match booking.status {
             Status::Pending => Self::Pending(booking),
-            Status::Confirmed | Status::Cancelled => Self::Confirmed(booking),
+            Status::Confirmed | Status::Cancelled => {
+                booking.status = Status::Confirmed;
+                Self::Confirmed(booking)
+            }
             Status::Rejected => Self::Declined(booking),
             Status::Expired => Self::Expired(booking),
         }
@@ -52,7 +55,6 @@ impl BoxOffice {
     /// # Errors
     /// Nothing was made: see [`BookingError`]. A booking that was made is never an error, however
     /// it went; see [`Outcome`].
-    #[tracing::instrument(skip_all)]
     pub async fn book(
         &self,
         user: UserId,
@@ -62,13 +64,17 @@ impl BoxOffice {
         if request.user_id != user {
             return Err(BookingError::AnotherUser);
         }
+        telemetry::note("event_id", &request.event_id);
         let booking = match reserve(&self.db, &request, repeatable.as_ref()).await? {
             Reserved::Tickets(booking) => booking,
             Reserved::Before(stored) => {
+                telemetry::note("booking_id", stored.booking.booking_id);
                 return replay(stored, repeatable.map(|repeatable| repeatable.hash));
             }
         };
-        tracing::info!(booking_id = %booking.booking_id, event_id = %booking.event_id, "reserved");
+        telemetry::note("booking_id", booking.booking_id);
+        telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
+        tracing::info!("reserved");
         let outcome = match self
             .pay_and_finish(&booking, request.payment_method.unwrap_or_default())
             .await
@@ -78,7 +84,7 @@ impl BoxOffice {
             // The tickets are held and the money may be taken: from here on there is no error,
             // only an outcome that is not known yet.
             Err(error) => {
-                tracing::error!(error = telemetry::chain(&error), "left to be settled");
+                tracing::error!(error = telemetry::chain(&error), "booking not finished");
                 self.leave_to_settle(booking).await
             }
         };
@@ -104,15 +110,11 @@ impl BoxOffice {
         let finished = match status {
             Ok(PaymentStatus::Success) => {
                 let announced = self.announce(booking).await;
-                confirm(&self.db, id, announced, Some(CREATED)).await?
+                confirm(&self.db, id, announced).await?
             }
-            Ok(PaymentStatus::Declined) => {
-                release(&self.db, id, Status::Rejected, Some(PAYMENT_REQUIRED)).await?
-            }
+            Ok(PaymentStatus::Declined) => release(&self.db, id, Status::Rejected).await?,
             // The settling came first, and voided.
-            Ok(PaymentStatus::Voided) => {
-                release(&self.db, id, Status::Expired, Some(PAYMENT_REQUIRED)).await?
-            }
+            Ok(PaymentStatus::Voided) => release(&self.db, id, Status::Expired).await?,
             Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
                 return Ok(self.leave_to_settle(booking.clone()).await);
             }
@@ -120,7 +122,8 @@ impl BoxOffice {
             // say 202 would promise a booking that may be gone.
             Err(InvokeError::Busy) => {
                 if let Err(error) = unreserve(&self.db, id).await {
-                    tracing::error!(error = telemetry::chain(&error), "left to the sweep");
+                    let error = telemetry::chain(&error);
+                    tracing::error!(error, "reservation not taken back; the sweep will");
                 }
                 return Err(BookingError::Busy);
             }
@@ -133,15 +136,16 @@ impl BoxOffice {
             }
         };
         match finished {
-            Some(booking) => Ok(Outcome::of(booking)),
+            Some(stored) => Ok(Outcome::of(stored)),
             // The settling was quicker. It follows the same payment record.
-            None => Ok(Outcome::of(read::by_id(&self.db, id).await?.booking)),
+            None => Ok(Outcome::of(read::by_id(&self.db, id).await?)),
         }
     }
 
     /// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
     /// sweep makes it certain, so that no error here changes the answer.
     async fn leave_to_settle(&self, booking: Booking) -> Outcome {
+        tracing::warn!("booking left pending: its charge's outcome is unknown");
         if let Err(error) = self.settle_queue.send_booking(booking.booking_id).await {
             tracing::warn!(
                 error = telemetry::chain(&error),
@@ -151,7 +155,7 @@ impl BoxOffice {
         match mark_unknown(&self.db, booking.booking_id).await {
             Ok(Some(booking)) => Outcome::Pending(booking),
             Ok(None) => match read::by_id(&self.db, booking.booking_id).await {
-                Ok(stored) => Outcome::of(stored.booking),
+                Ok(stored) => Outcome::of(stored),
                 Err(_) => Outcome::Pending(booking),
             },
             Err(error) => {
@@ -167,24 +171,14 @@ impl BoxOffice {
 
 /// Answers a request as the one with the same key was answered, or with what has become of it.
 fn replay(stored: Stored, hash: Option<RequestHash>) -> Result<Booked, BookingError> {
-    let Stored {
-        mut booking,
-        request_hash,
-        first_answer,
-    } = stored;
-    if request_hash.as_deref() != hash.as_ref().map(RequestHash::as_str) {
+    if stored.request_hash.as_deref() != hash.as_ref().map(RequestHash::as_str) {
         return Err(BookingError::KeyReused);
     }
-    match (booking.status, first_answer) {
-        (Status::Pending, Some(ACCEPTED)) => {}
-        (Status::Pending, _) => return Err(BookingError::InProgress),
-        // The first answer said CONFIRMED, and a repeat of that request is told the same. What was
-        // done since is at the booking's own address.
-        (Status::Cancelled, Some(CREATED)) => booking.status = Status::Confirmed,
-        _ => {}
+    if stored.booking.status == Status::Pending && stored.first_answer != Some(ACCEPTED) {
+        return Err(BookingError::InProgress);
     }
     Ok(Booked {
-        outcome: Outcome::of(booking),
+        outcome: Outcome::of(stored),
         replayed: true,
     })
 }

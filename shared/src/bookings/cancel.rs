@@ -14,34 +14,37 @@ use crate::telemetry;
 ///
 /// # Errors
 /// The booking is not `user`'s, or not one that can be cancelled.
-#[tracing::instrument(skip_all)]
 pub async fn cancel(
     db: &Db,
     payments: &ChargeFunction,
     user: UserId,
     booking_id: BookingId,
 ) -> Result<Booking, BookingError> {
+    telemetry::note("booking_id", booking_id);
     let cancelled = db
         .repeatable(Point::Cancel, |connection| {
             let statement = booking_rows!(
                 r#"
-                with cancelled as (
-                    update booking
+                with held as materialized (
+                    select event_id, available
+                      from event
+                     where event_id = (select event_id from booking
+                                        where booking_id = $1 and user_id = $2 and status = 'CONFIRMED')
+                       and starts_at > now()
+                       for no key update
+                ), cancelled as (
+                    update booking b
                        set status = 'CANCELLED', updated_at = now(),
                            attempts = 0, next_attempt_at = null,
-                           refund_due_at = case when booking.amount_minor > 0 then now() end
-                      from event
-                     where booking_id = $1
-                       and user_id = $2
-                       and status = 'CONFIRMED'
-                       and event.event_id = booking.event_id
-                       and event.starts_at > now()
-                    returning booking.*
+                           refund_due_at = case when b.amount_minor > 0 then now() end
+                      from held
+                     where b.booking_id = $1 and b.status = 'CONFIRMED' and b.event_id = held.event_id
+                    returning b.*
                 ), given_back as (
                     update event e
-                       set available = e.available + cancelled.tickets
-                      from cancelled
-                     where e.event_id = cancelled.event_id
+                       set available = held.available + cancelled.tickets
+                      from held join cancelled using (event_id)
+                     where e.event_id = held.event_id
                 )
                 select "#,
                 "from cancelled b",
@@ -55,13 +58,14 @@ pub async fn cancel(
         return explain_not_cancelled(db, user, booking_id).await;
     };
     let booking = Stored::try_from(row)?.booking;
-    tracing::info!(booking_id = %booking.booking_id, "cancelled");
+    telemetry::note("event_id", &booking.event_id);
+    tracing::info!("cancelled");
     if let Some(payment_id) = booking.payment_id
         && let Err(error) = refund(db, payments, booking_id, payment_id).await
     {
         tracing::warn!(
             error = telemetry::chain(error.as_ref()),
-            "not refunded yet; the sweep will"
+            "refund failed; the sweep will repeat it"
         );
     }
     Ok(booking)
@@ -88,6 +92,7 @@ pub(super) async fn refund(
     booking_id: BookingId,
     payment_id: PaymentId,
 ) -> Result<(), crate::Error> {
+    telemetry::note("payment_id", payment_id);
     match payments.refund(payment_id).await? {
         PaymentStatus::Refunded => {}
         status => return Err(format!("the payment is {status:?}, not refunded").into()),
@@ -100,6 +105,6 @@ pub(super) async fn refund(
         Box::pin(statement.execute(connection))
     })
     .await?;
-    tracing::info!(%booking_id, "refunded");
+    tracing::info!("refunded");
     Ok(())
 }

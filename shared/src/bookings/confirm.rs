@@ -7,13 +7,13 @@ use crate::ids::{BookingId, PaymentId};
 
 /// PENDING → CONFIRMED, announced or not. `None` where the booking is not pending any more.
 ///
-/// The payment's id is the booking's own; a free booking has none.
+/// The payment's id is the booking's own; a free booking has none. What the request is answered from now
+/// on is decided here, whoever confirms: a later cancel does not change it.
 pub(super) async fn confirm(
     db: &Db,
     booking_id: BookingId,
     announced: bool,
-    answer: Option<u16>,
-) -> Result<Option<Booking>, BookingError> {
+) -> Result<Option<Stored>, BookingError> {
     let confirmed = db
         .repeatable(Point::Confirm, |connection| {
             let statement = booking_rows!(
@@ -21,23 +21,18 @@ pub(super) async fn confirm(
                 update booking b
                    set status = 'CONFIRMED', updated_at = now(),
                        payment_id = case when amount_minor > 0 then $2::uuid end,
-                       announced_at = case when $3 then now() end,
-                       first_answer = coalesce(first_answer, $4)
+                       announced_at = case when $3 then now() end, first_answer = 201
                  where booking_id = $1 and status = 'PENDING'
                 returning "#,
                 "",
                 booking_id as BookingId,
                 PaymentId::of_booking(booking_id) as PaymentId,
                 announced,
-                answer.map(|status| status as i16),
             );
             Box::pin(statement.fetch_optional(connection))
         })
         .await?;
-    Ok(confirmed
-        .map(Stored::try_from)
-        .transpose()?
-        .map(|stored| stored.booking))
+    Ok(confirmed.map(Stored::try_from).transpose()?)
 }
 
 /// Notes that the broker has the booking's confirmation.

@@ -41,7 +41,7 @@ use crate::db;
 use crate::http::schema::integer_schema;
 use crate::http::{Code, Fields, Problem};
 use crate::ids::{BookingId, EventId, PaymentId, UserId};
-use crate::money::{Currency, Money};
+use crate::money::{Currency, Money, Number};
 use crate::payments::PaymentMethod;
 use crate::time::Timestamp;
 
@@ -60,8 +60,9 @@ impl Tickets {
 
 impl<'de> Deserialize<'de> for Tickets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match i32::deserialize(deserializer) {
-            Ok(number) if (1..=100).contains(&number) => Ok(Self(number)),
+        let number = Number::whole(deserializer).and_then(|number| i32::try_from(number).ok());
+        match number {
+            Some(number) if (1..=100).contains(&number) => Ok(Self(number)),
             _ => Err(de::Error::custom("must be a whole number from 1 to 100")),
         }
     }
@@ -250,8 +251,10 @@ pub enum BookingError {
     AnotherUser,
     #[error("there is no such event")]
     EventNotFound,
-    #[error("{left} tickets left")]
-    SoldOut { left: i32 },
+    #[error("not enough tickets are left")]
+    SoldOut,
+    #[error("the tickets came and went, so that it can't be said whether they are sold out")]
+    Contended,
     #[error("the event has begun")]
     SalesClosed,
     #[error("at most {most} tickets a booking")]
@@ -280,14 +283,9 @@ impl From<BookingError> for Problem {
                 "The user_id must be that of the user who is logged in.",
             ),
             BookingError::EventNotFound => Self::not_found("event"),
-            BookingError::SoldOut { left } => {
-                let detail = match left {
-                    0 => "No tickets are left.".to_owned(),
-                    1 => "Only 1 ticket is left.".to_owned(),
-                    left => format!("Only {left} tickets are left."),
-                };
-                Self::new(Code::SoldOut, detail)
-            }
+            // Without their number: it may be another one by the time that it is read.
+            BookingError::SoldOut => Self::new(Code::SoldOut, "There are not enough tickets left."),
+            BookingError::Contended => Self::unavailable("reserving tickets", error),
             BookingError::SalesClosed => Self::new(
                 Code::SalesClosed,
                 "The event has begun; its sales are closed.",

@@ -15,18 +15,50 @@ pub(super) enum Reserved {
     Before(Stored),
 }
 
-/// Takes the tickets, makes the booking and keeps the request's key, in one statement.
+/// How often tickets are asked for that are there when it is looked why they were not to be had.
+const ATTEMPTS: u32 = 3;
+
+/// Takes the tickets, makes the booking and keeps the request's key.
 ///
-/// The guard on `available` is checked again under the row's lock, so of any number of requests
-/// for the last ticket one gets it. Of requests with the same key one inserts; the unique index
-/// fails the others whole, tickets included. The booking's id is chosen here, so that the statement
-/// is safe to repeat: it finds what it made itself.
+/// What can't be reached when it may have been done is taken back, so that the key is free again:
+/// nothing is charged yet. What can't be taken back now is swept.
 pub(super) async fn reserve(
     db: &Db,
     request: &BookingRequest,
     repeatable: Option<&Repeatable>,
 ) -> Result<Reserved, BookingError> {
     let booking_id = BookingId::generate();
+    for _ in 0..ATTEMPTS {
+        match try_to_reserve(db, booking_id, request, repeatable).await {
+            Ok(Some(reserved)) => return Ok(reserved),
+            // Tickets have come back since.
+            Ok(None) => {}
+            Err(error) => {
+                if let BookingError::Database(cause) = &error
+                    && db::is_unavailable(cause)
+                    && db::was_sent(cause)
+                {
+                    drop(unreserve(db, booking_id).await);
+                }
+                return Err(error);
+            }
+        }
+    }
+    Err(BookingError::Contended)
+}
+
+/// Reserves in one statement, or says why not; `None` where there are enough tickets by now.
+///
+/// The guard on `available` is checked again under the row's lock, so of any number of requests
+/// for the last ticket one gets it. Of requests with the same key one inserts; the unique index
+/// fails the others whole, tickets included. The booking's id was chosen before, so that the
+/// statement is safe to repeat: it finds what it made itself.
+async fn try_to_reserve(
+    db: &Db,
+    booking_id: BookingId,
+    request: &BookingRequest,
+    repeatable: Option<&Repeatable>,
+) -> Result<Option<Reserved>, BookingError> {
     let reserved = db
         .repeatable(Point::Reserve, |connection| {
             let statement = booking_rows!(
@@ -58,31 +90,24 @@ pub(super) async fn reserve(
         })
         .await;
     match reserved {
-        Ok(Some(row)) => Ok(Reserved::Tickets(Stored::try_from(row)?.booking)),
+        Ok(Some(row)) => Ok(Some(Reserved::Tickets(Stored::try_from(row)?.booking))),
         Ok(None) => explain(db, booking_id, request, repeatable).await,
         Err(error)
             if db::violates(&error, "booking_request") || db::violates(&error, "booking_pkey") =>
         {
             explain(db, booking_id, request, repeatable).await
         }
-        Err(error) => {
-            if db::is_unavailable(&error) {
-                // It may have been done all the same. Nothing is charged yet, so that it can be undone,
-                // and the key be free again; what can't be undone now is swept.
-                drop(unreserve(db, booking_id).await);
-            }
-            Err(error.into())
-        }
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Why nothing was reserved.
+/// Why nothing was reserved; `None` where it could be now.
 async fn explain(
     db: &Db,
     booking_id: BookingId,
     request: &BookingRequest,
     repeatable: Option<&Repeatable>,
-) -> Result<Reserved, BookingError> {
+) -> Result<Option<Reserved>, BookingError> {
     let before = db
         .repeatable(Point::ExplainRequest, |connection| {
             let statement = booking_rows!(
@@ -97,12 +122,12 @@ async fn explain(
         .await?;
     if let Some(row) = before {
         let stored = Stored::try_from(row)?;
-        return Ok(if stored.booking.booking_id == booking_id {
+        return Ok(Some(if stored.booking.booking_id == booking_id {
             // Reserved by this very request, whose first try was not answered.
             Reserved::Tickets(stored.booking)
         } else {
             Reserved::Before(stored)
-        });
+        }));
     }
     let event = db
         .repeatable(Point::ExplainEvent, |connection| {
@@ -122,32 +147,37 @@ async fn explain(
         Err(BookingError::SalesClosed)
     } else if request.tickets.0 > event.most {
         Err(BookingError::TooManyTickets { most: event.most })
-    } else if repeatable.is_some() && event.available >= request.tickets.0 {
-        // Its twin had reserved, and took the reservation back meanwhile: a repeat finds how that ended.
-        Err(BookingError::InProgress)
+    } else if request.tickets.0 > event.available {
+        Err(BookingError::SoldOut)
     } else {
-        // Tickets that came back since are not what this request found.
-        Err(BookingError::SoldOut {
-            left: event.available.min(request.tickets.0 - 1),
-        })
+        Ok(None)
     }
 }
 
 /// Takes back a reservation whose charge was refused before it began, as if the request had never
 /// been made: a repeat of it, also with the same key, tries again.
+///
+/// The event's row is locked before the booking's, as `reserve` does: see ARCHITECTURE.md. So it is
+/// below.
 pub(super) async fn unreserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
     db.repeatable(Point::Unreserve, |connection| {
         let statement = sqlx::query!(
             r#"
-            with unreserved as (
-                delete from booking
-                 where booking_id = $1 and status = 'PENDING'
-                returning event_id, tickets
+            with held as materialized (
+                select event_id, available
+                  from event
+                 where event_id = (select event_id from booking where booking_id = $1 and status = 'PENDING')
+                   for no key update
+            ), unreserved as (
+                delete from booking b
+                 using held
+                 where b.booking_id = $1 and b.status = 'PENDING' and b.event_id = held.event_id
+                returning b.event_id, b.tickets
             )
             update event e
-               set available = e.available + unreserved.tickets
-              from unreserved
-             where e.event_id = unreserved.event_id
+               set available = held.available + unreserved.tickets
+              from held join unreserved using (event_id)
+             where e.event_id = held.event_id
             "#,
             booking_id as BookingId,
         );
@@ -163,36 +193,36 @@ pub(super) async fn release(
     db: &Db,
     booking_id: BookingId,
     end: Status,
-    answer: Option<u16>,
-) -> Result<Option<Booking>, BookingError> {
+) -> Result<Option<Stored>, BookingError> {
     let released = db
         .repeatable(Point::Release, |connection| {
             let statement = booking_rows!(
                 r#"
-                with released as (
-                    update booking
-                       set status = $2, payment_id = $3, updated_at = now(),
-                           first_answer = coalesce(first_answer, $4)
-                     where booking_id = $1 and status = 'PENDING'
-                    returning *
+                with held as materialized (
+                    select event_id, available
+                      from event
+                     where event_id = (select event_id from booking where booking_id = $1 and status = 'PENDING')
+                       for no key update
+                ), released as (
+                    update booking b
+                       set status = $2, payment_id = $3, updated_at = now(), first_answer = 402
+                      from held
+                     where b.booking_id = $1 and b.status = 'PENDING' and b.event_id = held.event_id
+                    returning b.*
                 ), given_back as (
                     update event e
-                       set available = e.available + released.tickets
-                      from released
-                     where e.event_id = released.event_id
+                       set available = held.available + released.tickets
+                      from held join released using (event_id)
+                     where e.event_id = held.event_id
                 )
                 select "#,
                 "from released b",
                 booking_id as BookingId,
                 end.as_str(),
                 PaymentId::of_booking(booking_id) as PaymentId,
-                answer.map(|status| status as i16),
             );
             Box::pin(statement.fetch_optional(connection))
         })
         .await?;
-    Ok(released
-        .map(Stored::try_from)
-        .transpose()?
-        .map(|stored| stored.booking))
+    Ok(released.map(Stored::try_from).transpose()?)
 }

@@ -10,14 +10,16 @@ use super::{BookingError, BoxOffice, Status, read};
 use crate::Error;
 use crate::ids::{BookingId, PaymentId};
 use crate::payments::{Charge, PaymentStatus};
+use crate::telemetry;
 
 impl BoxOffice {
     /// Settles one booking. Does nothing where it is settled already, or where there is none.
     ///
     /// # Errors
     /// It could not be settled now; another time it may.
-    #[tracing::instrument(skip_all, fields(%booking_id))]
     pub async fn settle(&self, booking_id: BookingId) -> Result<(), Error> {
+        telemetry::note("booking_id", booking_id);
+        telemetry::note("payment_id", PaymentId::of_booking(booking_id));
         let booking = match read::by_id(&self.db, booking_id).await {
             Ok(stored) => stored.booking,
             Err(BookingError::NotFound) => {
@@ -37,14 +39,10 @@ impl BoxOffice {
         match status {
             PaymentStatus::Success => {
                 let announced = self.announce(&booking).await;
-                confirm(&self.db, booking_id, announced, None).await?;
+                confirm(&self.db, booking_id, announced).await?;
             }
-            PaymentStatus::Declined => {
-                drop(release(&self.db, booking_id, Status::Rejected, None).await?)
-            }
-            PaymentStatus::Voided => {
-                drop(release(&self.db, booking_id, Status::Expired, None).await?)
-            }
+            PaymentStatus::Declined => drop(release(&self.db, booking_id, Status::Rejected).await?),
+            PaymentStatus::Voided => drop(release(&self.db, booking_id, Status::Expired).await?),
             PaymentStatus::Pending | PaymentStatus::Refunded => {
                 return Err(format!("the payment is {status:?} after a void").into());
             }
@@ -53,14 +51,19 @@ impl BoxOffice {
         Ok(())
     }
 
-    /// Settles a payment that belongs to no booking.
+    /// Settles a payment that belongs to no booking. Does nothing where there is none.
     ///
     /// # Errors
     /// It could not be settled now; another time it may.
     pub async fn settle_payment(&self, payment_id: PaymentId) -> Result<(), Error> {
+        telemetry::note("payment_id", payment_id);
         match self.payments.settle(payment_id).await? {
-            PaymentStatus::Pending => Err("the payment is still pending".into()),
-            _ => Ok(()),
+            Some(PaymentStatus::Pending) => Err("the payment is still pending".into()),
+            Some(_) => Ok(()),
+            None => {
+                tracing::warn!("asked to settle a payment that does not exist");
+                Ok(())
+            }
         }
     }
 }

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use tracing::field::display;
+use tracing::{Instrument, Span};
+
 use super::cancel::refund;
 use super::confirm::mark_announced;
 use super::{Booking, BoxOffice, booking_rows, read};
@@ -80,10 +83,14 @@ impl BoxOffice {
                 if calls::remaining() < reserve {
                     return Ok(());
                 }
-                match self.settle(booking.booking_id).await {
-                    Ok(()) => swept.settled += 1,
-                    Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
-                }
+                let settling = async {
+                    match self.settle(booking.booking_id).await {
+                        Ok(()) => swept.settled += 1,
+                        Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
+                    }
+                    Ok::<_, Error>(())
+                };
+                settling.instrument(part_span(booking)).await?;
             }
             if batch.len() < BATCH as usize {
                 return Ok(());
@@ -106,10 +113,14 @@ impl BoxOffice {
                 let Some(payment_id) = booking.payment_id else {
                     continue;
                 };
-                match refund(&self.db, &self.payments, booking.booking_id, payment_id).await {
-                    Ok(()) => swept.refunded += 1,
-                    Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
-                }
+                let refunding = async {
+                    match refund(&self.db, &self.payments, booking.booking_id, payment_id).await {
+                        Ok(()) => swept.refunded += 1,
+                        Err(error) => self.postpone(booking, error.as_ref(), swept).await?,
+                    }
+                    Ok::<_, Error>(())
+                };
+                refunding.instrument(part_span(booking)).await?;
             }
             if batch.len() < BATCH as usize {
                 return Ok(());
@@ -129,12 +140,18 @@ impl BoxOffice {
                 if calls::remaining() < reserve {
                     return Ok(());
                 }
-                if !self.announce(booking).await {
+                let announcing = async {
+                    let announced = self.announce(booking).await;
+                    if announced {
+                        mark_announced(&self.db, booking.booking_id).await?;
+                    }
+                    Ok::<_, Error>(announced)
+                };
+                if !announcing.instrument(part_span(booking)).await? {
                     // The broker is down for the others too.
                     swept.failed += 1;
                     return Ok(());
                 }
-                mark_announced(&self.db, booking.booking_id).await?;
                 swept.announced += 1;
             }
             if batch.len() < BATCH as usize {
@@ -152,7 +169,7 @@ impl BoxOffice {
         swept: &mut Swept,
     ) -> Result<(), Error> {
         swept.failed += 1;
-        tracing::error!(booking_id = %booking.booking_id, error = telemetry::chain(error), "left for another sweep");
+        tracing::error!(error = telemetry::chain(error), "left for another sweep");
         self.db
             .repeatable(Point::Postpone, |connection| {
                 let statement = sqlx::query!(
@@ -289,4 +306,12 @@ impl BoxOffice {
         );
         Ok(())
     }
+}
+
+/// The span of what is done about one booking.
+fn part_span(booking: &Booking) -> Span {
+    let span = telemetry::part_span();
+    span.record("booking_id", display(booking.booking_id));
+    span.record("event_id", display(&booking.event_id));
+    span
 }

@@ -17,8 +17,11 @@ pub struct Announcement {
     id: String,
     source: String,
     r#type: String,
+    /// Optional: without it, the announcement is of when it came.
+    #[serde(default = "time::now")]
     time: Timestamp,
-    datacontenttype: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    datacontenttype: Option<String>,
     data: Data,
 }
 
@@ -41,6 +44,8 @@ pub enum Unreadable {
     Type,
     #[error("its id is not that of its booking")]
     Id,
+    #[error("its time is not in the years 1 to 9999")]
+    Time,
 }
 
 impl Announcement {
@@ -52,7 +57,7 @@ impl Announcement {
             source: "/bookings".to_owned(),
             r#type: CONFIRMED.to_owned(),
             time: time::now(),
-            datacontenttype: "application/json".to_owned(),
+            datacontenttype: Some("application/json".to_owned()),
             data: Data {
                 booking_id: booking.booking_id,
                 user_id: booking.user_id,
@@ -76,6 +81,9 @@ impl Announcement {
         }
         if announcement.id != confirmed_id(announcement.data.booking_id) {
             return Err(Unreadable::Id);
+        }
+        if !time::is_presentable(announcement.time) {
+            return Err(Unreadable::Time);
         }
         Ok(announcement)
     }

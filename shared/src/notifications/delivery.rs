@@ -10,12 +10,21 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An `aws:rmq` event.
+/// An `aws:rmq` event, and no other: of one that was taken for a batch without messages, its source
+/// would delete the messages.
 #[derive(Debug, Deserialize)]
 pub struct Batch {
+    #[serde(rename = "eventSource")]
+    _source: RabbitMq,
     /// By queue and virtual host. Each message stays as it came until it is read on its own.
-    #[serde(rename = "rmqMessagesByQueue", default)]
+    #[serde(rename = "rmqMessagesByQueue")]
     messages_by_queue: BTreeMap<String, Vec<Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+enum RabbitMq {
+    #[serde(rename = "aws:rmq")]
+    Source,
 }
 
 /// One message: the queue it came from and its bytes.

@@ -105,6 +105,15 @@ impl Notifications {
                 })
             })
             .await?;
+        let oldest = IndexModel::builder()
+            .keys(doc! {"quarantined_at": 1})
+            .build();
+        self.quarantine
+            .repeatable(Point::IndexQuarantine, |quarantine| {
+                let index = oldest.clone();
+                Box::pin(async move { quarantine.create_index(index).await.map(drop) })
+            })
+            .await?;
         Ok(())
     }
 
@@ -112,7 +121,6 @@ impl Notifications {
     ///
     /// # Errors
     /// The store's: the batch must be delivered again, whole, which stores nothing twice.
-    #[tracing::instrument(skip_all)]
     pub async fn deliver(&self, messages: Vec<Message>) -> Result<Delivered, NotificationError> {
         let mut notifications = Vec::new();
         let mut quarantine = Vec::new();
@@ -138,6 +146,14 @@ impl Notifications {
             &notifications,
         )
         .await?;
+        for notification in &notifications {
+            let Stored {
+                booking_id,
+                event_id,
+                ..
+            } = notification;
+            tracing::info!(%booking_id, %event_id, "notification stored");
+        }
         Ok(Delivered {
             stored: notifications.len(),
             quarantined: quarantine.len(),
@@ -156,6 +172,8 @@ impl Notifications {
         let mut filter = doc! {"user_id": user.get()};
         if let Some(Position { at, id }) = page.after() {
             let at = DateTime::from_millis(at.timestamp_millis());
+            // What the two below have in common, as an index serves it.
+            filter.insert("created_at", doc! {"$lte": at});
             filter.insert(
                 "$or",
                 [
@@ -180,43 +198,61 @@ impl Notifications {
         }))
     }
 
-    /// Reads the quarantine again, as much of it as there is time for: what a newer release can read
-    /// is stored and leaves it, the rest stays.
+    /// Reads up to `most` messages of the quarantine again, or as many as there is time for: what a newer
+    /// release can read is stored and leaves it, the rest stays.
+    ///
+    /// One is read at a time: a message may be as large as the broker takes it.
     ///
     /// # Errors
     /// The store's. A repeat is safe.
-    pub async fn redrive(&self) -> Result<Delivered, NotificationError> {
+    pub async fn redrive(&self, most: usize) -> Result<Delivered, NotificationError> {
         let mut delivered = Delivered::default();
         let mut last = String::new();
         let half = calls::remaining() / 2;
         while calls::remaining() > half {
-            let batch: Vec<Quarantined> = self
+            let after = doc! {"_id": {"$gt": &last}};
+            let ids = self
                 .quarantine
-                .repeatable(Point::FindQuarantined, |quarantine| {
-                    let next = quarantine.find(doc! {"_id": {"$gt": &last}});
-                    let next = next.sort(doc! {"_id": 1}).limit(BATCH);
-                    Box::pin(async { next.await?.try_collect().await })
-                })
+                .ids(Point::FindQuarantined, after, "_id", BATCH)
                 .await?;
-            let Some(end) = batch.last() else { break };
-            last.clone_from(&end.id);
-            for message in batch {
-                let Ok(announcement) = Announcement::read(&message.bytes.bytes) else {
-                    delivered.quarantined += 1;
-                    continue;
-                };
-                let notification = [Stored::from(&announcement)];
-                insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
-                self.quarantine
-                    .repeatable(Point::ReleaseQuarantined, |quarantine| {
-                        let releasing = quarantine.delete_one(doc! {"_id": &message.id});
-                        Box::pin(releasing.into_future())
-                    })
-                    .await?;
-                delivered.stored += 1;
+            let Some(end) = ids.last() else { break };
+            last.clone_from(end);
+            for id in &ids {
+                if delivered.stored + delivered.quarantined == most {
+                    return Ok(delivered);
+                }
+                match self.redrive_one(id).await? {
+                    true => delivered.stored += 1,
+                    false => delivered.quarantined += 1,
+                }
             }
         }
         Ok(delivered)
+    }
+
+    /// Reads one message of the quarantine again; whether it could be read.
+    async fn redrive_one(&self, id: &str) -> Result<bool, NotificationError> {
+        let message = self
+            .quarantine
+            .repeatable(Point::ReadQuarantined, |quarantine| {
+                Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
+            })
+            .await?;
+        let announcement = message.and_then(|message| {
+            let read = Announcement::read(&message.bytes.bytes);
+            read.ok()
+        });
+        let Some(announcement) = announcement else {
+            return Ok(false);
+        };
+        let notification = [Stored::from(&announcement)];
+        insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
+        self.quarantine
+            .repeatable(Point::ReleaseQuarantined, |quarantine| {
+                Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
+            })
+            .await?;
+        Ok(true)
     }
 
     /// Forgets notifications and quarantined messages whose retention is over, batch by batch for as
@@ -240,30 +276,22 @@ impl Notifications {
 
     async fn forget_batch(&self) -> Result<Forgotten, NotificationError> {
         let before = |age| DateTime::from_millis(time::ago(age).timestamp_millis());
-        let old: Vec<Stored> = self
+        let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
+        let notifications = self
             .notifications
-            .repeatable(Point::FindOldNotifications, |notifications| {
-                let filter = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
-                let found = notifications.find(filter).limit(BATCH);
-                Box::pin(async { found.await?.try_collect().await })
-            })
+            .ids(Point::FindOldNotifications, old, "created_at", BATCH)
             .await?;
-        let notifications: Vec<_> = old.into_iter().map(|stored| stored.id).collect();
         self.notifications
             .repeatable(Point::ForgetNotifications, |stored| {
                 let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
                 Box::pin(forgetting.into_future())
             })
             .await?;
-        let old: Vec<Quarantined> = self
+        let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
+        let quarantined = self
             .quarantine
-            .repeatable(Point::FindOldQuarantined, |quarantine| {
-                let filter = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
-                let found = quarantine.find(filter).limit(BATCH);
-                Box::pin(async { found.await?.try_collect().await })
-            })
+            .ids(Point::FindOldQuarantined, old, "quarantined_at", BATCH)
             .await?;
-        let quarantined: Vec<_> = old.into_iter().map(|message| message.id).collect();
         self.quarantine
             .repeatable(Point::ForgetQuarantined, |quarantine| {
                 let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::gateway::Gateway;
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
@@ -41,17 +43,33 @@ impl Payments {
     /// Charges, once for each payment id however often it is called, unless a void came first.
     ///
     /// # Errors
-    /// The store's: the outcome is unknown.
+    /// [`PaymentError::NothingToCharge`] or [`PaymentError::AnotherCharge`], or the store's: then the
+    /// outcome is unknown.
     pub async fn charge(
         &self,
         charge: &Charge,
         method: PaymentMethod,
     ) -> Result<PaymentStatus, PaymentError> {
-        let opened = self
-            .records
-            .open(&Record::new(charge, PaymentStatus::Pending))
-            .await?;
+        let opened = self.open(charge, PaymentStatus::Pending).await?;
         Ok(self.charge_opened(opened, method).await?.status)
+    }
+
+    /// The record of a charge, made now if there is none. It has to be of this very charge: to answer for
+    /// another would take one sum for a different one.
+    async fn open(&self, charge: &Charge, status: PaymentStatus) -> Result<Record, PaymentError> {
+        if charge.amount_minor <= 0 {
+            return Err(PaymentError::NothingToCharge);
+        }
+        telemetry::note("payment_id", charge.payment_id);
+        if let Some(booking_id) = charge.booking_id {
+            telemetry::note("booking_id", booking_id);
+        }
+        let standing = self.records.open(&Record::new(charge, status)).await?;
+        if standing.is_of(charge) {
+            Ok(standing)
+        } else {
+            Err(PaymentError::AnotherCharge)
+        }
     }
 
     /// The second half of a charge: asks the gateway for what its record says, and closes it.
@@ -80,22 +98,35 @@ impl Payments {
     /// Voids, unless it was charged or declined: what stands. After it no charge can succeed.
     ///
     /// # Errors
-    /// The store's: nothing is known to have changed, and a repeat is safe.
+    /// As those of [`Self::charge`]; of the store's: nothing is known to have changed, and a repeat is safe.
     pub async fn void(&self, charge: &Charge) -> Result<PaymentStatus, PaymentError> {
-        let standing = self
-            .records
-            .open(&Record::new(charge, PaymentStatus::Voided))
-            .await?;
+        let standing = self.open(charge, PaymentStatus::Voided).await?;
         self.close(standing).await
     }
 
-    /// Voids a payment that has a record, see [`Self::void`].
+    /// Voids a payment that has a record, see [`Self::void`]; `None` where there is none.
     ///
     /// # Errors
-    /// [`PaymentError::NotFound`], or the store's.
-    pub async fn settle(&self, payment_id: PaymentId) -> Result<PaymentStatus, PaymentError> {
-        let standing = self.records.get(payment_id).await?;
-        self.close(standing).await
+    /// The store's.
+    pub async fn settle(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<Option<PaymentStatus>, PaymentError> {
+        match self.find(payment_id).await {
+            Ok(standing) => self.close(standing).await.map(Some),
+            Err(PaymentError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A payment's record, whose ids the log lines have from now on.
+    async fn find(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
+        telemetry::note("payment_id", payment_id);
+        let record = self.records.get(payment_id).await?;
+        if let Some(booking_id) = record.booking_id {
+            telemetry::note("booking_id", booking_id);
+        }
+        Ok(record)
     }
 
     /// Closes a pending record with what the gateway has in its books, or by cancelling there.
@@ -116,7 +147,7 @@ impl Payments {
     /// # Errors
     /// [`PaymentError::NotRefundable`] where nothing was charged, or the store's.
     pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, PaymentError> {
-        let record = self.records.get(payment_id).await?;
+        let record = self.find(payment_id).await?;
         match record.status {
             PaymentStatus::Success => {}
             PaymentStatus::Refunded => return Ok(record.status),
@@ -137,15 +168,21 @@ impl Payments {
     /// The store's.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
         for record in self.records.unsettled(before, BATCH).await? {
-            let payment_id = record.payment_id;
-            if let Err(error) = self.close(record.clone()).await {
-                tracing::error!(%payment_id, error = telemetry::chain(&error), "left for another sweep");
-                self.records.postpone(&record).await?;
-            }
+            let settling = self.settle_or_postpone(record);
+            settling.instrument(telemetry::part_span()).await?;
         }
         // Half of the time is kept for the answer.
         let half = calls::remaining() / 2;
         while self.records.forget_keys(BATCH).await? > 0 && calls::remaining() > half {}
+        Ok(())
+    }
+
+    async fn settle_or_postpone(&self, record: Record) -> Result<(), PaymentError> {
+        telemetry::note("payment_id", record.payment_id);
+        if let Err(error) = self.close(record.clone()).await {
+            tracing::error!(error = telemetry::chain(&error), "left for another sweep");
+            self.records.postpone(&record).await?;
+        }
         Ok(())
     }
 

@@ -39,7 +39,8 @@ pub enum Command {
     Sweep,
 }
 
-/// What `charge-payment` answers: where the payment stands now. Null for a sweep.
+/// What `charge-payment` answers: where the payment stands now. Null for a sweep, and where a payment
+/// that is to be settled does not exist.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
     pub status: Option<PaymentStatus>,
@@ -126,12 +127,15 @@ impl ChargeFunction {
         self.status(&Command::Void { charge }).await
     }
 
-    /// Settles a payment of no booking, see [`super::Payments::settle`].
+    /// Settles a payment of no booking, see [`super::Payments::settle`]; `None` where there is none.
     ///
     /// # Errors
     /// The outcome is unknown.
-    pub async fn settle(&self, payment_id: PaymentId) -> Result<PaymentStatus, InvokeError> {
-        self.status(&Command::Settle { payment_id }).await
+    pub async fn settle(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<Option<PaymentStatus>, InvokeError> {
+        Ok(self.invoke(&Command::Settle { payment_id }).await?.status)
     }
 
     /// Refunds a payment, see [`super::Payments::refund`].

@@ -25,7 +25,7 @@ pub use settle_queue::{DeadLetters, SettleQueue, Unsettled};
 
 use crate::bookings::Booking;
 use crate::docdb;
-use crate::http::schema::string_schema;
+use crate::http::schema::{amount_schema, string_schema};
 use crate::http::{Code, Fields, Problem};
 use crate::ids::{BookingId, PaymentId, UserId, parse_string};
 use crate::money::{Currency, Money, Number};
@@ -34,7 +34,7 @@ use crate::money::{Currency, Money, Number};
 const DATABASE: &str = "payment_db";
 
 /// The most that one payment takes, in major units.
-const HIGHEST_AMOUNT: i64 = 10_000_000;
+const HIGHEST_AMOUNT: i64 = 100_000_000_000;
 
 /// Where a payment is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -114,6 +114,8 @@ string_schema!(
 pub struct Charge {
     pub payment_id: PaymentId,
     pub booking_id: Option<BookingId>,
+    // A command is told apart by a field, which leaves no digits of a number, but only its value.
+    #[serde(deserialize_with = "UserId::of_number")]
     pub user_id: UserId,
     /// In minor units of the currency.
     pub amount_minor: i64,
@@ -144,12 +146,19 @@ pub struct Payment {
     pub created_at: DateTime<Utc>,
 }
 
+amount_schema!(
+    Amount,
+    "Above 0. Major units of the currency, with at most as many decimals as it has.",
+    above 0,
+    HIGHEST_AMOUNT
+);
+
 /// A payment that somebody wants to make.
 #[derive(Debug, ToSchema)]
 pub struct PaymentRequest {
     /// The token's user.
     pub user_id: UserId,
-    /// Above 0, to 10,000,000.
+    #[schema(value_type = Amount)]
     pub amount: Money,
     /// USD when absent.
     #[schema(required = false, value_type = Option<Currency>)]
@@ -201,6 +210,10 @@ pub enum PaymentError {
     InProgress,
     #[error("there is no such payment")]
     NotFound,
+    #[error("an amount of nothing, or less, is charged to nobody")]
+    NothingToCharge,
+    #[error("the payment is of another amount, currency, user or booking")]
+    AnotherCharge,
     #[error("a payment that is {status:?} can't be refunded")]
     NotRefundable { status: PaymentStatus },
     #[error("the payment store")]
@@ -223,7 +236,11 @@ impl From<PaymentError> for Problem {
                 Self::new(Code::RequestInProgress, detail).retry_after(1)
             }
             PaymentError::NotFound => Self::not_found("payment"),
-            PaymentError::NotRefundable { .. } => Self::internal("refunding a payment", error),
+            PaymentError::NothingToCharge
+            | PaymentError::AnotherCharge
+            | PaymentError::NotRefundable { .. } => {
+                Self::internal("charging or refunding a payment", error)
+            }
             PaymentError::Database(cause) => docdb::problem("using the payment store", cause),
         }
     }

@@ -47,7 +47,6 @@ impl Payments {
     ///
     /// # Errors
     /// Nothing was made: see [`PaymentError`].
-    #[tracing::instrument(skip_all)]
     pub async fn pay(
         &self,
         settle_queue: &SettleQueue,
@@ -74,9 +73,11 @@ impl Payments {
         }
         let opened = self.records.open(&record).await?;
         if opened.payment_id != record.payment_id {
+            telemetry::note("payment_id", opened.payment_id);
             return replay(opened, &record);
         }
-        tracing::info!(payment_id = %opened.payment_id, "opened");
+        telemetry::note("payment_id", opened.payment_id);
+        tracing::info!("opened");
         let outcome = match self
             .charge_opened(opened.clone(), request.payment_method.unwrap_or_default())
             .await

@@ -66,6 +66,21 @@ impl Record {
         }
     }
 
+    /// Whether it is the record of this charge.
+    pub(super) fn is_of(&self, charge: &Charge) -> bool {
+        let Self {
+            payment_id,
+            booking_id,
+            user_id,
+            amount_minor,
+            currency,
+            ..
+        } = self;
+        (*payment_id, *booking_id, *user_id)
+            == (charge.payment_id, charge.booking_id, charge.user_id.get())
+            && (*amount_minor, *currency) == (charge.amount_minor, charge.currency)
+    }
+
     pub(super) fn amount(&self) -> Money {
         Money::from_minor(self.amount_minor, self.currency)
     }
@@ -241,22 +256,18 @@ impl Records {
 
     /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.
     pub(super) async fn forget_keys(&self, limit: i64) -> Result<usize, PaymentError> {
-        let over: Vec<Record> = self
+        let over = doc! {"key_until": {"$lt": DateTime::now()}};
+        let over = self
             .0
-            .repeatable(Point::FindPaymentKeys, |payments| {
-                let found = payments.find(doc! {"key_until": {"$lt": DateTime::now()}});
-                let found = found.limit(limit);
-                Box::pin(async { found.await?.try_collect().await })
-            })
+            .ids(Point::FindPaymentKeys, over, "key_until", limit)
             .await?;
-        for record in &over {
-            let id = record.payment_id.to_string();
+        for id in &over {
             self.0
                 .repeatable(Point::ForgetPaymentKey, |payments| {
                     let forgetting = payments.update_one(
-                        doc! {"_id": &id},
+                        doc! {"_id": id},
                         doc! {
-                            "$set": {"request_id": &id, "request_hash": null},
+                            "$set": {"request_id": id, "request_hash": null},
                             "$unset": {"key_until": ""},
                         },
                     );
