@@ -5,10 +5,12 @@
 //! - `charged`: one charge at most a booking, of its amount, and only where it is confirmed, or
 //!   cancelled and then given back, once and whole.
 //! - `unpaid`: no confirmed booking without its charge.
-//! - `notified`: one notification for each confirmed booking, none for one that never was.
+//! - `notified`: one notification for each confirmed booking, that tells what it is, none for one that
+//!   never was.
 //! - `unsettled`: nothing stays pending, due or unannounced.
 //! - `told`: what a customer was told is what is stored, and the same however often it was asked.
 //! - `order`: some order of the requests explains the answers.
+//! - `rest`: what is settled stays as it is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -17,10 +19,11 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
+use serde_json::Value;
 use sqlx::Row;
 use tokio::time::{Instant, sleep};
 
-use crate::customer::{Heard, Purchase};
+use crate::customer::{Heard, Payment, Purchase};
 use crate::{TestApp, queues};
 
 /// A promise that does not hold.
@@ -38,14 +41,25 @@ impl fmt::Display for Breach {
     }
 }
 
+/// What was asked for by those who are audited.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub users: Vec<i64>,
+    pub events: Vec<String>,
+    pub purchases: Vec<Purchase>,
+    /// Payments of no booking.
+    pub payments: Vec<Payment>,
+}
+
 /// A booking's row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookingRow {
     pub id: String,
     pub user: i64,
     pub event: String,
     pub tickets: i64,
     pub amount: i64,
+    pub currency: String,
     pub status: String,
     pub key: Option<String>,
     pub announced: bool,
@@ -65,16 +79,17 @@ impl BookingRow {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct EventRow {
     capacity: i64,
     available: i64,
     /// In minor units.
     price: i64,
+    currency: String,
 }
 
 /// What all stores say of some users and events.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Books {
     events: BTreeMap<String, EventRow>,
     pub bookings: Vec<BookingRow>,
@@ -84,8 +99,8 @@ pub struct Books {
     gateway: HashMap<String, Document>,
     /// The payments of all users.
     known_payments: HashSet<String>,
-    /// The bookings that notifications were stored for.
-    notified: Vec<String>,
+    /// The notifications that were stored.
+    notifications: Vec<Document>,
 }
 
 impl Books {
@@ -101,16 +116,17 @@ impl Books {
         let bookings = sqlx::query(
             r#"
             select 'bk_' || replace(booking_id::text, '-', '') as id, user_id, event_id, tickets::int8,
-                   amount_minor, status, idempotency_key, announced_at is not null as announced,
+                   amount_minor, currency, status, idempotency_key, announced_at is not null as announced,
                    refund_due_at is not null as due, refunded_at is not null as refunded, created_at, updated_at
               from booking
              where event_id = any($1)
+             order by booking_id
             "#,
         );
         let bookings = bookings.bind(events).fetch_all(&app.bookings).await?;
         let bookings = bookings.iter().map(booking).collect::<Result<_, _>>()?;
         let rows = sqlx::query(
-            "select event_id, capacity::int8, available::int8, price_minor from event where event_id = any($1)",
+            "select event_id, capacity::int8, available::int8, price_minor, currency from event where event_id = any($1)",
         );
         let rows = rows.bind(events).fetch_all(&app.bookings).await?;
         let events = rows
@@ -120,6 +136,7 @@ impl Books {
                     capacity: row.try_get(1)?,
                     available: row.try_get(2)?,
                     price: row.try_get(3)?,
+                    currency: row.try_get(4)?,
                 };
                 Ok((row.try_get(0)?, event))
             })
@@ -131,18 +148,20 @@ impl Books {
         payments.retain(|_, payment| users.contains(&number(payment, "user_id")));
         let notifications = doc! {"user_id": {"$in": users}};
         let notifications = by_id(app, "notification_db", "notifications", notifications).await?;
-        let notified = notifications
-            .values()
-            .filter_map(|notification| Some(text(notification, "booking_id")?.to_owned()))
-            .collect();
+        let notifications: BTreeMap<_, _> = notifications.into_iter().collect();
         Ok(Self {
             events,
             bookings,
             payments,
             gateway,
             known_payments,
-            notified,
+            notifications: notifications.into_values().collect(),
         })
+    }
+
+    fn notifications_of<'a>(&'a self, booking: &'a str) -> impl Iterator<Item = &'a Document> {
+        let notifications = self.notifications.iter();
+        notifications.filter(move |stored| text(stored, "booking_id") == Some(booking))
     }
 
     /// What is still on its way.
@@ -161,7 +180,7 @@ impl Books {
                 unsettled.push(breach(&booking.id, "is not announced"));
             }
             let confirmed = booking.status == "CONFIRMED" || booking.announced;
-            if confirmed && !self.notified.contains(&booking.id) {
+            if confirmed && self.notifications_of(&booking.id).next().is_none() {
                 unsettled.push(breach(&booking.id, "is not notified"));
             }
             if booking.refund_due && !booking.refunded {
@@ -177,7 +196,7 @@ impl Books {
     }
 
     /// The promises that are broken, once all is settled.
-    pub fn breaches(&self, purchases: &[Purchase]) -> Vec<Breach> {
+    pub fn breaches(&self, asked: &Asked) -> Vec<Breach> {
         let mut breaches = self.unsettled();
         let mut check = |holds: bool, promise: &'static str, of: &str, what: &str| {
             if !holds {
@@ -190,9 +209,10 @@ impl Books {
         };
         self.check_stock(&mut check);
         self.check_money(&mut check);
+        self.check_payments(&asked.payments, &mut check);
         self.check_notifications(&mut check);
-        self.check_answers(purchases, &mut check);
-        self.check_order(purchases, &mut check);
+        self.check_answers(&asked.purchases, &mut check);
+        self.check_order(&asked.purchases, &mut check);
         breaches
     }
 
@@ -253,9 +273,15 @@ impl Books {
                 &booking.id,
                 &what,
             );
-            if let Some(entry) = entry {
-                let amount = number(entry, "amount_minor");
-                check(amount == booking.amount, "charged", &booking.id, &what);
+            let due = (booking.amount, booking.currency.as_str());
+            for (whose, document) in [("the gateway's entry", entry), ("the record", payment)] {
+                let Some(document) = document else { continue };
+                let taken = (
+                    number(document, "amount_minor"),
+                    text(document, "currency").unwrap_or_default(),
+                );
+                let what = format!("costs {due:?}, and {whose} has {taken:?}");
+                check(taken == due, "charged", &booking.id, &what);
             }
         }
         for (id, payment) in &self.payments {
@@ -275,18 +301,6 @@ impl Books {
             );
             check(charged(id).is_some() == should_be, "charged", id, &what);
         }
-        // Nobody who is audited pays for nothing but bookings more than once, however often they ask.
-        let mut paid = HashMap::<i64, i64>::new();
-        for payment in self.payments.values() {
-            let of_booking = text(payment, "booking_id").is_some();
-            if !of_booking && text(payment, "status") == Some("SUCCESS") {
-                *paid.entry(number(payment, "user_id")).or_default() += 1;
-            }
-        }
-        for (user, times) in paid {
-            let what = format!("asked for one payment and paid {times} times");
-            check(times <= 1, "charged", &format!("user {user}"), &what);
-        }
         for (key, entry) in &self.gateway {
             let known = self.known_payments.contains(key);
             let what = "is in the gateway's books and in none of ours";
@@ -301,9 +315,130 @@ impl Books {
         }
     }
 
+    /// Payments of no booking: each that was asked for once at most, and none that wasn't.
+    fn check_payments(
+        &self,
+        asked: &[Payment],
+        check: &mut impl FnMut(bool, &'static str, &str, &str),
+    ) {
+        let of_no_booking = |payment: &&Document| text(payment, "booking_id").is_none();
+        let made: Vec<_> = self.payments.values().filter(of_no_booking).collect();
+        for record in &made {
+            let id = text(record, "_id").unwrap_or_default();
+            let request = text(record, "request_id");
+            let wanted = asked.iter().find(|payment| {
+                Some(format!("{}:{}", payment.user.id, payment.key).as_str()) == request
+            });
+            let what = format!("was asked for by nobody: {record}");
+            check(wanted.is_some(), "charged", id, &what);
+            let Some(wanted) = wanted else { continue };
+            let due = (wanted.user.id, wanted.amount, "USD");
+            let taken = (
+                number(record, "user_id"),
+                number(record, "amount_minor"),
+                text(record, "currency").unwrap_or_default(),
+            );
+            check(
+                taken == due,
+                "charged",
+                id,
+                &format!("is {taken:?}, not {due:?}"),
+            );
+            let entry = self.gateway.get(id);
+            let entered = entry.filter(|entry| text(entry, "verdict") == Some("CHARGED"));
+            let exact = entered.is_none_or(|entry| {
+                (number(entry, "amount_minor"), text(entry, "currency")) == (due.1, Some(due.2))
+            });
+            check(
+                exact,
+                "charged",
+                id,
+                &format!("{due:?} was charged as {entry:?}"),
+            );
+            let state = text(record, "status").unwrap_or_default();
+            for heard in &wanted.heard {
+                let sound = match (heard.asked, heard.status) {
+                    ("pay", Some(201)) => {
+                        state == "SUCCESS" && heard.state.as_deref() == Some("SUCCESS")
+                    }
+                    ("pay", Some(402)) => matches!(state, "DECLINED" | "VOIDED"),
+                    ("look", Some(200)) => {
+                        matches!(heard.state.as_deref(), Some(told) if told == "PENDING" || told == state)
+                    }
+                    _ => true,
+                };
+                let what = format!(
+                    "is {state}, and was told {} {heard} {:?}",
+                    heard.asked, heard.state
+                );
+                check(sound, "told", id, &what);
+                if let Some(shown) = &heard.shown {
+                    let told = (
+                        shown["user_id"].as_i64(),
+                        minor(&shown["amount"]),
+                        shown["currency"].as_str(),
+                    );
+                    let what = format!("was shown as {shown}");
+                    let same = shown["payment_id"] == id
+                        && told == (Some(due.0), Some(due.1), Some(due.2));
+                    check(same, "told", id, &what);
+                }
+            }
+            check_same_body(id, &wanted.heard, "pay", check);
+        }
+        for payment in asked {
+            let told = payment
+                .heard
+                .iter()
+                .any(|heard| matches!(heard.status, Some(201 | 202 | 402)) && heard.asked == "pay");
+            let request = format!("{}:{}", payment.user.id, payment.key);
+            let there = made
+                .iter()
+                .any(|record| text(record, "request_id") == Some(&request));
+            check(
+                !told || there,
+                "told",
+                &payment.key,
+                "was told of a payment that there is none of",
+            );
+        }
+    }
+
     fn check_notifications(&self, check: &mut impl FnMut(bool, &'static str, &str, &str)) {
         for booking in &self.bookings {
-            let count = self.notified.iter().filter(|id| **id == booking.id).count();
+            let count = self.notifications_of(&booking.id).count();
+            for stored in self.notifications_of(&booking.id) {
+                let noun = if booking.tickets == 1 {
+                    "ticket"
+                } else {
+                    "tickets"
+                };
+                let message = format!(
+                    "Your booking {} is confirmed: {} {noun} for event {}.",
+                    booking.id, booking.tickets, booking.event
+                );
+                let told = (
+                    text(stored, "_id").unwrap_or_default(),
+                    number(stored, "user_id"),
+                    text(stored, "event_id").unwrap_or_default(),
+                    text(stored, "type").unwrap_or_default(),
+                    text(stored, "message").unwrap_or_default(),
+                );
+                let id = format!("{}.confirmed", booking.id);
+                let wanted = (
+                    id.as_str(),
+                    booking.user,
+                    booking.event.as_str(),
+                    "BOOKING_CONFIRMED",
+                    message.as_str(),
+                );
+                check(
+                    told == wanted,
+                    "notified",
+                    &booking.id,
+                    &format!("by {stored}"),
+                );
+            }
             let sound = match booking.status.as_str() {
                 "CONFIRMED" => count == 1,
                 // Cancelled before or after it was announced.
@@ -313,8 +448,9 @@ impl Books {
             let what = format!("is {} and has {count} notifications", booking.status);
             check(sound, "notified", &booking.id, &what);
         }
-        for id in &self.notified {
-            let known = self.bookings.iter().any(|booking| &booking.id == id);
+        for stored in &self.notifications {
+            let id = text(stored, "booking_id").unwrap_or_default();
+            let known = self.bookings.iter().any(|booking| booking.id == id);
             check(known, "notified", id, "was notified and does not exist");
         }
     }
@@ -335,6 +471,7 @@ impl Books {
                 &format!("made {} bookings", rows.len()),
             );
             let row = rows.first();
+            check_same_body(key, &purchase.heard, "book", check);
             let mut last: Option<u16> = None;
             for heard in &purchase.heard {
                 if let (Some(told), Some(row)) = (&heard.booking, row) {
@@ -368,9 +505,10 @@ impl Books {
             let what = "was made for nobody's request, or not as it asked";
             check(wanted, "told", &booking.id, what);
             let due = self.events.get(&booking.event);
-            let due = due.map(|event| event.price * booking.tickets);
-            let what = format!("costs {}, not {due:?}", booking.amount);
-            check(due == Some(booking.amount), "charged", &booking.id, &what);
+            let due = due.map(|event| (event.price * booking.tickets, event.currency.as_str()));
+            let costs = (booking.amount, booking.currency.as_str());
+            let what = format!("costs {costs:?}, not {due:?}");
+            check(due == Some(costs), "charged", &booking.id, &what);
         }
     }
 
@@ -404,10 +542,52 @@ impl Books {
                 Some("CONFIRMED") => state == "CONFIRMED" || state == "CANCELLED",
                 told => told == Some(state),
             },
+            ("book", Some(409), Some("request-in-progress")) => is_running(heard, purchase),
+            ("cancel", Some(409), Some("not-cancellable")) => match row {
+                // Before it was settled, or where there is nothing to cancel.
+                Some(row) if heard.retry_after => {
+                    row.status != "CONFIRMED" || heard.from < row.updated
+                }
+                Some(row) => matches!(row.status.as_str(), "REJECTED" | "EXPIRED"),
+                None => false,
+            },
             // A fault may end in 500 where Lambda itself failed; the history decides what it did.
-            (_, None | Some(409 | 500 | 503), _) => true,
+            (_, None | Some(500 | 503), _) => true,
             _ => false,
         };
+        if let (Some(shown), Some(row)) = (&heard.shown, row) {
+            let told = (
+                shown["user_id"].as_i64(),
+                shown["event_id"].as_str(),
+                shown["tickets"].as_i64(),
+                minor(&shown["amount"]),
+                shown["currency"].as_str(),
+            );
+            let stored = (
+                Some(row.user),
+                Some(row.event.as_str()),
+                Some(row.tickets),
+                Some(row.amount),
+                Some(row.currency.as_str()),
+            );
+            check(
+                told == stored,
+                "told",
+                &purchase.key,
+                &format!("was shown {shown}, and is {row:?}"),
+            );
+            let paid = match (heard.state.as_deref(), row.amount) {
+                (Some("CONFIRMED" | "CANCELLED"), 1..) => shown["payment_id"] == row.payment(),
+                (Some("PENDING" | "CONFIRMED" | "CANCELLED"), _) => shown["payment_id"].is_null(),
+                _ => true,
+            };
+            check(
+                paid,
+                "told",
+                &purchase.key,
+                &format!("was shown the payment {}", shown["payment_id"]),
+            );
+        }
         let what = format!("was told {} {heard}, and is {state}", heard.asked);
         check(sound, "told", &purchase.key, &what);
         let cancelled = state != "CANCELLED" || purchase.cancelled;
@@ -547,30 +727,106 @@ fn far() -> SystemTime {
     SystemTime::now() + Duration::from_secs(24 * 60 * 60)
 }
 
+/// Whether a request can have been running when this one was told so: one with the same key that had
+/// no final answer before, or none yet.
+fn is_running(heard: &Heard, purchase: &Purchase) -> bool {
+    let others = purchase
+        .heard
+        .iter()
+        .filter(|other| !std::ptr::eq(*other, heard));
+    let mut asked = others.filter(|other| other.asked == "book" && other.from <= heard.to);
+    let mut final_before = purchase.heard.iter().filter(|other| {
+        other.asked == "book" && other.to <= heard.from && matches!(other.status, Some(201 | 402))
+    });
+    asked.next().is_some() && final_before.next().is_none()
+}
+
+/// Whether all answers that say the same status have the same body, but for what a problem names itself by.
+fn check_same_body(
+    of: &str,
+    heard: &[Heard],
+    asked: &str,
+    check: &mut impl FnMut(bool, &'static str, &str, &str),
+) {
+    let made = |heard: &&Heard| heard.asked == asked && heard.status == Some(201);
+    let mut answers = heard
+        .iter()
+        .filter(made)
+        .filter_map(|heard| heard.shown.as_ref());
+    if let Some(first) = answers.next() {
+        for other in answers {
+            check(
+                other == first,
+                "told",
+                of,
+                &format!("was told {first}, then {other}"),
+            );
+        }
+    }
+}
+
+/// An amount of JSON in cents.
+fn minor(amount: &Value) -> Option<i64> {
+    let cents = amount.as_f64()? * 100.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "amounts of tests are small"
+    )]
+    let whole = cents.round() as i64;
+    Some(whole)
+}
+
 /// Waits until all is settled, for so long at most, and audits; with the time it took.
-pub async fn audit(
-    app: &TestApp,
-    users: &[i64],
-    events: &[String],
-    purchases: &[Purchase],
-    patience: Duration,
-) -> (Vec<Breach>, Duration) {
+pub async fn audit(app: &TestApp, asked: &Asked, patience: Duration) -> (Vec<Breach>, Duration) {
     let began = Instant::now();
+    let read = || Books::read(app, &asked.users, &asked.events);
     loop {
         let over = began.elapsed() > patience;
-        match Books::read(app, users, events).await {
-            Ok(mut books) if books.unsettled().is_empty() || over => {
-                let settled = began.elapsed();
-                if books.bookings.iter().any(|row| row.status != "CONFIRMED") {
-                    // What must not be notified could still be on its way.
-                    queues::flush(app).await;
-                    books = Books::read(app, users, events).await.unwrap_or(books);
+        match read().await {
+            Ok(settled) if settled.unsettled().is_empty() || over => {
+                let time = began.elapsed();
+                // A second notification, or one of what must not be notified, could still be on its way.
+                queues::flush(app).await;
+                let books = read()
+                    .await
+                    .unwrap_or_else(|error| panic!("the stores can't be read: {error}"));
+                let mut breaches = books.breaches(asked);
+                if let Some(what) = settled.changed(&books).filter(|_| !over) {
+                    breaches.push(Breach {
+                        promise: "rest",
+                        of: "a settled world".to_owned(),
+                        what,
+                    });
                 }
-                return (books.breaches(purchases), settled);
+                return (breaches, time);
             }
             Err(error) if over => panic!("the stores can't be read: {error}"),
             _ => sleep(Duration::from_millis(100)).await,
         }
+    }
+}
+
+impl Books {
+    /// What has changed, if anything has.
+    pub fn changed(&self, later: &Self) -> Option<String> {
+        let bookings = self.bookings.iter().zip(&later.bookings);
+        let booking = bookings.into_iter().find(|(before, after)| before != after);
+        let payments = self
+            .payments
+            .iter()
+            .find(|(id, payment)| later.payments.get(*id) != Some(payment));
+        let told = |what: String| Some(format!("changed: {what}"));
+        if let Some((before, after)) = booking {
+            return told(format!("{before:?} to {after:?}"));
+        }
+        if let Some((id, payment)) = payments {
+            return told(format!("{payment} to {:?}", later.payments.get(id)));
+        }
+        let same = self.events == later.events
+            && self.bookings.len() == later.bookings.len()
+            && self.payments.len() == later.payments.len()
+            && self.notifications == later.notifications;
+        (!same).then(|| format!("changed: {self:?} to {later:?}"))
     }
 }
 
@@ -582,6 +838,7 @@ fn booking(row: &sqlx::postgres::PgRow) -> Result<BookingRow, sqlx::Error> {
         event: row.try_get("event_id")?,
         tickets: row.try_get("tickets")?,
         amount: row.try_get("amount_minor")?,
+        currency: row.try_get("currency")?,
         status: row.try_get("status")?,
         key: row.try_get("idempotency_key")?,
         announced: row.try_get("announced")?,

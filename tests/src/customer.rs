@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -24,6 +24,11 @@ pub struct Heard {
     pub booking: Option<String>,
     /// The booking's status in it.
     pub state: Option<String>,
+    /// What is booked or paid, where the answer shows it.
+    pub shown: Option<Value>,
+    /// Whether it says when to come again, and that it repeats an earlier answer.
+    pub retry_after: bool,
+    pub replayed: bool,
 }
 
 /// Tickets that a customer wants, whatever it takes: one key, and the whole of its history.
@@ -164,28 +169,131 @@ impl Purchase {
         asked: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Option<Answer> {
-        let from = SystemTime::now();
-        let answer = app.try_send(request).await.ok();
-        let text = |name: &str| {
-            let body = &answer.as_ref()?.body;
-            body[name].as_str().map(str::to_owned)
-        };
-        self.heard.push(Heard {
-            asked,
-            from,
-            to: SystemTime::now(),
-            status: answer.as_ref().map(|answer| answer.status),
-            problem: text("type").map(|kind| kind.replace("/problems/", "")),
-            // A problem names the booking in its text.
-            booking: text("booking_id").or_else(|| {
-                let detail = text("detail")?;
-                let word = detail
-                    .split_whitespace()
-                    .find(|word| word.starts_with("bk_"))?;
-                Some(word.trim_end_matches('.').to_owned())
-            }),
-            state: text("booking_id").and_then(|_| text("status")),
-        });
+        let (answer, heard) = hear(app, asked, request).await;
+        self.heard.push(heard);
+        answer
+    }
+}
+
+/// Sends a request; its answer, and what is remembered of it.
+async fn hear(
+    app: &TestApp,
+    asked: &'static str,
+    request: reqwest::RequestBuilder,
+) -> (Option<Answer>, Heard) {
+    let from = SystemTime::now();
+    let answer = app.try_send(request).await.ok();
+    let text = |name: &str| {
+        let body = &answer.as_ref()?.body;
+        body[name].as_str().map(str::to_owned)
+    };
+    // A problem names the booking, or the payment, in its text.
+    let named = || {
+        let detail = text("detail")?;
+        let id = |word: &&str| word.starts_with("bk_") || word.starts_with("pay_");
+        let word = detail.split_whitespace().find(id)?;
+        Some(word.trim_end_matches('.').to_owned())
+    };
+    let has = |name: &str| {
+        answer
+            .as_ref()
+            .is_some_and(|answer| answer.header(name).is_some())
+    };
+    let state = text("booking_id").or_else(|| text("payment_id"));
+    let heard = Heard {
+        asked,
+        from,
+        to: SystemTime::now(),
+        status: answer.as_ref().map(|answer| answer.status),
+        problem: text("type").map(|kind| kind.replace("/problems/", "")),
+        booking: text("booking_id").or_else(named),
+        state: state.as_ref().and_then(|_| text("status")),
+        shown: state.and_then(|_| answer.as_ref().map(|answer| answer.body.clone())),
+        retry_after: has("retry-after"),
+        replayed: has("idempotent-replayed"),
+    };
+    (answer, heard)
+}
+
+/// An amount that a customer pays for no booking, whatever it takes, with one key.
+#[derive(Debug, Clone)]
+pub struct Payment {
+    pub user: User,
+    pub key: String,
+    /// Cents.
+    pub amount: i64,
+    pub method: &'static str,
+    pub heard: Vec<Heard>,
+}
+
+impl Payment {
+    pub fn new(user: &User, amount: i64, method: &'static str) -> Self {
+        Self {
+            user: user.clone(),
+            key: Uuid::now_v7().to_string(),
+            amount,
+            method,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Repeats the request until it is known how it ended, or for so long; whether it is known.
+    pub async fn pursue(&mut self, app: &TestApp, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let (dollars, cents) = (self.amount / 100, self.amount % 100);
+            let body = format!(
+                r#"{{"user_id": {}, "amount": {dollars}.{cents:02}, "payment_method": "{}"}}"#,
+                self.user.id, self.method
+            );
+            let request = app
+                .request("POST", "/payments")
+                .bearer_auth(&self.user.token)
+                .header("content-type", "application/json")
+                .header("idempotency-key", &self.key)
+                .body(body);
+            match self.send(app, "pay", request).await {
+                Some(answer) if answer.status == 202 => {
+                    let location = answer.header("location").unwrap().to_owned();
+                    return self.watch(app, &location, deadline).await;
+                }
+                Some(answer) if is_final(&answer) => return true,
+                _ => sleep(Duration::from_millis(200)).await,
+            }
+        }
+        false
+    }
+
+    /// Looks at a pending payment until it is not pending any more.
+    async fn watch(&mut self, app: &TestApp, location: &str, deadline: Instant) -> bool {
+        while Instant::now() < deadline {
+            let request = app.request("GET", location).bearer_auth(&self.user.token);
+            let answer = self.send(app, "look", request).await;
+            if answer
+                .is_some_and(|answer| answer.status == 200 && answer.body["status"] != "PENDING")
+            {
+                return true;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        false
+    }
+
+    /// The answers to the request to pay, as a reader wants them: `503, 201`.
+    pub fn answers(&self) -> String {
+        let asked = self.heard.iter().filter(|heard| heard.asked != "look");
+        let answers: Vec<_> = asked.map(Heard::to_string).collect();
+        answers.join(", ")
+    }
+
+    async fn send(
+        &mut self,
+        app: &TestApp,
+        asked: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Option<Answer> {
+        let (answer, heard) = hear(app, asked, request).await;
+        self.heard.push(heard);
         answer
     }
 }

@@ -98,6 +98,7 @@ impl TestApp {
         let url = setting("ADMIT_API_URL");
         let client = Client::builder()
             .timeout(Duration::from_secs(60))
+            .user_agent("admit-tests")
             .build()
             .unwrap();
         let openapi = client
@@ -118,6 +119,12 @@ impl TestApp {
             bookings,
             documents,
         }
+    }
+
+    /// The same stack, asked elsewhere.
+    #[must_use]
+    pub fn at(self, url: String) -> Self {
+        Self { url, ..self }
     }
 
     /// The API's description.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
-use mongodb::bson::{Document, doc};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Confirmation};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Document, doc};
 use serde_json::json;
 use shared::aws;
 use uuid::Uuid;
@@ -33,6 +34,44 @@ pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
     connection.close(200, "done".into()).await.unwrap();
 }
 
+/// Publishes one message where announcements are published; whether the broker has taken it.
+pub async fn try_publish(body: &[u8]) -> bool {
+    let account = shared::secrets::Secret::new(&secrets::named("broker-owner")).await;
+    let publishing = async {
+        let connection = shared::broker::log_in(&account).await.ok()?;
+        let channel = connection.create_channel().await.ok()?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .ok()?;
+        let sent = channel.basic_publish(
+            "admit.events".into(),
+            "admit.booking.confirmed".into(),
+            BasicPublishOptions::default(),
+            body,
+            BasicProperties::default(),
+        );
+        let confirmed = sent.await.ok()?.await.ok()?;
+        matches!(confirmed, Confirmation::Ack(None)).then_some(())
+    };
+    let published = tokio::time::timeout(Duration::from_secs(5), publishing).await;
+    published.is_ok_and(|published| published.is_some())
+}
+
+/// How often a message is in quarantine.
+pub async fn quarantined(app: &TestApp, body: &[u8]) -> u64 {
+    let bytes = Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: body.to_vec(),
+    };
+    let quarantine = app.documents.database("notification_db");
+    let quarantine = quarantine.collection::<Document>("quarantine");
+    quarantine
+        .count_documents(doc! {"bytes": bytes})
+        .await
+        .unwrap()
+}
+
 /// Waits until everything that was announced so far has been delivered: until what is announced now
 /// has been.
 pub async fn flush(app: &TestApp) {
@@ -40,7 +79,7 @@ pub async fn flush(app: &TestApp) {
     let id = format!("{booking}.confirmed");
     let last = json!({
         "specversion": "1.0", "id": id, "source": "/bookings", "type": "admit.booking.confirmed",
-        "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json",
+        "time": shared::time::now(), "datacontenttype": "application/json",
         "data": {"booking_id": booking, "user_id": 999_999_999, "event_id": "E123", "tickets": 1},
     });
     let last = [last.to_string().into_bytes()];

@@ -73,6 +73,14 @@ pub fn children(parent: u32) -> Vec<(u32, String)> {
         .collect()
 }
 
+/// The most memory that a process has had, in MiB.
+pub fn peak_mib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
 /// Ends the processes of a function, or of all, so that its next ones begin with nothing; until the event
 /// sources have noticed.
 pub async fn end_functions(which: impl Fn(&str) -> bool) {

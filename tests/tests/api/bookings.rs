@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use sqlx::Row;
 use tests::queues::flush;
-use tests::{TestApp, User};
+use tests::{TestApp, User, eventually};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -70,6 +71,11 @@ async fn the_last_tickets_are_not_split() {
     let (user, event) = (app.user().await, app.event_with(3).await);
     let refused = app.book(&user, &event, 4).await;
     assert_eq!((refused.status, refused.problem()), (409, "sold-out"));
+    let detail = refused.text("detail");
+    assert!(
+        !detail.contains(|c: char| c.is_ascii_digit()),
+        "{detail} may not be true any more"
+    );
     assert_eq!(app.available(&event).await, 3);
     assert_eq!(app.book(&user, &event, 3).await.status, 201);
     assert_eq!(app.book(&user, &event, 1).await.problem(), "sold-out");
@@ -393,6 +399,228 @@ async fn a_declined_request_is_replayed_and_a_pending_one_tells_what_became_of_i
 }
 
 #[tokio::test]
+async fn a_request_that_is_written_anew_is_the_same_and_so_is_its_key_in_quotes() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let send = async |key: &str, body: String| {
+        let request = app.request("POST", "/bookings").bearer_auth(&user.token);
+        let request = request.header("content-type", "application/json");
+        app.send(request.header("idempotency-key", key).body(body))
+            .await
+    };
+    let id = user.id;
+    let first = send(
+        "k",
+        format!(r#"{{"user_id":{id},"event_id":"{event}","tickets":2}}"#),
+    )
+    .await;
+    assert_eq!(first.status, 201, "{first:?}");
+    let escaped = event.replace('v', "\\u0076");
+    for (key, body) in [
+        (
+            "k",
+            format!(r#" {{ "tickets" : 2.0, "event_id": "{event}", "user_id": {id} }} "#),
+        ),
+        (
+            "\"k\"",
+            format!(r#"{{"user_id":{id},"event_id":"{escaped}","tickets":2e0}}"#),
+        ),
+    ] {
+        let again = send(key, body.clone()).await;
+        assert_eq!(
+            (again.status, again.header("idempotent-replayed")),
+            (201, Some("true")),
+            "{body}"
+        );
+        assert_eq!(again.body, first.body);
+    }
+    let other = format!(
+        r#"{{"user_id":{id},"event_id":"{event}","tickets":2,"payment_method":"pm_card_visa"}}"#
+    );
+    assert_eq!(send("k", other).await.problem(), "idempotency-key-reused");
+    assert_eq!(app.available(&event).await, 3);
+}
+
+#[tokio::test]
+async fn keys_that_differ_behind_their_first_characters_are_two() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let body = json!({"user_id": user.id, "event_id": event, "tickets": 1});
+    let mut bookings = Vec::new();
+    for last in ["a", "b"] {
+        let key = "k".repeat(254) + last;
+        let booked = app.post_with_key(&user, "/bookings", &key, &body).await;
+        assert_eq!(
+            (booked.status, booked.header("idempotent-replayed")),
+            (201, None)
+        );
+        bookings.push(booked.text("booking_id"));
+    }
+    assert_ne!(bookings[0], bookings[1]);
+    let another = app.event_with(5).await;
+    let elsewhere = json!({"user_id": user.id, "event_id": another, "tickets": 1});
+    let reused = app
+        .post_with_key(&user, "/bookings", &("k".repeat(254) + "a"), &elsewhere)
+        .await;
+    assert_eq!(reused.problem(), "idempotency-key-reused");
+}
+
+#[tokio::test]
+async fn a_booking_in_yen_is_charged_in_yen() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    let event = app.event(json!({"price": 1500, "currency": "JPY"})).await;
+    let booking = app.book(&user, &event.text("event_id"), 2).await;
+    assert_eq!(
+        (booking.body["amount"].as_f64(), booking.text("currency")),
+        (Some(3000.0), "JPY".to_owned())
+    );
+    let payment = app
+        .get(&user, &format!("/payments/{}", booking.text("payment_id")))
+        .await;
+    assert_eq!(
+        (payment.body["amount"].as_f64(), payment.text("currency")),
+        (Some(3000.0), "JPY".to_owned())
+    );
+    let entry = app
+        .gateway_entry(&booking.text("payment_id"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            entry.get_i64("amount_minor").unwrap(),
+            entry.get_str("currency").unwrap()
+        ),
+        (3000, "JPY")
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_the_settling_has_confirmed_is_answered_so_for_good() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let body = json!({"user_id": user.id, "event_id": event, "tickets": 1, "payment_method": "pm_admit_timeout"});
+    let pending = app.post_with_key(&user, "/bookings", "s", &body).await;
+    assert_eq!(pending.status, 202, "{pending:?}");
+    app.await_status(&user, pending.header("location").unwrap(), "CONFIRMED")
+        .await;
+    assert_eq!(
+        app.cancel(&user, &pending.text("booking_id")).await.status,
+        200
+    );
+    for _ in 0..2 {
+        let again = app.post_with_key(&user, "/bookings", "s", &body).await;
+        assert_eq!(
+            (again.status, again.text("status")),
+            (201, "CONFIRMED".to_owned())
+        );
+    }
+    let shown = app.get(&user, pending.header("location").unwrap()).await;
+    assert_eq!(shown.body["status"], "CANCELLED");
+}
+
+/// How many statements wait for a lock in the database of bookings.
+async fn waiting(app: &TestApp) -> i64 {
+    let waiting = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity where datname = 'booking_db' and wait_event_type = 'Lock'",
+    );
+    waiting.fetch_one(&app.bookings).await.unwrap()
+}
+
+async fn deadlocks(app: &TestApp) -> i64 {
+    let deadlocks = sqlx::query_scalar(
+        "select pg_stat_get_db_deadlocks(oid) from pg_database where datname = 'booking_db'",
+    );
+    deadlocks.fetch_one(&app.bookings).await.unwrap()
+}
+
+/// The queue of an on-sale, put together by hand: a request that is declined, somebody else, the
+/// request's twin. When the decline gives its ticket back, it waits behind its own twin, which has the
+/// event's row and finds the key taken. So the two must not lock in different orders.
+#[tokio::test]
+async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_that_the_twin_wants()
+ {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let lock = "select from event where event_id = $1 for no key update";
+    // Functions that are started, so that both requests are in the queue as soon as they are sent.
+    join_all((0..4).map(|_| app.book_with(&user, &event, 1, "pm_card_visa_chargeDeclined"))).await;
+    let before = deadlocks(&app).await;
+    let mut arranged = 0;
+    for round in 0..10 {
+        let body = json!({"user_id": user.id, "event_id": event, "tickets": 1, "payment_method": "pm_card_visa_chargeDeclined"});
+        let key = format!("twins {round}");
+        let mut first = app.bookings.begin().await.unwrap();
+        sqlx::query(lock)
+            .bind(&event)
+            .execute(&mut *first)
+            .await
+            .unwrap();
+        let in_line = async |others: i64| {
+            eventually("it waits for the event's row", async || {
+                (waiting(&app).await >= others).then_some(())
+            })
+            .await;
+        };
+        let base = waiting(&app).await;
+        let request = app.post_with_key(&user, "/bookings", &key, &body);
+        let others = async {
+            in_line(base + 1).await;
+            let somebody = async {
+                let mut somebody = app.bookings.begin().await.unwrap();
+                sqlx::query(lock)
+                    .bind(&event)
+                    .execute(&mut *somebody)
+                    .await
+                    .unwrap();
+                // The declined request gives its ticket back: it is in the line again, behind its twin.
+                let queued = async { in_line(base + 2).await };
+                let queued =
+                    tokio::time::timeout(std::time::Duration::from_millis(1500), queued).await;
+                somebody.commit().await.unwrap();
+                queued.is_ok()
+            };
+            let twin = async {
+                in_line(base + 2).await;
+                let twin = app.post_with_key(&user, "/bookings", &key, &body);
+                let release = async {
+                    in_line(base + 3).await;
+                    first.commit().await.unwrap();
+                };
+                tokio::join!(twin, release).0
+            };
+            tokio::join!(somebody, twin)
+        };
+        let (declined, (queued, twin)) = tokio::join!(request, others);
+        arranged += i32::from(queued);
+        assert_eq!(declined.status, 402, "{declined:?}");
+        assert!(
+            twin.status == 402 || twin.problem() == "request-in-progress",
+            "{twin:?}"
+        );
+        if arranged >= 2 {
+            break;
+        }
+    }
+    assert!(arranged >= 1, "the queue never came about");
+    assert_eq!(
+        deadlocks(&app).await,
+        before,
+        "a statement was a deadlock's victim"
+    );
+    assert_eq!(app.available(&event).await, 5);
+    let left =
+        sqlx::query("select count(*) from booking where event_id = $1 and status = 'PENDING'");
+    let left: i64 = left
+        .bind(&event)
+        .fetch_one(&app.bookings)
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn a_sold_out_request_is_tried_again_by_its_repeat() {
     let app = TestApp::start().await;
     let (user, event) = (app.user().await, app.event_with(1).await);
@@ -452,10 +680,23 @@ async fn bookings_are_listed_newest_first_in_pages_without_gaps() {
         made.push(app.book(&user, &event, 1).await.text("booking_id"));
     }
     made.reverse();
+    list_in_pages(&app, &user, &made).await;
+    // All of one moment: then their ids tell their order.
+    sqlx::query("update booking set created_at = date_trunc('second', now()) where user_id = $1")
+        .bind(user.id)
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+    made.sort();
+    made.reverse();
+    list_in_pages(&app, &user, &made).await;
+}
+
+async fn list_in_pages(app: &TestApp, user: &User, made: &[String]) {
     let mut listed = Vec::new();
     let mut path = "/bookings?limit=2".to_owned();
     loop {
-        let page = app.get(&user, &path).await;
+        let page = app.get(user, &path).await;
         for item in page.body["items"].as_array().unwrap() {
             listed.push(item["booking_id"].as_str().unwrap().to_owned());
         }

@@ -1,8 +1,9 @@
 //! Payments of no booking.
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::TestApp;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn an_amount_is_paid_exactly_and_shown_to_its_payer_only() {
@@ -89,5 +90,86 @@ async fn racing_repeats_of_one_request_make_one_payment() {
     assert_eq!(
         (replay.status, replay.header("idempotent-replayed")),
         (201, Some("true"))
+    );
+}
+
+/// What `charge-payment` is asked to do about a payment of 50 dollars, with these differences.
+fn command(action: &str, payment: &str, user: i64, differences: Value) -> Value {
+    let mut charge = json!({
+        "payment_id": payment, "booking_id": payment.replace("pay_", "bk_"), "user_id": user,
+        "amount_minor": 5000, "currency": "USD",
+    });
+    charge
+        .as_object_mut()
+        .unwrap()
+        .extend(differences.as_object().unwrap().clone());
+    match action {
+        "charge" => json!({"action": action, "payment_method": "pm_card_visa", "charge": charge}),
+        _ => json!({"action": action, "charge": charge}),
+    }
+}
+
+#[tokio::test]
+async fn a_charge_of_nothing_or_of_another_amount_than_its_payments_fails() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    for action in ["charge", "void"] {
+        let payment = format!("pay_{}", Uuid::now_v7().simple());
+        for amount in [0, -1, i64::MIN] {
+            let nothing = command(action, &payment, user.id, json!({"amount_minor": amount}));
+            assert!(
+                app.invoke("charge-payment", &nothing).await.is_err(),
+                "{nothing}"
+            );
+        }
+        assert!(app.gateway_entry(&payment).await.is_none());
+        let first = command(action, &payment, user.id, json!({}));
+        let standing = app.invoke("charge-payment", &first).await.unwrap();
+        for differences in [
+            json!({"amount_minor": 5001}),
+            json!({"amount_minor": 1}),
+            json!({"currency": "EUR"}),
+            json!({"user_id": user.id + 1}),
+            json!({"booking_id": null}),
+        ] {
+            let other = command("charge", &payment, user.id, differences);
+            let error = app.invoke("charge-payment", &other).await;
+            assert!(error.is_err(), "{other} after {action}: {error:?}");
+        }
+        let charge = command("charge", &payment, user.id, json!({}));
+        let again = app.invoke("charge-payment", &charge);
+        assert_eq!(
+            again.await.unwrap(),
+            standing,
+            "the payment itself is as it was"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_payment_whose_body_is_written_anew_is_the_same_payment() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    let send = async |key: &str, amount: &str| {
+        let request = app.request("POST", "/payments").bearer_auth(&user.token);
+        let request = request
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        let body = format!(r#"{{"amount": {amount}, "user_id": {}}}"#, user.id);
+        app.send(request.body(body)).await
+    };
+    let first = send("p", "100").await;
+    for (key, amount) in [("p", "100.0"), ("\"p\"", "1e2"), ("p", "100.00")] {
+        let again = send(key, amount).await;
+        assert_eq!(
+            (again.status, again.header("idempotent-replayed")),
+            (201, Some("true")),
+            "{amount}"
+        );
+        assert_eq!(again.body, first.body);
+    }
+    assert_eq!(
+        send("p", "100.01").await.problem(),
+        "idempotency-key-reused"
     );
 }

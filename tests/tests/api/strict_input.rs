@@ -1,7 +1,7 @@
 //! Whatever is sent: a 4xx that says what to mend, and nothing stored.
 
 use serde_json::{Value, json};
-use tests::TestApp;
+use tests::{TestApp, User};
 
 #[tokio::test]
 async fn every_field_outside_its_rules_is_pointed_at() {
@@ -29,13 +29,27 @@ async fn every_field_outside_its_rules_is_pointed_at() {
             event(json!({"starts_at": "2020-01-01T00:00:00Z"})),
         ),
         ("/starts_at", event(json!({"starts_at": "tomorrow"}))),
+        (
+            "/starts_at",
+            event(json!({"starts_at": "9999-12-31T23:59:59-01:00"})),
+        ),
+        (
+            "/starts_at",
+            event(json!({"starts_at": "2040-06-01T20:00:60Z"})),
+        ),
         ("/price", event(json!({"price": -1}))),
-        ("/price", event(json!({"price": 1_000_001}))),
+        ("/price", event(json!({"price": 1_000_000_000.01}))),
+        (
+            "/price",
+            event(json!({"price": 1_000_000_001, "currency": "VND"})),
+        ),
         ("/price", event(json!({"price": 0.001}))),
         ("/price", event(json!({"price": "5"}))),
         ("/price", event(json!({"price": 0.5, "currency": "JPY"}))),
         ("/currency", event(json!({"currency": "usd"}))),
         ("/currency", event(json!({"currency": "XXX"}))),
+        ("/currency", event(json!({"currency": "HRK"}))),
+        ("/currency", event(json!({"currency": "CHE"}))),
         ("/capacity", event(json!({"capacity": 0}))),
         ("/capacity", event(json!({"capacity": 1_000_001}))),
         ("/capacity", event(json!({"capacity": 1.5}))),
@@ -63,7 +77,8 @@ async fn every_field_outside_its_rules_is_pointed_at() {
     for amount in [
         json!(0),
         json!(-5),
-        json!(10_000_001),
+        json!(100_000_000_001_i64),
+        json!(100_000_000_000.01),
         json!(0.001),
         json!("1"),
         json!([1]),
@@ -93,6 +108,40 @@ async fn every_field_outside_its_rules_is_pointed_at() {
     ] {
         cases.push((pointer, ("/users", with(&account, name, value))));
     }
+    for email in [
+        "Ana <ana@example.org>",
+        "<ana@example.org>",
+        "ana@localhost",
+        "ana@[127.0.0.1]",
+        "ana@127.0.0.1",
+        "ana@[IPv6:::1]",
+        &format!("ana@{}example.org", "a.".repeat(125)),
+    ] {
+        cases.push(("/email", ("/users", with(&account, "email", json!(email)))));
+    }
+    for blank in [
+        "\u{200b}",
+        "\u{2060}\u{feff}",
+        "\u{ad}",
+        "\u{34f}",
+        "\u{115f}",
+        "\u{1160}",
+        "\u{3164}",
+        "\u{2800}",
+        "\u{fe0f}",
+        " \u{a0}\u{3000}",
+        "a\u{2028}b",
+        "a\u{2029}b",
+        "a\u{202e}b",
+        "a\u{2066}b",
+        "a\u{fdd0}b",
+        "a\u{ffff}b",
+        "a\u{85}b",
+        "a\nb",
+    ] {
+        cases.push(("/name", event(json!({"name": blank}))));
+        cases.push(("/venue", event(json!({"venue": blank}))));
+    }
     for (pointer, (path, body)) in cases {
         let answer = app.post(&user, path, body.clone()).await;
         assert_eq!(
@@ -102,6 +151,144 @@ async fn every_field_outside_its_rules_is_pointed_at() {
         );
         assert_eq!(answer.pointers(), [pointer], "{path} {body}");
     }
+}
+
+#[tokio::test]
+async fn what_is_at_the_edge_of_its_rules_is_taken_and_kept_exactly() {
+    let app = TestApp::start().await;
+    let user = app.user().await;
+    for (fields, shown) in [
+        (
+            json!({"price": 1_500_000, "currency": "VND"}),
+            json!({"price": 1_500_000}),
+        ),
+        (
+            json!({"price": 1_000_000_000, "currency": "KWD"}),
+            json!({"price": 1_000_000_000.0}),
+        ),
+        (
+            json!({"price": 999_999_999.99}),
+            json!({"price": 999_999_999.99}),
+        ),
+        (
+            json!({"price": 5, "currency": "VES"}),
+            json!({"currency": "VES"}),
+        ),
+        (
+            json!({"capacity": 100.0, "max_tickets_per_booking": 4.0}),
+            json!({"capacity": 100, "max_tickets_per_booking": 4}),
+        ),
+        (
+            json!({"starts_at": "9999-12-31T23:59:59Z"}),
+            json!({"starts_at": "9999-12-31T23:59:59Z"}),
+        ),
+        (
+            json!({"starts_at": "2300-06-01T20:00:00.123456789+02:00"}),
+            json!({"starts_at": "2300-06-01T18:00:00.123456Z"}),
+        ),
+        (
+            json!({"starts_at": "2040-06-30T23:59:60Z"}),
+            json!({"starts_at": "2040-07-01T00:00:00Z"}),
+        ),
+        (
+            json!({"name": "عرض 👩\u{200d}🚀", "venue": "한국"}),
+            json!({"name": "عرض 👩\u{200d}🚀"}),
+        ),
+        (json!({"name": "x".repeat(200)}), json!({})),
+    ] {
+        let made = app.event(fields.clone()).await;
+        for (name, value) in shown.as_object().unwrap() {
+            assert_eq!(made.body[name], *value, "{fields}");
+        }
+        let path = format!("/events/{}", made.text("event_id"));
+        assert_eq!(app.send(app.request("GET", &path)).await.body, made.body);
+    }
+    let most = json!({"user_id": user.id, "amount": 100_000_000_000_i64, "currency": "KWD"});
+    let paid = app.post(&user, "/payments", most).await;
+    assert_eq!(
+        (paid.status, paid.body["amount"].as_f64()),
+        (201, Some(100_000_000_000.0)),
+        "{paid:?}"
+    );
+    let entry = app.gateway_entry(&paid.text("payment_id")).await.unwrap();
+    assert_eq!(entry.get_i64("amount_minor").unwrap(), 100_000_000_000_000);
+    // The highest price, times the most tickets.
+    let event = json!({"price": 1_000_000_000, "currency": "KWD", "max_tickets_per_booking": 100});
+    let event = app.event(event).await.text("event_id");
+    let body = json!({"user_id": user.id, "event_id": event, "tickets": 100.0});
+    let booked = app.post(&user, "/bookings", body).await;
+    assert_eq!(
+        (booked.status, booked.body["amount"].as_f64()),
+        (201, Some(100_000_000_000.0)),
+        "{booked:?}"
+    );
+    for (name, value) in [
+        ("password", "p".repeat(128)),
+        ("password", "pass word\u{2028}é🎟".to_owned()),
+        ("email", format!("{}@example.org", "a".repeat(64))),
+    ] {
+        let mut account = json!({"username": format!("u{}", uuid::Uuid::now_v7().simple()), "password": "password123"});
+        account[name] = json!(value);
+        let registered = app.send(app.request("POST", "/users").json(&account)).await;
+        assert_eq!(registered.status, 201, "{name} {value}: {registered:?}");
+        let credentials = json!({"username": account["username"], "password": account["password"]});
+        let session = app
+            .send(app.request("POST", "/login").json(&credentials))
+            .await;
+        assert_eq!(session.status, 200, "{name} {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_taken_by_the_list_that_made_it_and_by_no_other() {
+    let app = TestApp::start().await;
+    let (user, stranger) = (app.user().await, app.user().await);
+    let far = json!({"starts_at": "9999-12-31T23:59:59.999999Z", "capacity": 9});
+    let event = app.event(far.clone()).await.text("event_id");
+    app.event(far).await;
+    for who in [&user, &stranger] {
+        for _ in 0..2 {
+            let booking = app.book(who, &event, 1).await.text("booking_id");
+            app.await_notification(who, &booking).await;
+        }
+    }
+    let next = async |path: &str, who: &User| {
+        let page = app.get(who, &format!("{path}?limit=1")).await;
+        (path.to_owned(), who.id, page.text("next_cursor"))
+    };
+    let cursors = [
+        next("/events", &user).await,
+        next("/bookings", &user).await,
+        next("/bookings", &stranger).await,
+        next("/notifications", &user).await,
+    ];
+    for (from, owner, cursor) in &cursors {
+        for (path, who) in [
+            ("/events", &user),
+            ("/bookings", &user),
+            ("/notifications", &user),
+        ] {
+            let answer = app.get(who, &format!("{path}?cursor={cursor}")).await;
+            let own = path == from && *owner == who.id;
+            assert_eq!(
+                answer.status,
+                if own { 200 } else { 422 },
+                "{from}'s in {path}"
+            );
+            let forged = format!("{path}?cursor={cursor}A");
+            assert_eq!(
+                app.get(who, &forged).await.pointers(),
+                ["/cursor"],
+                "{forged}"
+            );
+        }
+    }
+    // Each cursor of ours is taken back, to the end of the list and of all years.
+    let mut path = "/events?limit=100".to_owned();
+    while let Some(cursor) = app.get(&user, &path).await.body["next_cursor"].as_str() {
+        path = format!("/events?limit=100&cursor={cursor}");
+    }
+    assert_eq!(app.get(&user, &path).await.status, 200);
 }
 
 #[tokio::test]

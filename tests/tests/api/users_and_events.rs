@@ -1,10 +1,8 @@
 //! Users and events.
 
-use std::fs;
-
 use futures_util::future::join_all;
 use serde_json::json;
-use tests::stack::{children, pid};
+use tests::stack::{children, peak_mib, pid};
 use tests::{TestApp, User};
 use uuid::Uuid;
 
@@ -77,14 +75,6 @@ async fn a_process_does_not_grow_with_the_passwords_it_has_seen() {
     );
 }
 
-/// The most memory that a process has had.
-fn peak_mib(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024)
-}
-
 #[tokio::test]
 async fn guessing_a_password_is_slowed_down_also_for_a_name_that_nobody_has() {
     let app = TestApp::start().await;
@@ -99,6 +89,26 @@ async fn guessing_a_password_is_slowed_down_also_for_a_name_that_nobody_has() {
     let refused = refused.expect("no login was refused");
     assert_eq!(refused.problem(), "too-many-requests");
     assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn names_that_can_not_exist_have_a_count_of_failures_each() {
+    let app = TestApp::start().await;
+    let fail = async |name: &str| {
+        let body = json!({"username": name, "password": "wrong-password"});
+        app.send(app.request("POST", "/login").json(&body))
+            .await
+            .status
+    };
+    let name = format!("no such name {}", Uuid::now_v7());
+    let mut statuses = Vec::new();
+    for _ in 0..11 {
+        statuses.extend(join_all((0..10).map(|_| fail(&name))).await);
+    }
+    assert!(statuses.contains(&429), "guessing at one is slowed down");
+    for other in ["x", "a b", &format!("{name}!"), ""] {
+        assert_eq!(fail(other).await, 401, "{other:?}");
+    }
 }
 
 #[tokio::test]
@@ -130,28 +140,33 @@ async fn an_event_is_shown_as_it_was_made() {
 }
 
 #[tokio::test]
-async fn events_are_listed_soonest_first_in_pages() {
+async fn events_are_listed_soonest_first_in_pages_without_gaps() {
     let app = TestApp::start().await;
-    for _ in 0..3 {
-        app.event_with(1).await;
+    // All of one moment, as most events of these tests are: then their ids tell their order.
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(app.event_with(1).await);
     }
-    let mut times = Vec::new();
-    let mut path = "/events?limit=2".to_owned();
-    for _ in 0..3 {
+    let (mut times, mut ids) = (Vec::new(), Vec::new());
+    let mut path = "/events?limit=7".to_owned();
+    loop {
         let page = app.send(app.request("GET", &path)).await;
-        times.extend(
-            page.body["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|item| item["starts_at"].to_string()),
-        );
+        for item in page.body["items"].as_array().unwrap() {
+            let time: chrono::DateTime<chrono::Utc> =
+                item["starts_at"].as_str().unwrap().parse().unwrap();
+            times.push(time);
+            ids.push(item["event_id"].as_str().unwrap().to_owned());
+        }
         let Some(cursor) = page.body["next_cursor"].as_str() else {
             break;
         };
-        path = format!("/events?limit=2&cursor={cursor}");
+        path = format!("/events?limit=7&cursor={cursor}");
     }
-    assert!(times.len() >= 3 && times.is_sorted(), "{times:?}");
+    assert!(times.is_sorted(), "{times:?}");
+    for event in made {
+        let times = ids.iter().filter(|id| **id == event).count();
+        assert_eq!(times, 1, "{event} is on {times} pages");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
-//! Customers who book, repeat, race with themselves, lose patience and cancel.
+//! Customers who book, pay, look, log in, repeat, race with themselves, lose patience and cancel; and
+//! somebody who sends what nobody can read.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::json;
-use tests::customer::Purchase;
+use tests::customer::{Payment, Purchase};
+use tests::queues::try_publish;
 use tests::{TestApp, User};
 use tokio::time::Instant;
 
@@ -12,6 +14,18 @@ const CUSTOMERS: usize = 30;
 
 /// The longest that a customer goes on with one thing.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What was done, and all that was heard of it.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub purchases: Vec<Purchase>,
+    pub payments: Vec<Payment>,
+    /// Messages that the broker has taken, and nobody can read.
+    pub poison: Vec<Vec<u8>>,
+    /// Lists and logins that were answered, and answers of them that are not true.
+    pub looks: usize,
+    pub wrong: Vec<String>,
+}
 
 /// The customers and what they can book.
 pub struct Crowd {
@@ -35,53 +49,122 @@ impl Crowd {
         Self { users, events }
     }
 
-    /// Books until `end`; everything that was asked and heard.
-    pub async fn book(&self, app: &TestApp, seed: u64, end: Instant) -> Vec<Purchase> {
+    /// Goes on until `end`; everything that was asked and heard.
+    pub async fn run(&self, app: &TestApp, seed: u64, end: Instant) -> Done {
         let customers = self.users.iter().enumerate().map(|(number, user)| {
             let number = u64::try_from(number).unwrap_or_default();
             let rng = Rng::with_seed(seed.wrapping_mul(1000).wrapping_add(number));
-            self.book_as(app, user, rng, end)
+            self.go_on_as(app, user, rng, end)
         });
-        futures_util::future::join_all(customers).await.concat()
+        let customers = futures_util::future::join_all(customers);
+        let (all, poison) = tokio::join!(customers, send_poison(seed, end));
+        let mut done = Done {
+            poison,
+            ..Done::default()
+        };
+        for mut one in all {
+            done.purchases.append(&mut one.purchases);
+            done.payments.append(&mut one.payments);
+            done.wrong.append(&mut one.wrong);
+            done.looks += one.looks;
+        }
+        done
     }
 
-    async fn book_as(
-        &self,
-        app: &TestApp,
-        user: &User,
-        mut rng: Rng,
-        end: Instant,
-    ) -> Vec<Purchase> {
-        let mut purchases = Vec::new();
+    async fn go_on_as(&self, app: &TestApp, user: &User, mut rng: Rng, end: Instant) -> Done {
+        let mut done = Done::default();
         while Instant::now() < end {
-            // Half of all want the event that never sells out: there is always something to do.
-            let event = match rng.bool() {
-                true => &self.events[5],
-                false => &self.events[rng.usize(..self.events.len())],
-            };
-            let method = match rng.u8(..10) {
-                0 => "pm_card_visa_chargeDeclined",
-                1 => "pm_admit_timeout",
-                _ => "pm_card_visa",
-            };
-            let mut purchase = Purchase::new(user, event, rng.i64(1..=3), method);
-            match rng.u8(..10) {
-                // Asks once and is not seen again.
-                0 => drop(purchase.ask(app).await),
-                // Pressed the button twice.
-                1 => {
-                    let mut twin = purchase.clone();
-                    tokio::join!(purchase.ask(app), twin.ask(app));
-                    purchase.heard.append(&mut twin.heard);
-                    purchase.pursue(app, PATIENCE).await;
+            match rng.u8(..8) {
+                0 => {
+                    let mut payment = Payment::new(user, rng.i64(1..100_000), method(&mut rng));
+                    payment.pursue(app, PATIENCE).await;
+                    done.payments.push(payment);
                 }
-                _ => drop(purchase.pursue(app, PATIENCE).await),
+                1 => {
+                    let wrong = look(app, user, &mut rng).await;
+                    done.looks += 1;
+                    done.wrong.extend(wrong);
+                }
+                _ => done.purchases.push(self.book(app, user, &mut rng).await),
             }
-            if rng.u8(..10) < 3 {
-                purchase.cancel(app, PATIENCE).await;
-            }
-            purchases.push(purchase);
         }
-        purchases
+        done
     }
+
+    async fn book(&self, app: &TestApp, user: &User, rng: &mut Rng) -> Purchase {
+        // Half of all want the event that never sells out: there is always something to do.
+        let event = match rng.bool() {
+            true => &self.events[5],
+            false => &self.events[rng.usize(..self.events.len())],
+        };
+        let mut purchase = Purchase::new(user, event, rng.i64(1..=3), method(rng));
+        match rng.u8(..10) {
+            // Asks once and is not seen again.
+            0 => drop(purchase.ask(app).await),
+            // Pressed the button twice.
+            1 => {
+                let mut twin = purchase.clone();
+                tokio::join!(purchase.ask(app), twin.ask(app));
+                purchase.heard.append(&mut twin.heard);
+                purchase.pursue(app, PATIENCE).await;
+            }
+            _ => drop(purchase.pursue(app, PATIENCE).await),
+        }
+        if rng.u8(..10) < 3 {
+            purchase.cancel(app, PATIENCE).await;
+        }
+        purchase
+    }
+}
+
+fn method(rng: &mut Rng) -> &'static str {
+    match rng.u8(..10) {
+        0 => "pm_card_visa_chargeDeclined",
+        1 => "pm_admit_timeout",
+        _ => "pm_card_visa",
+    }
+}
+
+/// Lists something, or logs in; what is not true of the answer, if there is one.
+async fn look(app: &TestApp, user: &User, rng: &mut Rng) -> Option<String> {
+    let path = match rng.u8(..4) {
+        0 => "/events?limit=100",
+        1 => "/bookings?limit=100",
+        2 => "/notifications?limit=100",
+        _ => "/login",
+    };
+    let request = match path {
+        "/login" => {
+            let credentials = json!({"username": user.name, "password": "password123"});
+            app.request("POST", path).json(&credentials)
+        }
+        _ => app.request("GET", path).bearer_auth(&user.token),
+    };
+    let answer = app.try_send(request).await.ok()?;
+    let sound = match (answer.status, path) {
+        (200, "/login") => answer.body["user_id"] == user.id,
+        (200, "/events?limit=100") => answer.body["items"].is_array(),
+        (200, _) => {
+            let items = answer.body["items"].as_array()?;
+            items.iter().all(|item| item["user_id"] == user.id)
+        }
+        (500 | 503, _) => true,
+        _ => false,
+    };
+    (!sound).then(|| format!("{path} for user {} was answered {answer:?}", user.id))
+}
+
+/// Sends messages that nobody can read, now and then; those that the broker has taken.
+async fn send_poison(seed: u64, end: Instant) -> Vec<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.wrapping_add(77));
+    let mut taken = Vec::new();
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(rng.u64(200..2000))).await;
+        let mut body = vec![0xff; rng.usize(1..3000)];
+        rng.fill(&mut body);
+        if try_publish(&body).await {
+            taken.push(body);
+        }
+    }
+    taken
 }

@@ -21,11 +21,12 @@ use crowd::Crowd;
 use futures_util::future::join_all;
 use mischief::Mischief;
 use proxy::Link;
-use tests::audit::{Books, Breach, audit};
+use tests::audit::{Asked, Books, Breach, audit};
 use tests::customer::Purchase;
+use tests::queues::quarantined;
 use tests::secrets::ROTATED;
 use tests::stack::{Faults, in_project, restart_event_sources, start_event_sources};
-use tests::{TestApp, secrets, setting};
+use tests::{TestApp, eventually, secrets, setting};
 use tokio::time::Instant;
 
 /// The promise: all is settled so soon after the last fault.
@@ -94,26 +95,53 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
         start_event_sources(&settings).await;
         (done, Instant::now())
     };
-    let (mut purchases, (done, last_fault)) = tokio::join!(crowd.book(&app, seed, end), mischief);
+    let (mut crowds, (done, last_fault)) = tokio::join!(crowd.run(&app, seed, end), mischief);
 
     // Everyone who does not know yet asks again.
-    let known = join_all(
-        purchases
-            .iter_mut()
-            .map(|purchase| purchase.pursue(&app, SETTLED_WITHIN)),
-    );
-    let known = known.await;
-    let users: Vec<_> = crowd.users.iter().map(|user| user.id).collect();
-    let (mut breaches, _) = audit(&app, &users, &crowd.events, &purchases, SETTLED_WITHIN).await;
+    let asking = crowds.purchases.iter_mut();
+    let booked = join_all(asking.map(|purchase| purchase.pursue(&app, SETTLED_WITHIN)));
+    let asking = crowds.payments.iter_mut();
+    let paid = join_all(asking.map(|payment| payment.pursue(&app, SETTLED_WITHIN)));
+    let (booked, paid) = tokio::join!(booked, paid);
+    let asked = Asked {
+        users: crowd.users.iter().map(|user| user.id).collect(),
+        events: crowd.events.clone(),
+        purchases: crowds.purchases,
+        payments: crowds.payments,
+    };
+    let (mut breaches, _) = audit(&app, &asked, SETTLED_WITHIN).await;
     let settled = last_fault.elapsed();
-    let untold = purchases.iter().zip(known).filter(|(_, known)| !known);
-    breaches.extend(untold.map(|(purchase, _)| Breach {
+    let keys = asked.purchases.iter().map(|purchase| &purchase.key);
+    let keys = keys.chain(asked.payments.iter().map(|payment| &payment.key));
+    let untold = keys.zip(booked.into_iter().chain(paid));
+    let untold = untold.filter(|(_, known)| !known);
+    breaches.extend(untold.map(|(key, _)| Breach {
         promise: "told",
-        of: purchase.key.clone(),
+        of: key.clone(),
         what: "its customer never learned what became of it".to_owned(),
     }));
-    let books = Books::read(&app, &users, &crowd.events).await.unwrap();
-    let report = report(seed, seconds, &done, &purchases, &books, settled, &breaches);
+    breaches.extend(crowds.wrong.into_iter().map(|what| Breach {
+        promise: "told",
+        of: "a list or a login".to_owned(),
+        what,
+    }));
+    for poison in &crowds.poison {
+        eventually("each poison is quarantined, once", async || {
+            (quarantined(&app, poison).await == 1).then_some(())
+        })
+        .await;
+    }
+    let books = Books::read(&app, &asked.users, &asked.events)
+        .await
+        .unwrap();
+    let mut report = report(seed, seconds, &done, &asked, &books, settled, &breaches);
+    writeln!(
+        report,
+        "Beside it {} lists and logins, and {} messages that nobody can read, all in quarantine.",
+        crowds.looks,
+        crowds.poison.len()
+    )
+    .unwrap();
     println!("{report}");
     fs::write(in_project(&format!("target/chaos-{seed}.txt")), &report).unwrap();
     for (secret, port) in ports {
@@ -132,13 +160,15 @@ fn report(
     seed: u64,
     seconds: u64,
     done: &BTreeMap<String, usize>,
-    purchases: &[Purchase],
+    asked: &Asked,
     books: &Books,
     settled: Duration,
     breaches: &[Breach],
 ) -> String {
     let mut answers = BTreeMap::<String, usize>::new();
-    for heard in purchases.iter().flat_map(|purchase| &purchase.heard) {
+    let booking = asked.purchases.iter().flat_map(|purchase| &purchase.heard);
+    let paying = asked.payments.iter().flat_map(|payment| &payment.heard);
+    for heard in booking.chain(paying) {
         *answers
             .entry(format!("{}: {heard}", heard.asked))
             .or_default() += 1;
@@ -179,7 +209,7 @@ fn report(
     for breach in breaches {
         writeln!(report, "  {breach}").unwrap();
     }
-    if let Some(shortest) = shortest_history(purchases, books, breaches) {
+    if let Some(shortest) = shortest_history(&asked.purchases, books, breaches) {
         writeln!(
             report,
             "\nThe shortest history of what broke (make chaos SECONDS={seconds} SEED={seed}):\n{}",

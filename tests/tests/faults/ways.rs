@@ -8,7 +8,7 @@ use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use shared::faults::{Fault, Point};
-use tests::customer::Purchase;
+use tests::customer::{Payment, Purchase};
 use tests::inbox::Inbox;
 use tests::queues::{enqueue, publish, receive};
 use tests::secrets;
@@ -113,9 +113,10 @@ pub fn to_point(point: Point) -> Way {
         Point::StoreNotifications => Way::Book,
         Point::StoreQuarantine => Way::PoisonTheBroker,
         Point::ListNotifications => Way::ListNotifications,
-        Point::FindQuarantined | Point::StoreRedriven | Point::ReleaseQuarantined => {
-            Way::RedriveTheQuarantine
-        }
+        Point::FindQuarantined
+        | Point::ReadQuarantined
+        | Point::StoreRedriven
+        | Point::ReleaseQuarantined => Way::RedriveTheQuarantine,
         Point::FindOldNotifications
         | Point::ForgetNotifications
         | Point::FindOldQuarantined
@@ -146,14 +147,96 @@ pub fn to_point(point: Point) -> Way {
         | Point::MigrateBookings
         | Point::IndexRecords
         | Point::IndexNotifications
+        | Point::IndexQuarantine
         | Point::BrokerDeclare => Way::Migrate,
+    }
+}
+
+/// The function whose call on that way is meant: another, as the sweep, may come by the same call. The
+/// event sources are no function.
+pub fn caller(point: Point) -> &'static str {
+    match point {
+        Point::RegisterUser => "register-user",
+        Point::FindAccount | Point::CountLoginFailure => "login",
+        Point::CreateEvent => "create-event",
+        Point::GetEvent => "get-event",
+        Point::ListEvents => "list-events",
+        Point::Reserve
+        | Point::ExplainRequest
+        | Point::ExplainEvent
+        | Point::Unreserve
+        | Point::Confirm
+        | Point::MarkUnknown
+        | Point::Release
+        | Point::InvokeCharge
+        | Point::BrokerConnect
+        | Point::BrokerPublish
+        | Point::BrokerConfirm
+        | Point::SendToSettle
+        | Point::ReadSecret => "create-booking",
+        Point::Cancel | Point::MarkRefunded => "cancel-booking",
+        Point::ListBookings => "list-bookings",
+        Point::MarkAnnounced
+        | Point::Postpone
+        | Point::ReadBooking
+        | Point::FindUnsettled
+        | Point::FindUnannounced
+        | Point::FindRefundsDue
+        | Point::MeasureBacklog
+        | Point::ForgetKeys
+        | Point::BrokerTakeDeadLetter
+        | Point::BrokerDropDeadLetter
+        | Point::SendToDeadLetters
+        | Point::TakeDeadLetters
+        | Point::DropDeadLetter => "settle-bookings",
+        Point::OpenRecord
+        | Point::AdvanceRecord
+        | Point::ReadRecord
+        | Point::PostponePayment
+        | Point::FindPendingPayments
+        | Point::FindPaymentKeys
+        | Point::ForgetPaymentKey
+        | Point::GatewayEnter
+        | Point::GatewayRefund => "charge-payment",
+        Point::MarkPaymentAnswered => "create-payment",
+        Point::StoreNotifications
+        | Point::StoreQuarantine
+        | Point::FindQuarantined
+        | Point::ReadQuarantined
+        | Point::StoreRedriven
+        | Point::ReleaseQuarantined
+        | Point::FindOldNotifications
+        | Point::ForgetNotifications
+        | Point::FindOldQuarantined
+        | Point::ForgetQuarantined => "send-notification",
+        Point::ListNotifications => "list-notifications",
+        Point::DescribeSecret
+        | Point::MakePassword
+        | Point::PutSecret
+        | Point::SetPassword
+        | Point::PromoteSecret => "rotate-secret",
+        Point::WriteTokenKey
+        | Point::AnswerCloudFormation
+        | Point::CreateDatabases
+        | Point::OpenSession
+        | Point::PermitInBroker
+        | Point::MigrateUsers
+        | Point::MigrateBookings
+        | Point::IndexRecords
+        | Point::IndexNotifications
+        | Point::IndexQuarantine
+        | Point::BrokerDeclare => "migrate",
+        Point::SourceConnect
+        | Point::SourceAck
+        | Point::SourceReject
+        | Point::SourceReceive
+        | Point::SourceDelete => "",
     }
 }
 
 /// Calls that another function makes too, each with the way to it there.
 pub const ELSEWHERE: &[(Point, &str, Way)] = &[
     (Point::Reserve, "create-booking", Way::BookWithoutKey),
-    (Point::Unreserve, "create-booking", Way::BookInACrowd),
     (Point::Confirm, "settle-bookings", Way::StayUnknown),
     (Point::BrokerPublish, "settle-bookings", Way::StayUnknown),
     (Point::BrokerConfirm, "settle-bookings", Way::StayUnknown),
@@ -196,6 +279,7 @@ pub struct Traveller<'a> {
     pub user: User,
     pub event: String,
     pub purchases: Vec<Purchase>,
+    pub payments: Vec<Payment>,
     /// What is on its way beside bookings, and where it has to arrive.
     pub sent: Vec<Sent>,
 }
@@ -261,9 +345,7 @@ impl Traveller<'_> {
                 payments.insert_one(record).await.unwrap();
             }
             Way::GetPayment => {
-                let body = json!({"user_id": self.user.id, "amount": 5});
-                let paid = self.app.post(&self.user, "/payments", body).await;
-                assert_eq!(paid.status, 201, "{paid:?}");
+                assert_eq!(self.pay("pm_card_visa").await, "201");
             }
             _ => {}
         }
@@ -300,20 +382,20 @@ impl Traveller<'_> {
             // The charge, its settling from the queue, the first of the sweep, and what else the
             // sweep asks meanwhile.
             Way::StayUnknownForLong => {
-                self.fail("charge-payment", 6);
+                self.fail("any", "charge-payment", 6);
                 self.buy(1, "pm_admit_timeout").await
             }
             // On the connection that was kept, and on the one that is made then.
             Way::BeAnnouncedLater => {
-                self.fail("BrokerPublish", 2);
+                self.fail("create-booking", "BrokerPublish", 2);
                 self.buy(1, card).await
             }
             Way::NotifyLater => {
-                self.fail("send-notification", 1);
+                self.fail("any", "send-notification", 1);
                 self.buy(1, card).await
             }
             Way::ConsumeAgain => {
-                self.fail("SourceAck", 1);
+                self.fail("", "SourceAck", 1);
                 self.buy(1, card).await
             }
             Way::BookInACrowd => self.crowd().await,
@@ -330,8 +412,8 @@ impl Traveller<'_> {
             // Its settling from the queue and what the sweep asks meanwhile, then both tries of the
             // sweep's own settling.
             Way::PayAndStayUnknownForLong => {
-                self.fail("charge-payment", 4);
-                self.fail("AdvanceRecord", 2);
+                self.fail("any", "charge-payment", 4);
+                self.fail("charge-payment", "AdvanceRecord", 2);
                 self.pay("pm_admit_timeout").await
             }
             Way::PoisonTheBroker => self.poison_the_broker().await,
@@ -341,7 +423,7 @@ impl Traveller<'_> {
                 self.redrive("settle-bookings").await
             }
             Way::CleanUp => {
-                let event = json!({"detail-type": "Scheduled Event"});
+                let event = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
                 self.invoke("send-notification", event).await
             }
             // The sweep comes by.
@@ -353,9 +435,10 @@ impl Traveller<'_> {
         }
     }
 
-    /// Has the next visits to a point fail.
-    fn fail(&self, point: &str, times: u32) {
-        self.faults.arm(point, Fault::FailsBefore, times);
+    /// Has the next visits of a function to a point fail.
+    fn fail(&self, function: &str, point: &str, times: u32) {
+        self.faults
+            .arm_in(function, point, Fault::FailsBefore, times);
     }
 
     async fn register(&self) -> String {
@@ -522,15 +605,13 @@ impl Traveller<'_> {
         format!("{} bookings", self.purchases.len())
     }
 
-    async fn pay(&self, method: &str) -> String {
-        let key = Uuid::now_v7().to_string();
-        let body = json!({"user_id": self.user.id, "amount": 12.5, "payment_method": method});
-        let pay = || {
-            self.as_user("POST", "/payments")
-                .header("idempotency-key", &key)
-                .json(&body)
-        };
-        self.insist(&[201, 202, 402], pay).await
+    async fn pay(&mut self, method: &'static str) -> String {
+        let mut payment = Payment::new(&self.user, 1250, method);
+        let known = payment.pursue(self.app, PATIENCE).await;
+        let answers = payment.answers();
+        self.payments.push(payment);
+        assert!(known, "not known after {PATIENCE:?}: {answers}");
+        answers
     }
 
     fn as_user(&self, method: &str, path: &str) -> RequestBuilder {
@@ -597,7 +678,7 @@ fn announcement() -> Value {
     let booking = format!("bk_{}", Uuid::now_v7().simple());
     json!({
         "specversion": "1.0", "id": format!("{booking}.confirmed"), "source": "/bookings",
-        "type": "admit.booking.confirmed", "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json",
+        "type": "admit.booking.confirmed", "time": shared::time::now(), "datacontenttype": "application/json",
         "data": {"booking_id": booking, "user_id": 999_999_999, "event_id": "E123", "tickets": 1},
     })
 }
