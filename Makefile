@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test faults chaos mutants model sam-invoke redrive check queries fmt template cost deploy destroy test-deploy
+.PHONY: help up down status logs clean-data test test-compose fuzz faults chaos mutants model sam-invoke redrive check queries fmt template cost deploy destroy test-deploy
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +28,12 @@ clean-data: ## forget the data of the stopped stack
 
 test: ## every test, against a stack of its own (TESTS='-p tests booking' picks some)
 	@$(LOCAL) test $(TESTS)
+
+test-compose: ## the stores as containers, in Podman and with stand-ins for their images (as root; ten minutes at first)
+	@python3 tests/compose/run.py
+
+fuzz: ## send the running API what its description allows and forbids (EXAMPLES=500 for longer)
+	@$(LOCAL) fuzz $(or $(EXAMPLES),100)
 
 faults: ## every fault at every boundary, one at a time; writes target/faults.md (half an hour)
 	@ADMIT_FAULTS_WHOLE=1 $(LOCAL) test -p tests --test faults -- --nocapture

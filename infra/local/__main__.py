@@ -14,6 +14,7 @@ usage: python3 infra/local COMMAND
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
   sam-invoke NAME
                 invoke a function of the running stack in a container, with events/NAME.json
+  fuzz EXAMPLES send the running stack's API what its description allows and what it forbids
   redrive       put dead letters and the quarantine back
   cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
   measure       measure in AWS's emulator what the functions take, for the bill
@@ -39,6 +40,8 @@ import container
 import cost
 import deploy
 import deployment
+import functions
+import fuzz
 import logs
 import measure
 import mutants
@@ -83,6 +86,8 @@ def main(arguments: list[str]) -> int:
                 return mutate(rest)
             case "sam-invoke":
                 return container.invoke(stack, *rest)
+            case "fuzz":
+                fuzz.run(stack, *map(int, rest))
             case "redrive":
                 redrive(stack)
             case "cost":
@@ -164,7 +169,7 @@ def test(arguments: list[str]) -> int:
     """Runs cargo test against a new stack, which ends with it."""
     if arguments or wants_pooler():
         return test_on(Stack(STACKS / "test", wants_pooler()), arguments)
-    status = test_on(Stack(STACKS / "test", pooled=False), [], and_then=rights.compare)
+    status = test_on(Stack(STACKS / "test", pooled=False), [], and_then=looks)
     if status != 0:
         return status
     if tools.has_docker():
@@ -172,6 +177,12 @@ def test(arguments: list[str]) -> int:
         return 0
     say("\nOnce more, through a pooler in transaction mode")
     return test_on(Stack(STACKS / "test", pooled=True), ["-p", "tests", "--test", "api", "--test", "rotation"])
+
+
+def looks(stack: Stack) -> None:
+    """What looks at the stack that passed the tests."""
+    rights.compare(stack)
+    fuzz.run(stack, examples=40)
 
 
 def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
@@ -183,6 +194,7 @@ def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
         shutil.rmtree(stack.folder / "log", ignore_errors=True)
         # Short times, so that what the sweep mends is mended while a test waits.
         quick = {
+            "ADMIT_CORS": functions.cors("https://shop.example"),
             "ADMIT_CLOCK_SECONDS": "2",
             "ADMIT_SETTLE_DELAY_SECONDS": "1",
             "ADMIT_SWEEP_AFTER_SECONDS": "4",

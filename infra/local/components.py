@@ -56,7 +56,7 @@ class Stack:
     def up(self, port: int | None, settings: dict[str, str] | None = None) -> None:
         """Brings up what is not up. `port` is the API's, or None for any that is free."""
         began = time.monotonic()
-        before = self.running()
+        before, contained = self.running(), self._contained()
         try:
             self._choose_ports(port, before)
             say("Installing and building")
@@ -73,7 +73,7 @@ class Stack:
             # Ctrl-C is pressed again.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._stop([name for name in self.processes if name not in before])
-            if self.docker and not before:
+            if self.docker and not contained:
                 self._compose("down")
             raise
         say(f"Ready after {time.monotonic() - began:.1f} s.")
@@ -81,7 +81,7 @@ class Stack:
     def down(self) -> bool:
         """Stops everything; whether anything ran."""
         stopped = self._stop(list(self.processes))
-        if self.docker and self._compose("ps", "-q"):
+        if self._contained(stopped_too=True):
             self._compose("down")
             stopped = True
         return stopped
@@ -111,7 +111,8 @@ class Stack:
         """Starts a component that was stopped, where it was; with settings other than the env file's."""
         self._known(name)
         if self.docker and name in STORES:
-            self._compose("start", name)
+            # It waits until the store serves, which `start` doesn't.
+            self._compose("up", "-d", "--wait", "--no-recreate", name)
         elif self.processes[name].pid() is None:
             self._start(name, settings=settings)
         if name == "aws":
@@ -164,6 +165,7 @@ class Stack:
         say(f"  RabbitMQ    {management} (user {native.OWNER}, password {password};")
         say("              a browser warns: its certificate is this stack's own)")
         say(f"  settings    {self.env_file.relative_to(ROOT)}, each function's {self.functions_file.relative_to(ROOT)}")
+        say(f"  edit & try  cargo lambda watch -P 9100 --env-file {(self.folder / 'watch.env').relative_to(ROOT)}")
         say("\n  make logs shows what happens, make down stops it; the data stays.")
 
     def _load(self) -> dict:
@@ -178,7 +180,7 @@ class Stack:
 
     def _choose_ports(self, api: int | None, running: list[str]) -> None:
         ports = self.state["ports"]
-        in_use = bool(running) or (self.docker and bool(self._compose("ps", "-q")))
+        in_use = bool(running) or self._contained()
         moves = api is not None and api != ports.get("api")
         api_runs = "event-sources" in running
         if api is not None and (moves or not api_runs) and not is_free(api):
@@ -219,12 +221,19 @@ class Stack:
             "ADMIT_CARGO_LAMBDA": str(tools.cargo_lambda()),
             "ADMIT_CLOCK_SECONDS": "60",
             "ADMIT_CONCURRENT_CHARGES": "16",
+            "ADMIT_CORS": functions.cors(os.environ.get("CORS_ORIGINS", "")),
             **functions.local_settings(self),
             **settings,
         }
         lines = [f"{name}={value}" for name, value in values.items()]
         text = "\n".join(["# Written by make up. The event sources, tests and tools read it.", *lines, ""])
         write_private(self.env_file, text)
+        # For `cargo lambda watch --env-file`: each function's own environment comes by cargo's runner.
+        runner = ROOT / "infra" / "local" / "programs" / "run_function.py"
+        triples = ("X86_64_UNKNOWN_LINUX_GNU", "AARCH64_UNKNOWN_LINUX_GNU")
+        lines = [f"CARGO_TARGET_{triple}_RUNNER={runner}" for triple in triples]
+        lines += [f"ADMIT_FUNCTIONS={self.functions_file}", "SQLX_OFFLINE=true", ""]
+        write_private(self.folder / "watch.env", "\n".join(lines))
 
     def _write_functions(self, settings: dict[str, str] | None = None) -> None:
         """Writes each function's environment, as `sam local invoke --env-vars` reads it; the event sources
@@ -269,7 +278,7 @@ class Stack:
     def _start_stores(self, before: list[str]) -> None:
         if self.docker:
             with step("starting the stores' containers", "the first time a few minutes"):
-                self._compose("up", "-d", "--wait")
+                self._start_containers()
         else:
             wanted = [name for name in native.ORDER if self.pooled or name != "pooler"]
             self._stop([name for name in native.ORDER if name not in wanted])
@@ -282,6 +291,16 @@ class Stack:
                         native.wait(self, name)
         make_queue(self)
         vault.fill(self)
+
+    def _start_containers(self) -> None:
+        try:
+            self._compose("up", "-d", "--wait")
+        except Failure as failure:
+            # What they said, which goes with them.
+            log = self.folder / "log" / "containers.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(self._compose("logs", "--no-color"))
+            raise Failure(f"{failure} What the containers said: {log}") from None
 
     def _start_programs(self) -> None:
         built = newest_binary()
@@ -339,7 +358,10 @@ class Stack:
 
     def run_tests(self, arguments: list[str]) -> int:
         """Runs cargo test with the stack's settings."""
+        # The tests ask the document store themselves, as its owner.
+        owner = vault.names()["DocumentsOwner"]
         environment = {**build_environment(self.environment()), "ADMIT_STACK": self.folder.name}
+        environment |= {"ADMIT_DOCUMENTS_SECRET": owner}
         return follow(["cargo", "test", "--locked", *(arguments or ["--workspace"])], cwd=ROOT, env=environment)
 
     # ---- Parts for others
@@ -362,6 +384,10 @@ class Stack:
         password, port = self.state["secrets"]["DatabaseOwner"], self.state["ports"]["postgres"]
         return f"postgres://{native.OWNER}:{password}@127.0.0.1:{port}/queries?sslmode=require"
 
+    def _contained(self, stopped_too: bool = False) -> bool:
+        """Whether stores run as containers, or are there as stopped ones."""
+        return self.docker and bool(self._compose("ps", "-q", *(["-a"] if stopped_too else [])))
+
     def _compose(self, *words: str) -> str:
         ports, kept = self.state["ports"], self.state["secrets"]
         settings = {f"{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
@@ -375,7 +401,8 @@ class Stack:
             env={**os.environ, **settings}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise Failure(f"docker compose {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise Failure(f"docker compose {words[0]} failed: {said}.")
         return done.stdout
 
 

@@ -212,6 +212,13 @@ def environments(stack, settings: dict[str, str], public_key: str) -> dict[str, 
     return result
 
 
+def cors(origins: str) -> str:
+    """What template.yaml has API Gateway say of these origins, with commas between, in JSON; nothing for none."""
+    template = read(CorsOrigins=origins)
+    configuration = template.resolve(template.resources["Api"]["Properties"]["CorsConfiguration"])
+    return "" if configuration is NOTHING else json.dumps(configuration)
+
+
 def local_settings(stack) -> dict[str, str]:
     """What every function is told of this machine, by the env file."""
     return {
