@@ -85,6 +85,9 @@ impl utoipa::PartialSchema for Currency {
 
 impl utoipa::ToSchema for Currency {}
 
+/// The digits that a number may have, zeros at its ends aside: those that a [`Decimal`] always holds.
+const MAX_DIGITS: usize = 28;
+
 /// A decimal number as it was written in JSON, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number(Decimal);
@@ -113,11 +116,37 @@ impl<'de> Deserialize<'de> for Number {
         if !is_number {
             return Err(de::Error::custom("must be a number"));
         }
-        Decimal::from_str_exact(written)
-            .or_else(|_| Decimal::from_scientific(written))
-            .map(|number| Self(number.normalize()))
-            .map_err(|_| de::Error::custom("must be a number of at most 28 digits"))
+        exact(written)
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("must be a number of at most 28 digits"))
     }
+}
+
+/// The number that a JSON number is, without zeros at its end; `None` where it has too many digits.
+///
+/// `Decimal`'s own reading of exponents rounds, and counts zeros that say nothing.
+fn exact(written: &str) -> Option<Decimal> {
+    let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_start_matches(['-', '0']).trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(Decimal::ZERO);
+    }
+    let zeros = digits.len() - digits.trim_end_matches('0').len();
+    let decimals = i64::try_from(fraction.len()).ok()? - i64::try_from(zeros).ok()?;
+    let decimals = decimals.checked_sub(exponent.parse().ok()?)?;
+    let missing = usize::try_from(decimals.checked_neg()?).unwrap_or(0);
+    if significant.len().checked_add(missing)? > MAX_DIGITS {
+        return None;
+    }
+    let number: i128 = format!("{significant}{:0<missing$}", "").parse().ok()?;
+    let number = if whole.starts_with('-') {
+        -number
+    } else {
+        number
+    };
+    Decimal::try_from_i128_with_scale(number, u32::try_from(decimals.max(0)).ok()?).ok()
 }
 
 /// An amount of one currency, zero or more.
@@ -238,6 +267,17 @@ mod tests {
             ("500.0", "JPY", 500, "500"),
             ("1.234", "KWD", 1_234, "1.234"),
             ("-0.0", "USD", 0, "0.00"),
+            ("0e99", "USD", 0, "0.00"),
+            ("0e99999999999999999999", "USD", 0, "0.00"),
+            ("1999e-2", "USD", 1_999, "19.99"),
+            ("0.1999E+2", "USD", 1_999, "19.99"),
+            ("2.000000000000000000000000000000", "USD", 200, "2.00"),
+            (
+                "19990000000000000000000000000000000e-33",
+                "USD",
+                1_999,
+                "19.99",
+            ),
             ("999999.999", "KWD", 999_999_999, "999999.999"),
         ] {
             let money = money(json, currency).unwrap();
@@ -254,6 +294,11 @@ mod tests {
             ("-1", "USD"),
             ("1000000.01", "USD"),
             ("1e400", "USD"),
+            ("1e-400", "USD"),
+            ("1e99999999999999999999", "USD"),
+            ("1e-9223372036854775808", "USD"),
+            ("19.9900000000000000000000000000000001e0", "USD"),
+            ("0.0000000000000000000000000000000001e0", "USD"),
             ("99999999999999999999999999999999", "USD"),
             ("\"5\"", "USD"),
             ("true", "USD"),
@@ -296,11 +341,20 @@ mod tests {
     #[test]
     fn a_whole_number_is_one_however_it_is_written() {
         let whole = |text: &str| Number::whole(&mut serde_json::Deserializer::from_str(text));
-        for text in ["2", "2.0", "2.00", "2e0", "0.2e1", "20e-1"] {
+        for text in [
+            "2",
+            "2.0",
+            "2.00",
+            "2e0",
+            "0.2e1",
+            "20e-1",
+            "2.00000000000000000000000000000000",
+        ] {
             assert_eq!(whole(text), Some(2), "{text}");
         }
         for text in [
             "2.5",
+            "2.0000000000000000000000000000000000001e0",
             "\"2\"",
             "null",
             "true",
