@@ -1,12 +1,11 @@
 //! PostgreSQL: one connection a function, and what its errors mean.
 
-use std::io;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -67,7 +66,7 @@ impl Db {
         })
     }
 
-    /// Runs a statement that is safe to repeat: again on a new connection, if this one broke.
+    /// Runs a statement that is safe to repeat, and repeats it once where it failed for a moment.
     pub(crate) async fn repeatable<T>(
         &self,
         point: Point,
@@ -121,30 +120,10 @@ impl Db {
             .account
             .log_in(|account| async move { connect(&account, None, pooler).await });
         match timeout(LONGEST_CONNECTING, Box::pin(login)).await {
-            Ok(outcome) => outcome.map_err(|error| {
-                Error::Io(io::Error::new(
-                    io::ErrorKind::NotConnected,
-                    Unreached(error),
-                ))
-            }),
-            Err(elapsed) => Err(Error::Io(io::Error::new(
-                io::ErrorKind::TimedOut,
-                Unreached(Error::Io(elapsed.into())),
-            ))),
+            Ok(outcome) => outcome,
+            Err(elapsed) => Err(Error::Io(elapsed.into())),
         }
     }
-}
-
-/// There is no connection, so that no statement was sent by it.
-#[derive(Debug, thiserror::Error)]
-#[error("connecting to PostgreSQL")]
-struct Unreached(#[source] Error);
-
-/// Whether a statement that failed so was sent: else it wasn't carried out, and there is nothing to undo.
-pub(crate) fn was_sent(error: &Error) -> bool {
-    let unreached =
-        |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<Unreached>());
-    !matches!(error, Error::Io(error) if unreached(error))
 }
 
 /// Runs a statement in a transaction. It is sent in two parts, which a pooler would give to two
@@ -299,14 +278,17 @@ impl Failure for Error {
         match self {
             Self::Io(error) => calls::is_broken(error),
             Self::Tls(_) | Self::Protocol(_) => true,
-            Self::Database(error) => error.code().is_some_and(|code| {
-                // A serialization failure, a deadlock, a lock that was not to be had in time: the
-                // statement was taken back whole.
-                ends_session(&code) || matches!(&*code, "40001" | "40P01" | "55P03")
-            }),
+            Self::Database(error) => error.code().is_some_and(|code| is_transient(&code)),
             _ => false,
         }
     }
+}
+
+/// Whether a statement that failed so may go well on its repeat.
+fn is_transient(code: &str) -> bool {
+    // A serialization failure, a deadlock, a lock that was not to be had in time, a transaction that
+    // its client left open: the statement was taken back whole.
+    ends_session(code) || matches!(code, "40001" | "40P01" | "55P03" | "25P03" | "25P04")
 }
 
 /// Whether a server that says this does no more for this session: a connection exception, an operator's
@@ -319,7 +301,13 @@ fn ends_session(code: &str) -> bool {
 fn ends_connection(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
-        Error::Database(error) => error.code().is_some_and(|code| ends_session(&code)),
+        Error::Database(error) => {
+            let severity = error
+                .try_downcast_ref::<PgDatabaseError>()
+                .map(PgDatabaseError::severity);
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+                || error.code().is_some_and(|code| ends_session(&code))
+        }
         _ => false,
     }
 }
@@ -364,4 +352,25 @@ where
         index: name.to_owned(),
         source: Box::new(error),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_back_whole_is_repeated_and_a_mistake_is_not() {
+        for code in [
+            "08006", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03", "25P03",
+            "25P04",
+        ] {
+            assert!(is_transient(code), "{code}");
+        }
+        // A refused login, no such database, a right that lacks, a limit in time, a wrong statement.
+        for code in [
+            "28P01", "28000", "3D000", "42501", "57014", "42601", "23505",
+        ] {
+            assert!(!is_transient(code), "{code}");
+        }
+    }
 }

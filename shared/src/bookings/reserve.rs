@@ -1,6 +1,8 @@
 //! Reserve and its undos, unreserve and release: the only places where a pending booking's tickets
 //! move.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{Booking, BookingError, BookingRequest, Status, Stored, booking_rows};
 use crate::db::{self, Db};
 use crate::faults::Point;
@@ -15,28 +17,29 @@ pub(super) enum Reserved {
     Before(Stored),
 }
 
-/// How often tickets are asked for that are there when it is looked why they were not to be had.
+/// How often to try when a reservation failed and the tickets then turn out to be available.
 const ATTEMPTS: u32 = 3;
 
 /// Takes the tickets, makes the booking and keeps the request's key.
 ///
-/// What can't be reached when it may have been done is taken back, so that the key is free again:
-/// nothing is charged yet. What can't be taken back now is swept.
+/// If the outcome is unknown, the reservation is taken back, so that the key is free again: nothing
+/// is charged yet. If that fails too, the sweep does it.
 pub(super) async fn reserve(
     db: &Db,
     request: &BookingRequest,
     repeatable: Option<&Repeatable>,
 ) -> Result<Reserved, BookingError> {
     let booking_id = BookingId::generate();
+    let sent = AtomicBool::new(false);
     for _ in 0..ATTEMPTS {
-        match try_to_reserve(db, booking_id, request, repeatable).await {
+        match try_to_reserve(db, booking_id, request, repeatable, &sent).await {
             Ok(Some(reserved)) => return Ok(reserved),
             // Tickets have come back since.
             Ok(None) => {}
             Err(error) => {
                 if let BookingError::Database(cause) = &error
                     && db::is_unavailable(cause)
-                    && db::was_sent(cause)
+                    && sent.load(Ordering::Relaxed)
                 {
                     drop(unreserve(db, booking_id).await);
                 }
@@ -47,7 +50,8 @@ pub(super) async fn reserve(
     Err(BookingError::Contended)
 }
 
-/// Reserves in one statement, or says why not; `None` where there are enough tickets by now.
+/// Reserves in one statement, or says why not; `None` where there are enough tickets by now. Sets `sent`
+/// once there is a connection to send the statement by: before that, there is nothing to undo.
 ///
 /// The guard on `available` is checked again under the row's lock, so of any number of requests
 /// for the last ticket one gets it. Of requests with the same key one inserts; the unique index
@@ -58,9 +62,11 @@ async fn try_to_reserve(
     booking_id: BookingId,
     request: &BookingRequest,
     repeatable: Option<&Repeatable>,
+    sent: &AtomicBool,
 ) -> Result<Option<Reserved>, BookingError> {
     let reserved = db
         .repeatable(Point::Reserve, |connection| {
+            sent.store(true, Ordering::Relaxed);
             let statement = booking_rows!(
                 r#"
                 with taken as (
@@ -157,8 +163,8 @@ async fn explain(
 /// Takes back a reservation whose charge was refused before it began, as if the request had never
 /// been made: a repeat of it, also with the same key, tries again.
 ///
-/// The event's row is locked before the booking's, as `reserve` does: see ARCHITECTURE.md. So it is
-/// below.
+/// Locks the event's row before the booking's, as `reserve` does (see ARCHITECTURE.md). So does
+/// `release`.
 pub(super) async fn unreserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
     db.repeatable(Point::Unreserve, |connection| {
         let statement = sqlx::query!(
