@@ -170,3 +170,67 @@ impl DeadLetters {
         Ok(redriven)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Sends a message to a queue that answers so, one answer a request.
+    async fn send(answers: &[(&str, &str)]) -> Result<(), AwsError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let credentials = Credentials::new("id", "key", None, None, "a test");
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(credentials)
+            .endpoint_url(&url)
+            .http_client(aws::http_client())
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .build();
+        let queue = SettleQueue {
+            client: Client::from_conf(config),
+            url,
+            delay: Duration::ZERO,
+        };
+        let serve = async {
+            for (status, body) in answers {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let _ = socket.read(&mut [0; 8192]).await.unwrap();
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close");
+                let answer = format!("{head}\r\n\r\n{body}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let sent = queue.send_booking(BookingId::generate());
+        let (sent, ()) = tokio::join!(sent, serve);
+        sent
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_throttles_is_asked_once_more_and_one_that_refuses_is_not() {
+        let throttled = (
+            "400 -",
+            r#"{"__type":"com.amazonaws.sqs#RequestThrottled"}"#,
+        );
+        let broken = ("503 -", "{}");
+        let refused = (
+            "400 -",
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#,
+        );
+        let taken = ("200 -", r#"{"MessageId":"1","MD5OfMessageBody":""}"#);
+        for busy in [throttled, broken] {
+            send(&[busy, taken]).await.unwrap();
+            let error = send(&[busy, busy]).await.unwrap_err();
+            assert!(matches!(error, AwsError::Busy(_)), "{error:?}");
+        }
+        let error = send(&[refused]).await.unwrap_err();
+        assert!(matches!(error, AwsError::Refused(_)), "{error:?}");
+    }
+}
