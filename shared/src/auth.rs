@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::{Problem, Request};
 use crate::ids::UserId;
+use crate::telemetry;
 use crate::time::Timestamp;
 
 const ISSUER: &str = "admit";
@@ -147,8 +148,8 @@ impl TokenVerifier {
         validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
-        // One machine signs and checks, or machines whose clocks Amazon keeps.
-        validation.leeway = 5;
+        // No leeway: the clocks of those who sign and check are Amazon's, or one machine's.
+        validation.leeway = 0;
         validation.validate_nbf = true;
         Ok(Self {
             key: DecodingKey::from_ed_der(&key),
@@ -164,7 +165,7 @@ impl TokenVerifier {
         let user = self.verify(request.bearer_token()?).ok_or_else(|| {
             Problem::unauthorized("This token is not valid, or no longer: log in again.")
         })?;
-        tracing::Span::current().record("user_id", user.get());
+        telemetry::note_user(user);
         Ok(user)
     }
 
@@ -317,8 +318,10 @@ mod tests {
         for (claim, value) in [("iss", "x"), ("aud", "x"), ("sub", "x"), ("sub", "-1")] {
             wrong.push(forged(&signer, |_, claims| claims[claim] = value.into()));
         }
-        let later = crate::time::now().timestamp() + 60;
-        wrong.push(forged(&signer, |_, claims| claims["nbf"] = later.into()));
+        let now = crate::time::now().timestamp();
+        for later in [now + 3, now + 60] {
+            wrong.push(forged(&signer, |_, claims| claims["nbf"] = later.into()));
+        }
         for claim in ["iss", "aud", "sub", "exp"] {
             wrong.push(forged(&signer, |_, claims| {
                 drop(claims.as_object_mut().unwrap().remove(claim))

@@ -11,6 +11,7 @@ use tokio::task_local;
 use tokio::time::{sleep, timeout};
 
 use crate::faults::{self, Point};
+use crate::telemetry;
 
 task_local! {
     /// When Lambda ends the invocation that this task serves.
@@ -38,7 +39,7 @@ pub fn remaining() -> Duration {
 }
 
 /// An error that a call can end in.
-pub(crate) trait Failure: From<io::Error> {
+pub(crate) trait Failure: std::error::Error + From<io::Error> + 'static {
     /// Whether the connection was at fault rather than what was asked: the next one may do better.
     fn is_transient(&self) -> bool;
 }
@@ -82,7 +83,8 @@ where
 {
     match once(point, most, &call).await {
         Err(error) if error.is_transient() => {
-            tracing::info!(%point, "the connection broke; repeating once");
+            let error = telemetry::chain(&error);
+            tracing::info!(%point, error, "call failed for a moment; repeating it once");
             pause().await;
             once(point, most, call).await
         }

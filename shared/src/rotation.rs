@@ -167,7 +167,7 @@ impl Rotation {
             promoting.send().await.map_err(AwsError::from)
         })
         .await?;
-        tracing::info!("rotated");
+        tracing::info!("password rotated");
         Ok(())
     }
 

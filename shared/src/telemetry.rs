@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::ids::UserId;
 use crate::time;
 
 /// Sends this process's events to standard output as JSON lines.
@@ -22,7 +23,7 @@ use crate::time;
 pub fn init() {
     let filter =
         EnvFilter::try_from_env("ADMIT_LOG").unwrap_or_else(|_| EnvFilter::new("info,lapin=error"));
-    // It would say once more, and without ids, what we have said of an invocation that failed.
+    // It would log a failed invocation a second time, without its ids.
     let filter = match "lambda_runtime::layers=off".parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
@@ -70,6 +71,11 @@ pub fn part_span() -> Span {
 /// [`request_span`].
 pub(crate) fn note(name: &str, id: impl Display) {
     Span::current().record(name, display(id));
+}
+
+/// Adds the user to all further lines of the request: the number that it is in the API too.
+pub(crate) fn note_user(user: UserId) {
+    Span::current().record("user_id", user.get());
 }
 
 /// What a panic says of itself.

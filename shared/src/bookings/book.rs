@@ -33,8 +33,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a booking's state is to the request that made it. One that was confirmed stays so to it: what
-    /// was done since is at the booking's own address.
+    /// The answer to the request that made the booking. Once confirmed, it stays so for that request;
+    /// later changes show at the booking's own URL.
     fn of(stored: Stored) -> Self {
         let mut booking = stored.booking;
         match booking.status {
@@ -74,7 +74,7 @@ impl BoxOffice {
         };
         telemetry::note("booking_id", booking.booking_id);
         telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
-        tracing::info!("reserved");
+        tracing::info!("tickets reserved");
         let outcome = match self
             .pay_and_finish(&booking, request.payment_method.unwrap_or_default())
             .await
@@ -123,7 +123,7 @@ impl BoxOffice {
             Err(InvokeError::Busy) => {
                 if let Err(error) = unreserve(&self.db, id).await {
                     let error = telemetry::chain(&error);
-                    tracing::error!(error, "reservation not taken back; the sweep will");
+                    tracing::error!(error, "reservation not undone; the sweep ends it");
                 }
                 return Err(BookingError::Busy);
             }

@@ -59,7 +59,7 @@ pub async fn cancel(
     };
     let booking = Stored::try_from(row)?.booking;
     telemetry::note("event_id", &booking.event_id);
-    tracing::info!("cancelled");
+    tracing::info!("booking cancelled");
     if let Some(payment_id) = booking.payment_id
         && let Err(error) = refund(db, payments, booking_id, payment_id).await
     {
@@ -105,6 +105,6 @@ pub(super) async fn refund(
         Box::pin(statement.execute(connection))
     })
     .await?;
-    tracing::info!("refunded");
+    tracing::info!("booking refunded");
     Ok(())
 }

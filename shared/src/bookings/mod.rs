@@ -253,7 +253,7 @@ pub enum BookingError {
     EventNotFound,
     #[error("not enough tickets are left")]
     SoldOut,
-    #[error("the tickets came and went, so that it can't be said whether they are sold out")]
+    #[error("tickets kept being taken and returned: whether they are sold out is unknown")]
     Contended,
     #[error("the event has begun")]
     SalesClosed,

@@ -47,7 +47,7 @@ impl BoxOffice {
                 return Err(format!("the payment is {status:?} after a void").into());
             }
         }
-        tracing::info!(payment = ?status, "settled");
+        tracing::info!(payment = ?status, "booking settled");
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::http::schema::{amount_schema, integer_schema, string_schema};
 use crate::http::{Code, Fields, Items, Page, Position, Problem};
 use crate::ids::{EventId, UserId, parse_string};
 use crate::money::{Currency, Money, Number};
+use crate::telemetry;
 use crate::text;
 use crate::time::{self, Timestamp};
 
@@ -52,8 +53,8 @@ impl<'de> Deserialize<'de> for Label {
 
 string_schema!(
     Label,
-    "One line that can be seen: no control characters, nothing that turns the text's direction, and at \
-     least one letter, number, punctuation or symbol that is drawn.",
+    "One line: no control characters, no characters that change the text's direction, and at least \
+     one visible letter, number, punctuation mark or symbol.",
     1,
     200,
     // As much as a pattern can say without Unicode's properties; see `text`.
@@ -88,7 +89,7 @@ impl<'de> Deserialize<'de> for Future {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = || {
             de::Error::custom(
-                "must be a time of RFC 3339 in the future, as 2030-06-01T20:00:00Z, to the year 9999",
+                "must be a future RFC 3339 time up to the year 9999, such as 2030-06-01T20:00:00Z",
             )
         };
         let text = String::deserialize(deserializer).map_err(|_| expected())?;
@@ -101,7 +102,7 @@ impl<'de> Deserialize<'de> for Future {
 
 amount_schema!(
     Price,
-    "Major units of the currency, with at most as many decimals as it has.",
+    "In major units of the currency, with no more decimals than it has.",
     0,
     HIGHEST_PRICE
 );
@@ -241,6 +242,7 @@ impl TryFrom<EventRow> for Event {
 /// [`EventError::Exists`], or the store's.
 pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event, EventError> {
     let event_id = event.event_id.clone().unwrap_or_else(EventId::generate);
+    telemetry::note("event_id", &event_id);
     // Not repeated: it would find the id taken, by itself.
     let inserted = db
         .once(Point::CreateEvent, |connection| {

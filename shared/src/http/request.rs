@@ -4,6 +4,7 @@
 //! and not every one of them makes a URL.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
@@ -17,6 +18,7 @@ use super::page::Page;
 use super::problem::{Code, Problem};
 use super::routes::Route;
 use crate::idempotency::{IdempotencyKey, Repeatable, RequestHash};
+use crate::telemetry;
 
 /// The largest body taken, in bytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -92,15 +94,19 @@ impl Request {
             })
     }
 
-    /// A parameter of the route's path; what can't be its kind of id names nothing.
+    /// The id in the route's path, which the log lines have from now on; what can't be its kind of id
+    /// names nothing.
     ///
     /// # Errors
     /// 404.
-    pub fn path<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Problem> {
-        self.path_parameters
+    pub fn path<T: FromStr + Display>(&self, name: &str, what: &str) -> Result<T, Problem> {
+        let id = self
+            .path_parameters
             .get(name)
             .and_then(|text| text.parse().ok())
-            .ok_or_else(|| Problem::not_found(what))
+            .ok_or_else(|| Problem::not_found(what))?;
+        telemetry::note(name, &id);
+        Ok(id)
     }
 
     /// The whole path, without the stage that may stand before it.
@@ -114,7 +120,7 @@ impl Request {
     /// 422, see [`Page::parse`].
     pub fn page<Id>(&self, list: &str) -> Result<Page<Id>, Problem>
     where
-        Id: std::fmt::Display + FromStr,
+        Id: Display + FromStr,
     {
         let parameter = |name| self.query.get(name).map(String::as_str);
         Page::parse(list, parameter("limit"), parameter("cursor"))

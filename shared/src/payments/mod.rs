@@ -114,7 +114,7 @@ string_schema!(
 pub struct Charge {
     pub payment_id: PaymentId,
     pub booking_id: Option<BookingId>,
-    // A command is told apart by a field, which leaves no digits of a number, but only its value.
+    // serde buffers a tagged command: a number in it keeps its value, but not its digits.
     #[serde(deserialize_with = "UserId::of_number")]
     pub user_id: UserId,
     /// In minor units of the currency.
@@ -148,7 +148,7 @@ pub struct Payment {
 
 amount_schema!(
     Amount,
-    "Above 0. Major units of the currency, with at most as many decimals as it has.",
+    "Above 0, in major units of the currency, with no more decimals than it has.",
     above 0,
     HIGHEST_AMOUNT
 );
@@ -210,9 +210,9 @@ pub enum PaymentError {
     InProgress,
     #[error("there is no such payment")]
     NotFound,
-    #[error("an amount of nothing, or less, is charged to nobody")]
+    #[error("the amount to charge must be above 0")]
     NothingToCharge,
-    #[error("the payment is of another amount, currency, user or booking")]
+    #[error("the payment has another amount, currency, user or booking")]
     AnotherCharge,
     #[error("a payment that is {status:?} can't be refunded")]
     NotRefundable { status: PaymentStatus },

@@ -77,7 +77,7 @@ impl Payments {
             return replay(opened, &record);
         }
         telemetry::note("payment_id", opened.payment_id);
-        tracing::info!("opened");
+        tracing::info!("payment opened");
         let outcome = match self
             .charge_opened(opened.clone(), request.payment_method.unwrap_or_default())
             .await

@@ -6,6 +6,7 @@ use crate::faults::Point;
 use crate::http::{Code, Problem};
 use crate::idempotency::RequestHash;
 use crate::ids::UserId;
+use crate::telemetry;
 use crate::time;
 use crate::token_key::{TokenKey, TokenKeyError};
 
@@ -84,6 +85,9 @@ pub async fn log_in(
             retry_after: retry_after.unwrap_or(WINDOW_SECONDS).max(1),
         });
     }
+    if let Some(user_id) = account.user_id {
+        telemetry::note_user(user_id);
+    }
     let right = credentials
         .password
         .is_password_of(account.password_hash.as_deref());
@@ -103,8 +107,8 @@ pub async fn log_in(
     })
 }
 
-/// What a name is looked for by. One that can't exist is looked for all the same, as its hash, which
-/// has a character that no name has: same cost, no answer, and a count of failures of its own.
+/// The key to look a name up by. For an invalid name it is `#` and a hash, which no name can be: the
+/// lookup costs the same and finds nothing, and failures are counted for each name.
 fn count_key(username: &str) -> String {
     match username.parse::<Username>() {
         Ok(username) => username.key(),

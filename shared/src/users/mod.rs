@@ -91,7 +91,7 @@ impl FromStr for Email {
         EmailAddress::parse_with_options(text, options)
             .ok()
             .filter(|_| text.len() <= 254 && !text.contains(char::is_control))
-            // A number is no top-level domain: it ends an address of the network.
+            // No top-level domain is a number: such a domain is an IP address.
             .filter(|address| {
                 let top = address.domain().rsplit('.').next().unwrap_or_default();
                 !top.bytes().all(|byte| byte.is_ascii_digit())

@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Password {
     }
 }
 
-string_schema!(Password, "Taken as it is.", 8, 128, "^[^\\u0000]*$");
+string_schema!(Password, "Used unchanged.", 8, 128, "^[^\\u0000]*$");
 
 impl Password {
     /// The hash to keep, with a salt of its own, in PHC format.

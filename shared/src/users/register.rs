@@ -5,6 +5,7 @@ use crate::db::{self, Db};
 use crate::faults::Point;
 use crate::http::{Code, Problem};
 use crate::ids::UserId;
+use crate::telemetry;
 
 /// Why nobody was registered.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,10 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
         })
         .await;
     match inserted {
-        Ok(Some((user_id, username))) => Ok(User { user_id, username }),
+        Ok(Some((user_id, username))) => {
+            telemetry::note_user(user_id);
+            Ok(User { user_id, username })
+        }
         // By no error, which would tell the name to the database's log.
         Ok(None) => Err(RegisterError::UsernameTaken),
         Err(error) => Err(RegisterError::Database(error)),

@@ -3,21 +3,78 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::stack::folder;
 use tests::{TestApp, eventually};
 
-/// The lines of the functions' log that name an id, each in JSON.
-fn lines_about(id: &str) -> Vec<Value> {
+/// The lines of the functions' log.
+fn lines() -> Vec<Value> {
     let log = fs::read_to_string(folder().join("log/event-sources.log")).unwrap();
+    // The rest is what the libraries of a test's killed processes said.
     log.lines()
-        .filter(|line| line.contains(id))
-        .map(|line| serde_json::from_str(line).unwrap())
+        .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
+}
+
+/// Those that name a booking.
+fn lines_about(booking: &str) -> Vec<Value> {
+    let mut lines = lines();
+    lines.retain(|line| line.to_string().contains(booking));
+    lines
 }
 
 fn text<'a>(line: &'a Value, name: &str) -> &'a str {
     line[name].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_line_of_every_request_names_what_it_is_about() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    app.request("POST", "/login")
+        .json(&json!({"username": user.name, "password": "password123"}))
+        .send()
+        .await
+        .unwrap();
+    let booking = app.book(&user, &event, 1).await.text("booking_id");
+    let paid = app.post(&user, "/payments", json!({"user_id": user.id, "amount": 5}));
+    let payment = paid.await.text("payment_id");
+    for path in [
+        format!("/bookings/{booking}"),
+        format!("/payments/{payment}"),
+        format!("/events/{event}"),
+        "/bookings".to_owned(),
+        "/notifications".to_owned(),
+    ] {
+        assert_eq!(app.get(&user, &path).await.status, 200, "{path}");
+    }
+    app.cancel(&user, &booking).await;
+    let user_id = user.id.to_string();
+    for (function, field, id) in [
+        ("register-user", "user_id", &user_id),
+        ("login", "user_id", &user_id),
+        ("create-event", "event_id", &event),
+        ("get-event", "event_id", &event),
+        ("create-booking", "booking_id", &booking),
+        ("get-booking", "booking_id", &booking),
+        ("cancel-booking", "booking_id", &booking),
+        ("list-bookings", "user_id", &user_id),
+        ("create-payment", "payment_id", &payment),
+        ("get-payment", "payment_id", &payment),
+        ("list-notifications", "user_id", &user_id),
+    ] {
+        eventually(&format!("{function} has logged {field} {id}"), async || {
+            let mut lines = lines().into_iter();
+            lines
+                .any(|line| {
+                    text(&line, "message") == "answered"
+                        && text(&line, "function") == function
+                        && line[field].to_string().trim_matches('"') == id
+                })
+                .then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -43,6 +100,7 @@ async fn a_booking_is_followed_by_its_id_through_all_functions() {
         "cancel-booking",
         "charge-payment",
         "create-booking",
+        "get-booking",
         "send-notification",
         "settle-bookings",
     ];
