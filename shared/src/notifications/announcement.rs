@@ -18,8 +18,8 @@ pub struct Announcement {
     source: String,
     r#type: String,
     /// Optional: without it, the announcement is of when it came.
-    #[serde(default = "time::now")]
-    time: Timestamp,
+    #[serde(default)]
+    time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     datacontenttype: Option<String>,
     data: Data,
@@ -56,7 +56,7 @@ impl Announcement {
             id: confirmed_id(booking.booking_id),
             source: "/bookings".to_owned(),
             r#type: CONFIRMED.to_owned(),
-            time: time::now(),
+            time: Some(time::now()),
             datacontenttype: Some("application/json".to_owned()),
             data: Data {
                 booking_id: booking.booking_id,
@@ -72,7 +72,7 @@ impl Announcement {
     /// # Errors
     /// It is none of ours.
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let announcement: Self = serde_json::from_slice(bytes)?;
+        let mut announcement: Self = serde_json::from_slice(bytes)?;
         if announcement.specversion != "1.0" {
             return Err(Unreadable::Version);
         }
@@ -82,7 +82,8 @@ impl Announcement {
         if announcement.id != confirmed_id(announcement.data.booking_id) {
             return Err(Unreadable::Id);
         }
-        if !time::is_presentable(announcement.time) {
+        let time = *announcement.time.get_or_insert_with(time::now);
+        if !time::is_presentable(time) {
             return Err(Unreadable::Time);
         }
         Ok(announcement)
@@ -111,7 +112,7 @@ impl Announcement {
     }
 
     pub(super) fn time(&self) -> chrono::DateTime<Utc> {
-        self.time
+        self.time.unwrap_or_else(time::now)
     }
 
     /// What the user reads.

@@ -133,7 +133,7 @@ impl Notifications {
                         queue = message.queue,
                         bytes = message.body.len(),
                         reason,
-                        "quarantined"
+                        "message quarantined"
                     );
                     quarantine.push(Quarantined::new(message, reason));
                 }
@@ -198,8 +198,8 @@ impl Notifications {
         }))
     }
 
-    /// Reads up to `most` messages of the quarantine again, or as many as there is time for: what a newer
-    /// release can read is stored and leaves it, the rest stays.
+    /// Reads the quarantine again, for as long as there is time: up to `most` messages that a newer release
+    /// can read are stored and leave it, the rest stays.
     ///
     /// One is read at a time: a message may be as large as the broker takes it.
     ///
@@ -218,7 +218,7 @@ impl Notifications {
             let Some(end) = ids.last() else { break };
             last.clone_from(end);
             for id in &ids {
-                if delivered.stored + delivered.quarantined == most {
+                if delivered.stored == most {
                     return Ok(delivered);
                 }
                 match self.redrive_one(id).await? {
