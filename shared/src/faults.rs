@@ -146,8 +146,8 @@ names! {
         Twice,
         /// It happens, and the process is killed before it hears so.
         Killed,
-        /// It happens some seconds later. A call's caller waits for it, as long as it may; an invocation's
-        /// was told that the connection broke.
+        /// It happens late. A call's caller waits for it; an invocation's invoker was told that the
+        /// connection broke.
         Late,
     }
 }
@@ -189,8 +189,8 @@ mod switch {
     use super::{Fault, Point};
     use crate::config;
 
-    /// How late a call is that is late: later than what was left uncertain is settled from the queue.
-    const LATE: Duration = Duration::from_secs(2);
+    /// How late a call is that is late: within every call's limit, so that it is made.
+    const LATE: Duration = Duration::from_secs(1);
 
     /// Makes the call, or what a test has asked to happen in its stead.
     pub async fn at<T, E, Call>(point: Point, call: impl Fn() -> Call) -> Result<T, E>

@@ -353,6 +353,39 @@ async fn a_reservation_is_taken_back_also_where_it_is_not_known_why_it_failed() 
 }
 
 #[tokio::test]
+async fn a_reservation_is_taken_back_where_it_was_sent_and_only_there() {
+    let range = Range::open().await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(5).await);
+    let office = "create-booking";
+    // The first try reserves and is not heard, the second isn't sent.
+    range.faults.arm_in(office, "Reserve", Fault::AnswerLost, 1);
+    range
+        .faults
+        .arm_in(office, "Reserve", Fault::FailsBefore, 1);
+    let refused = app.book(&user, &event, 2).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(range.faults.left("Reserve"), 0, "it was not tried again");
+    assert_eq!(
+        app.available(&event).await,
+        5,
+        "a reservation was left behind"
+    );
+    // Neither is sent: there is nothing to undo, and no third connection to wait for.
+    range
+        .faults
+        .arm_in(office, "Reserve", Fault::FailsBefore, 2);
+    range
+        .faults
+        .arm_in(office, "Unreserve", Fault::FailsBefore, 1);
+    let refused = app.book(&user, &event, 2).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(range.faults.left("Unreserve"), 1, "nothing was undone");
+    range.faults.disarm();
+    range.close().await;
+}
+
+#[tokio::test]
 async fn the_lines_that_matter_most_tell_their_request_and_their_booking() {
     let range = Range::open().await;
     let app = &range.app;
@@ -459,18 +492,24 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
         }
     };
     fill(bson::DateTime::now()).await;
+    // Behind what can't be read.
+    let user = app.user().await;
+    let readable = Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: announcement(&user, &some_booking()),
+    };
+    let readable = doc! {
+        "_id": "readable", "queue": "admit.notifications", "bytes": readable, "reason": "a test",
+        "quarantined_at": bson::DateTime::now(),
+    };
+    quarantine.insert_one(readable).await.unwrap();
     end_functions(|name| name == "send-notification").await;
     let read = app
-        .invoke("send-notification", &json!({"redrive": 10}))
+        .invoke("send-notification", &json!({"redrive": 1}))
         .await
         .unwrap();
-    assert_eq!(
-        (&read["stored"], &read["quarantined"]),
-        (&json!(0), &json!(10))
-    );
-    app.invoke("send-notification", &json!({"redrive": 1000}))
-        .await
-        .unwrap();
+    assert_eq!(read["stored"], 1, "{read}");
+    assert!(read["quarantined"].as_u64() >= Some(30), "{read}");
     let schedule = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
     app.invoke("send-notification", &schedule).await.unwrap();
     let left = quarantine
