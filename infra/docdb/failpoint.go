@@ -32,7 +32,7 @@ func (f *failPoint) set(body bson.Raw) error {
 		Data               failPointData
 	}
 	if err := bson.Unmarshal(body, &wanted); err != nil || wanted.ConfigureFailPoint != "failCommand" {
-		return badValue("the one fail point is failCommand")
+		return badValue("only failCommand is supported")
 	}
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

@@ -300,7 +300,7 @@ class Stack:
             log = self.folder / "log" / "containers.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(self._compose("logs", "--no-color"))
-            raise Failure(f"{failure} What the containers said: {log}") from None
+            raise Failure(f"{failure} Container logs: {log}") from None
 
     def _start_programs(self) -> None:
         built = newest_binary()
@@ -401,7 +401,7 @@ class Stack:
             env={**os.environ, **settings}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            said = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise Failure(f"docker compose {words[0]} failed: {said}.")
         return done.stdout
 

@@ -259,7 +259,7 @@ def _documents(stack, data: Path) -> None:
     if folder is None:
         raise Failure("PostgreSQL's server is not installed: sudo apt-get install postgresql")
     if any(data.glob("*.sqlite")):
-        raise Failure("This stack's documents are as an earlier version kept them: make clean-data, then repeat.")
+        raise Failure("This stack's documents are from an earlier version: run make clean-data, then retry.")
     program = tools.document_server()
     # It starts a PostgreSQL of its own, and both end together.
     as_user, user = _not_root(data, program)

@@ -110,7 +110,7 @@ impl<T: Send + Sync> Documents<T> {
         }
     }
 
-    /// Does one operation: again on a new connection, if this one broke.
+    /// Does one operation, and repeats it once where it failed for a moment.
     pub(crate) async fn repeatable<R>(
         &self,
         point: Point,
@@ -220,7 +220,7 @@ pub fn is_unavailable(error: &Error) -> bool {
         || codes(error).iter().any(|code| NOT_PRIMARY.contains(code))
 }
 
-/// What a server says that is not the primary, or no longer, or is about to go: ShutdownInProgress,
+/// Errors of a server that is not or no longer the primary, or shuts down: ShutdownInProgress,
 /// PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
 /// NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
 const NOT_PRIMARY: [i32; 7] = [91, 189, 10_107, 11_600, 11_602, 13_435, 13_436];

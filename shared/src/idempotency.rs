@@ -36,7 +36,7 @@ impl IdempotencyKey {
 pub struct RequestHash(String);
 
 impl RequestHash {
-    /// The hash of a body, as whoever means the same would write it.
+    /// The hash of a body, which the caller gives in canonical form.
     pub fn of(body: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, body);
         Self(

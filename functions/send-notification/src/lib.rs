@@ -30,7 +30,7 @@ impl App {
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "must be a batch of RabbitMQ's, a schedule's event or {\"redrive\": N}"
+    expecting = "must be a RabbitMQ batch, a scheduled event or {\"redrive\": N}"
 )]
 pub enum Trigger {
     /// An operator: the quarantine shall be read again.

@@ -34,7 +34,7 @@ impl App {
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "must be a batch of SQS's, a schedule's event or {\"redrive\": N}"
+    expecting = "must be an SQS batch, a scheduled event or {\"redrive\": N}"
 )]
 pub enum Trigger {
     /// A batch of messages.
@@ -52,7 +52,7 @@ fn of_sqs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SqsMessage>,
     let records = Vec::<SqsMessage>::deserialize(deserializer)?;
     let ours = |record: &SqsMessage| record.event_source.as_deref() == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(ours) {
-        return Err(de::Error::custom("it has no records, or not of SQS"));
+        return Err(de::Error::custom("no records, or not all from SQS"));
     }
     Ok(records)
 }
@@ -86,7 +86,7 @@ pub async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
                 let settling = async {
                     settle(app, &record).await.inspect_err(|error| {
                         let error = telemetry::chain(error.as_ref());
-                        tracing::warn!(error, "left to SQS to deliver again");
+                        tracing::warn!(error, "settle failed; SQS retries");
                     })
                 };
                 if settling.instrument(telemetry::part_span()).await.is_err() {

@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
@@ -69,13 +69,16 @@ pub async fn invoke(
     }
 }
 
-/// Lambda says 200 of a function's error, and that it is one in a header. `cargo lambda invoke` looks at
-/// the status alone; it is the one client that neither signs its requests nor says who it is.
+/// Lambda answers 200 to a function's error, and marks it by a header. `cargo lambda invoke` looks at
+/// the status alone. It is told by what it sends: `Accept: */*` and none of the other usual headers.
 fn function_error_status(headers: &HeaderMap) -> StatusCode {
-    if headers.contains_key(AUTHORIZATION) || headers.contains_key(USER_AGENT) {
-        StatusCode::OK
-    } else {
+    let usual = [AUTHORIZATION, USER_AGENT, ACCEPT_ENCODING, CONTENT_TYPE];
+    let is_cargo_lambda = headers.get(ACCEPT).is_some_and(|value| value == "*/*")
+        && !usual.iter().any(|name| headers.contains_key(name));
+    if is_cargo_lambda {
         StatusCode::INTERNAL_SERVER_ERROR
+    } else {
+        StatusCode::OK
     }
 }
 
@@ -92,4 +95,31 @@ fn refused(status: StatusCode, kind: &'static str, message: &str) -> Response {
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(ERROR_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_functions_error_is_200_to_every_client_but_cargo_lambda() {
+        let status = |names: &[(http::HeaderName, &'static str)]| {
+            let headers = names.iter().cloned();
+            let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            function_error_status(&headers.collect())
+        };
+        let cargo_lambda = (ACCEPT, "*/*");
+        let error = StatusCode::INTERNAL_SERVER_ERROR;
+        assert_eq!(status(std::slice::from_ref(&cargo_lambda)), error);
+        // Python's http.client, reqwest with a JSON body, curl, and a client that signs.
+        assert_eq!(status(&[(ACCEPT_ENCODING, "identity")]), StatusCode::OK);
+        for other in [
+            (CONTENT_TYPE, "application/json"),
+            (USER_AGENT, "curl/8"),
+            (AUTHORIZATION, "AWS4-HMAC-SHA256"),
+        ] {
+            assert_eq!(status(&[cargo_lambda.clone(), other]), StatusCode::OK);
+        }
+        assert_eq!(status(&[]), StatusCode::OK);
+    }
 }

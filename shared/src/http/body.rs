@@ -54,8 +54,8 @@ impl Fields {
         self.finish(Some(()))
     }
 
-    /// The object as every client would write it that means the same: fields by their names, numbers by
-    /// their values, texts without escapes.
+    /// The object's canonical form, the same for every body that means the same: fields by name, numbers
+    /// by value, strings unescaped.
     pub(super) fn canonical(&self) -> String {
         let fields: BTreeMap<_, _> = self
             .left
@@ -126,7 +126,7 @@ impl Fields {
     }
 }
 
-/// A value of JSON whose numbers are texts: a float would make two of them one.
+/// A JSON value with numbers as strings: as floats, two of them may be equal.
 fn canonical(value: &RawValue) -> Value {
     if let Ok(number) = serde_json::from_str::<Number>(value.get()) {
         return serde_json::json!({"number": number.to_string()});

@@ -180,8 +180,8 @@ fn parameters(route: &Route) -> Vec<Parameter> {
         parameters.push(cursor.schema(Some(form)));
     }
     if route.repeatable {
-        let key = "Names this request, so that a repeat is answered as it was and does nothing twice. May be \
-             in quotes, as a string of RFC 9651.";
+        let key = "Identifies this request: a repeat gets the first answer and does nothing twice. May be \
+             quoted, as an RFC 9651 string.";
         let schema = string()
             .min_length(Some(1))
             .max_length(Some(255))
