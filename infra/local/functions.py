@@ -224,7 +224,7 @@ def local_settings(stack) -> dict[str, str]:
     return {
         "ADMIT_CA_FILE": str(certificates.authority(stack)),
         # Calls to AWS are for infra/local/rights.py.
-        "ADMIT_LOG": os.environ.get("ADMIT_LOG") or "info,lapin=error,shared::aws=debug",
+        "ADMIT_LOG": os.environ.get("ADMIT_LOG") or "info,lapin=error,stores::aws=debug",
         "ADMIT_HURRY": "1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",

@@ -27,8 +27,8 @@ def prepare(stack: Stack, check: bool) -> None:
                 "SQLX_OFFLINE": "false",
                 "SQLX_OFFLINE_DIR": str(described),
             }
-            with compiled_anew(ROOT / "shared" / "src" / "lib.rs"), step("describing the queries"):
-                command = ["cargo", "check", "-q", "--locked", "-p", "shared"]
+            with compiled_anew(ROOT / "shared" / "domain" / "src" / "lib.rs"), step("describing the queries"):
+                command = ["cargo", "check", "-q", "--locked", "-p", "domain"]
                 log = stack.folder / "log" / "queries.log"
                 run(command, "checking the queries", log, "Mend the query.", env=environment, cwd=ROOT)
             compare(described) if check else replace(described)

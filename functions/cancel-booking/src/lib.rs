@@ -34,7 +34,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     request.optional_fields()?.refuse_all()?;
     let booking_id = request.path("booking_id", "booking")?;
     let booking = bookings::cancel(&app.bookings, &app.payments, user, booking_id).await?;

@@ -30,10 +30,10 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     let fields = request.fields()?;
     let repeatable = request.repeatable(&fields)?;
-    let wanted = BookingRequest::read(fields)?;
+    let wanted: BookingRequest = fields.decode()?;
     let booked = app.office.book(user, wanted, repeatable).await?;
     let answer = match booked.outcome {
         Outcome::Confirmed(booking) => Ok(created(&booking)),

@@ -31,8 +31,8 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let organizer = app.tokens.authenticate(&request)?;
-    let event = NewEvent::read(request.fields()?)?;
+    let organizer = request.user(&app.tokens)?;
+    let event: NewEvent = request.fields()?.decode()?;
     let event = events::create(&app.bookings, organizer, event).await?;
     Ok(created(&event))
 }

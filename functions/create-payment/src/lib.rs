@@ -5,7 +5,8 @@ use shared::auth::TokenVerifier;
 use shared::config::Config;
 use shared::docdb::DocumentStore;
 use shared::http::{Code, Problem, Request, Response, accepted, created, replayed};
-use shared::payments::{Outcome, PaymentRequest, Payments, SettleQueue};
+use shared::payments::{Outcome, PaymentRequest, Payments};
+use shared::settle_queue::SettleQueue;
 
 /// What one process of this function keeps between requests.
 pub struct App {
@@ -33,10 +34,10 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     let fields = request.fields()?;
     let repeatable = request.repeatable(&fields)?;
-    let wanted = PaymentRequest::read(fields)?;
+    let wanted: PaymentRequest = fields.decode()?;
     let paid = app
         .payments
         .pay(&app.settle_queue, user, wanted, repeatable)

@@ -30,7 +30,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     let booking_id = request.path("booking_id", "booking")?;
     let booking = bookings::get(&app.bookings, user, booking_id).await?;
     Ok(ok(&booking))

@@ -31,7 +31,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     let payment_id = request.path("payment_id", "payment")?;
     let payment = app.payments.get(user, payment_id).await?;
     Ok(ok(&payment))

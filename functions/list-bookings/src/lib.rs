@@ -30,7 +30,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     let page = request.page(&format!("bookings of {user}"))?;
     let bookings = bookings::list(&app.bookings, user, &page).await?;
     Ok(ok(&bookings))

@@ -31,7 +31,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let user = app.tokens.authenticate(&request)?;
+    let user = request.user(&app.tokens)?;
     let page = request.page(&format!("notifications of {user}"))?;
     let notifications = app.notifications.list(user, &page).await?;
     Ok(ok(&notifications))

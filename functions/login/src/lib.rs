@@ -31,7 +31,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let credentials = Credentials::read(request.fields()?)?;
+    let credentials: Credentials = request.fields()?.decode()?;
     let session = users::log_in(&app.users, &app.key, credentials).await?;
     Ok(ok(&session))
 }

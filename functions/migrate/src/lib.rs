@@ -2,10 +2,10 @@
 //! that signs tokens. A resource of the stack, which every deploy updates before any function that has
 //! traffic; safe to repeat, and to run twice at once.
 
+use operations::accounts::Owners;
+use operations::cloudformation::{self, RequestType};
 use serde::{Deserialize, Serialize};
-use shared::accounts::Owners;
 use shared::broker::Broker;
-use shared::cloudformation::{self, RequestType};
 use shared::config::Config;
 use shared::docdb::DocumentStore;
 use shared::faults::Point;

@@ -29,7 +29,7 @@ impl App {
 /// # Errors
 /// The problem that the client gets.
 pub async fn handle(app: &App, request: Request) -> Result<Response, Problem> {
-    let registration = Registration::read(request.fields()?)?;
+    let registration: Registration = request.fields()?.decode()?;
     let user = users::register(&app.users, registration).await?;
     Ok(created(&user))
 }

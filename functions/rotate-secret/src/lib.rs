@@ -1,8 +1,8 @@
 //! Gives an account of a store a new password, in the four steps in which Secrets Manager asks for it.
 
+use operations::rotation::{Request, Rotation};
 use shared::Error;
 use shared::config::Config;
-use shared::rotation::{Request, Rotation};
 
 /// Does one step of a rotation, by the owners as they are now.
 ///

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use shared::bookings::{BoxOffice, Swept};
 use shared::config::Config;
 use shared::invocation::{Redrive, Schedule};
-use shared::payments::{DeadLetters, Unsettled};
+use shared::payments::Unsettled;
+use shared::settle_queue::DeadLetters;
 use shared::{Error, telemetry};
 use tracing::Instrument;
 

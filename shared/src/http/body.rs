@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::decode::Decode;
 use super::problem::{Code, FieldError, Problem};
 use crate::money::Number;
 
@@ -93,11 +94,16 @@ impl Fields {
         });
     }
 
-    /// The request that was read, unless a field was at fault or is left over.
+    /// Decodes them as a request.
     ///
     /// # Errors
-    /// 422 with every field at fault.
-    pub fn finish<T>(mut self, request: Option<T>) -> Result<T, Problem> {
+    /// 422 with every field at fault, or left over.
+    pub fn decode<T: Decode>(mut self) -> Result<T, Problem> {
+        let request = T::decode(&mut self);
+        self.finish(request)
+    }
+
+    fn finish<T>(mut self, request: Option<T>) -> Result<T, Problem> {
         for (name, _) in std::mem::take(&mut self.left) {
             self.reject(&name, "is not a field of this request");
         }

@@ -4,12 +4,12 @@
 //! and [`openapi`] is made from that same table.
 
 mod body;
+mod decode;
+mod errors;
 pub mod openapi;
-mod page;
 mod problem;
 mod request;
 pub mod routes;
-pub(crate) mod schema;
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Instant, SystemTime};
@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use tracing::Instrument;
 
 pub use body::Fields;
-pub use page::{Cursor, Items, Page, Position};
+pub use decode::Decode;
 pub use problem::{Code, FieldError, Problem};
 pub use request::Request;
 pub use routes::Route;

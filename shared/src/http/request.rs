@@ -14,10 +14,12 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
 use super::body::Fields;
-use super::page::Page;
 use super::problem::{Code, Problem};
 use super::routes::Route;
+use crate::auth::TokenVerifier;
 use crate::idempotency::{IdempotencyKey, Repeatable, RequestHash};
+use crate::ids::UserId;
+use crate::page::{InvalidPage, Page};
 use crate::telemetry;
 
 /// The largest body taken, in bytes.
@@ -94,6 +96,18 @@ impl Request {
             })
     }
 
+    /// The user whose token the request carries.
+    ///
+    /// # Errors
+    /// 401 for a token that is missing, forged, expired or made for something else.
+    pub fn user(&self, tokens: &TokenVerifier) -> Result<UserId, Problem> {
+        let user = tokens.verify(self.bearer_token()?).ok_or_else(|| {
+            Problem::unauthorized("This token is not valid, or no longer: log in again.")
+        })?;
+        telemetry::note_user(user);
+        Ok(user)
+    }
+
     /// The id in the route's path, which the log lines have from now on; what can't be its kind of id
     /// names nothing.
     ///
@@ -123,7 +137,13 @@ impl Request {
         Id: Display + FromStr,
     {
         let parameter = |name| self.query.get(name).map(String::as_str);
-        Page::parse(list, parameter("limit"), parameter("cursor"))
+        Page::parse(list, parameter("limit"), parameter("cursor")).map_err(|invalid| {
+            let pointer = match invalid {
+                InvalidPage::Limit => "/limit",
+                InvalidPage::Cursor => "/cursor",
+            };
+            Problem::field(pointer, invalid.to_string())
+        })
     }
 
     /// The fields of a JSON body.
@@ -479,7 +499,7 @@ mod tests {
                 drop(request.optional_fields());
                 let fields = request.fields()?;
                 request.repeatable(&fields)?;
-                crate::bookings::BookingRequest::read(fields).map(drop)
+                fields.decode::<crate::bookings::BookingRequest>().map(drop)
             });
             let status = status(decoded);
             prop_assert!((200..500).contains(&status), "{status}");

@@ -452,7 +452,7 @@ async fn no_fault_at_any_boundary_breaks_a_promise() {
 #[test]
 fn every_call_has_a_point_of_its_own_and_every_point_a_call() {
     let mut source = String::new();
-    let mut folders = ["shared/src", "infra/event-sources/src", "functions"]
+    let mut folders = ["shared", "infra/event-sources/src", "functions"]
         .map(in_project)
         .to_vec();
     while let Some(folder) = folders.pop() {

@@ -1,0 +1,235 @@
+//! Bookings: the one path that must never be wrong.
+//!
+//! ```text
+//! reserve ─ charge ─┬─ paid ────── announce ─ confirm   PENDING → CONFIRMED
+//!                   ├─ declined ── release              PENDING → REJECTED
+//!                   ├─ busy ────── unreserve            as if it had never been asked for
+//!                   └─ unknown ─── settle, later        PENDING until the payment record tells
+//! ```
+//!
+//! What holds here:
+//! - Tickets are taken and the booking is made in one statement; no booking is without its tickets.
+//! - A booking moves by guarded updates only (`… where status = 'PENDING'`), each safe to repeat,
+//!   and each move that ends a booking gives its tickets back in the same statement.
+//! - The payment record decides: a booking follows it, never the other way round.
+//!
+//! No transaction is open and no lock is held while the payment or the broker is called.
+
+mod book;
+mod cancel;
+mod confirm;
+mod office;
+mod read;
+mod reserve;
+mod settle;
+mod sweep;
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use book::{Booked, Outcome};
+pub use cancel::cancel;
+pub use office::BoxOffice;
+pub use read::{get, list};
+pub use sweep::Swept;
+
+use crate::payments::{Charge, PaymentMethod};
+use stores::db;
+use values::ids::{BookingId, EventId, PaymentId, UserId};
+use values::money::{Currency, Money};
+use values::tickets::Tickets;
+use values::time::Timestamp;
+
+/// Where a booking is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Its tickets are taken; whether it is paid is not known yet.
+    Pending,
+    /// Paid.
+    Confirmed,
+    /// Declined; its tickets went back.
+    Rejected,
+    /// Never paid, and now it can't be; its tickets went back.
+    Expired,
+    /// Was confirmed; its tickets went back, and the money goes back.
+    Cancelled,
+}
+
+impl Status {
+    /// As a row and JSON spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Confirmed => "CONFIRMED",
+            Self::Rejected => "REJECTED",
+            Self::Expired => "EXPIRED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+/// A text that is no status.
+#[derive(Debug, thiserror::Error)]
+#[error("not the status of a booking")]
+pub struct UnknownStatus;
+
+impl FromStr for Status {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        let all = [
+            Self::Pending,
+            Self::Confirmed,
+            Self::Rejected,
+            Self::Expired,
+            Self::Cancelled,
+        ];
+        all.into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or(UnknownStatus)
+    }
+}
+
+/// Tickets that somebody wants.
+#[derive(Debug, ToSchema)]
+pub struct BookingRequest {
+    /// The token's user.
+    pub user_id: UserId,
+    pub event_id: EventId,
+    /// At most the event's `max_tickets_per_booking`.
+    pub tickets: Tickets,
+    /// `pm_card_visa` when absent.
+    #[schema(required = false)]
+    pub payment_method: Option<PaymentMethod>,
+}
+
+/// A booking as its owner sees it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Booking {
+    pub booking_id: BookingId,
+    pub user_id: UserId,
+    pub event_id: EventId,
+    pub tickets: Tickets,
+    /// Of all its tickets.
+    pub amount: Money,
+    pub currency: Currency,
+    pub status: Status,
+    /// Null until it is known, and for a free booking.
+    pub payment_id: Option<PaymentId>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A booking as it is stored, with what only we need to know.
+pub(crate) struct Stored {
+    booking: Booking,
+    request_hash: Option<String>,
+    /// The status code that the request which made it was answered with.
+    first_answer: Option<u16>,
+}
+
+pub(crate) struct BookingRow {
+    booking_id: BookingId,
+    user_id: UserId,
+    event_id: EventId,
+    tickets: Tickets,
+    amount_minor: i64,
+    currency: String,
+    status: String,
+    payment_id: Option<PaymentId>,
+    created_at: Timestamp,
+    request_hash: Option<String>,
+    first_answer: Option<i16>,
+}
+
+impl TryFrom<BookingRow> for Stored {
+    type Error = sqlx::Error;
+
+    fn try_from(row: BookingRow) -> Result<Self, sqlx::Error> {
+        let currency = db::column("currency", &row.currency)?;
+        let booking = Booking {
+            booking_id: row.booking_id,
+            user_id: row.user_id,
+            event_id: row.event_id,
+            tickets: row.tickets,
+            amount: Money::from_minor(row.amount_minor, currency),
+            currency,
+            status: db::column("status", &row.status)?,
+            payment_id: row.payment_id,
+            created_at: row.created_at,
+        };
+        let first_answer = row
+            .first_answer
+            .and_then(|status| u16::try_from(status).ok());
+        Ok(Self {
+            booking,
+            request_hash: row.request_hash,
+            first_answer,
+        })
+    }
+}
+
+/// A statement that ends in rows of `booking b`: what stands before its columns, what stands
+/// behind them, and the statement's parameters.
+macro_rules! booking_rows {
+    ($before:tt, $after:tt $(, $parameter:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::bookings::BookingRow,
+            $before
+                + r#" b.booking_id as "booking_id!: _", b.user_id as "user_id!: _", b.event_id as "event_id!: _",
+                      b.tickets as "tickets!: _", b.amount_minor as "amount_minor!", b.currency as "currency!",
+                      b.status as "status!", b.payment_id as "payment_id: _", b.created_at as "created_at!",
+                      b.request_hash as "request_hash?", b.first_answer as "first_answer?" "#
+                + $after,
+            $($parameter),*
+        )
+    };
+}
+use booking_rows;
+
+impl Booking {
+    /// Its one charge.
+    fn charge(&self) -> Charge {
+        Charge {
+            payment_id: PaymentId::of_booking(self.booking_id),
+            booking_id: Some(self.booking_id),
+            user_id: self.user_id,
+            amount_minor: self.amount.minor(),
+            currency: self.currency,
+        }
+    }
+}
+
+/// Why there is no booking, or none that can be shown or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum BookingError {
+    #[error("the body's user is not the token's")]
+    AnotherUser,
+    #[error("there is no such event")]
+    EventNotFound,
+    #[error("not enough tickets are left")]
+    SoldOut,
+    #[error("tickets kept being taken and returned: whether they are sold out is unknown")]
+    Contended,
+    #[error("the event has begun")]
+    SalesClosed,
+    #[error("at most {most} tickets a booking")]
+    TooManyTickets { most: i32 },
+    #[error("the request's key was used with another body")]
+    KeyReused,
+    #[error("the request is still running")]
+    InProgress,
+    #[error("there is no such booking")]
+    NotFound,
+    #[error("a {status:?} booking can't be cancelled")]
+    NotCancellable { status: Status },
+    #[error("the event of the booking has begun")]
+    Begun,
+    #[error("as many charges run as may")]
+    Busy,
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
+}

@@ -1,0 +1,79 @@
+//! The box office: what the functions that move bookings need beside the booking store.
+
+use std::time::Duration;
+
+use super::Booking;
+use crate::notifications::Announcement;
+use crate::payments::ChargeFunction;
+use runtime::Error;
+use runtime::config::Config;
+use stores::broker::{Broker, BrokerError, Message};
+use stores::db::Db;
+use stores::settle_queue::SettleQueue;
+
+/// Books and settles. Made once, at a function's start.
+#[derive(Debug)]
+pub struct BoxOffice {
+    pub(super) db: Db,
+    pub(super) payments: ChargeFunction,
+    pub(super) broker: Broker,
+    pub(super) settle_queue: SettleQueue,
+    /// The age at which the sweep takes up what nobody finished.
+    pub(super) sweep_after: Duration,
+    /// The stack that metrics are of.
+    pub(super) stack: String,
+}
+
+impl BoxOffice {
+    /// Makes the clients that it needs; each connects when it is first used.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            db: Db::new(config).await?,
+            payments: ChargeFunction::new(config).await?,
+            broker: Broker::new(&config.broker_secret).await?,
+            settle_queue: SettleQueue::new(config).await?,
+            sweep_after: config.sweep_after,
+            stack: config.stack.clone(),
+        })
+    }
+
+    /// Hands the booking's confirmation to the broker; whether the broker has it.
+    ///
+    /// A broker that is down is no reason to refuse a booking: the row says that it was not
+    /// announced, and the sweep does it later.
+    pub(super) async fn announce(&self, booking: &Booking) -> bool {
+        let announcement = Announcement::confirmed(
+            booking.booking_id,
+            booking.user_id,
+            booking.event_id.clone(),
+            booking.tickets,
+        );
+        match self.publish(&announcement).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(
+                    error = runtime::telemetry::chain(&error),
+                    "not announced; the sweep will"
+                );
+                false
+            }
+        }
+    }
+
+    async fn publish(&self, announcement: &Announcement) -> Result<(), BrokerError> {
+        let (id, kind) = (announcement.id(), announcement.event_type());
+        let message = Message::cloud_event(id, kind, announcement)?;
+        self.broker.publish(&message).await
+    }
+
+    /// Has the broker deliver up to `most` dead letters again; how many.
+    ///
+    /// # Errors
+    /// The broker can't be reached.
+    pub async fn redrive_announcements(&self, most: usize) -> Result<usize, BrokerError> {
+        self.broker.redrive(most).await
+    }
+}

@@ -1,0 +1,395 @@
+//! The documents of `notification_db`: notifications, and what could not be read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::bson::{Binary, DateTime, doc, spec::BinarySubtype};
+use mongodb::error::{Error, ErrorKind};
+use ring::digest;
+use serde::{Deserialize, Serialize};
+
+use super::{Announcement, Message, Notification, NotificationError};
+use runtime::calls;
+use runtime::faults::Point;
+use runtime::telemetry;
+use stores::docdb::{self, DocumentStore, Documents};
+use values::ids::{BookingId, EventId, UserId};
+use values::page::{Items, Page, Position};
+use values::time::{self, Timestamp};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    /// The announcement's id: what makes a second delivery the same notification.
+    #[serde(rename = "_id")]
+    id: String,
+    user_id: i64,
+    r#type: String,
+    booking_id: BookingId,
+    event_id: EventId,
+    message: String,
+    created_at: DateTime,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Quarantined {
+    /// A hash of the message: a batch that is delivered again adds nothing.
+    #[serde(rename = "_id")]
+    id: String,
+    queue: String,
+    bytes: Binary,
+    reason: String,
+    quarantined_at: DateTime,
+}
+
+const DATABASE: &str = "notification_db";
+
+/// How long a notification is kept: 400 days, so that whoever booked a year ahead still finds it.
+const NOTIFICATION_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// How long a message that can't be read is kept: 90 days, for someone to look at it and mend.
+const QUARANTINE_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// The most documents that are forgotten at once.
+const BATCH: i64 = 500;
+
+/// What the clean-up forgot.
+#[derive(Debug, Default, Serialize)]
+pub struct Forgotten {
+    pub notifications: usize,
+    pub quarantined: usize,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default, Serialize)]
+pub struct Delivered {
+    pub stored: usize,
+    pub quarantined: usize,
+}
+
+/// The notification store.
+#[derive(Debug, Clone)]
+pub struct Notifications {
+    notifications: Documents<Stored>,
+    quarantine: Documents<Quarantined>,
+}
+
+impl Notifications {
+    /// Uses the database `notification_db` of this store.
+    pub fn new(store: &Arc<DocumentStore>) -> Self {
+        Self {
+            notifications: Documents::new(store, DATABASE, "notifications"),
+            quarantine: Documents::new(store, DATABASE, "quarantine"),
+        }
+    }
+
+    /// Makes the store's indexes. Safe to repeat.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn migrate(&self) -> Result<(), NotificationError> {
+        let newest = IndexModel::builder()
+            .keys(doc! {"user_id": 1, "created_at": -1, "_id": -1})
+            .build();
+        let oldest = IndexModel::builder().keys(doc! {"created_at": 1}).build();
+        self.notifications
+            .repeatable(Point::IndexNotifications, |notifications| {
+                let indexes = [newest.clone(), oldest.clone()];
+                Box::pin(async move {
+                    // One by one: FerretDB ends the connection when it is asked for two that are there.
+                    for index in indexes {
+                        notifications.create_index(index).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        let oldest = IndexModel::builder()
+            .keys(doc! {"quarantined_at": 1})
+            .build();
+        self.quarantine
+            .repeatable(Point::IndexQuarantine, |quarantine| {
+                let index = oldest.clone();
+                Box::pin(async move { quarantine.create_index(index).await.map(drop) })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Stores a batch of messages: one write for all that can be read, one for the rest.
+    ///
+    /// # Errors
+    /// The store's: the batch must be delivered again, whole, which stores nothing twice.
+    pub async fn deliver(&self, messages: Vec<Message>) -> Result<Delivered, NotificationError> {
+        let mut notifications = Vec::new();
+        let mut quarantine = Vec::new();
+        for message in messages {
+            match Announcement::read(&message.body) {
+                Ok(announcement) => notifications.push(Stored::from(&announcement)),
+                Err(error) => {
+                    let reason = telemetry::chain(&error);
+                    tracing::warn!(
+                        queue = message.queue,
+                        bytes = message.body.len(),
+                        reason,
+                        "message quarantined"
+                    );
+                    quarantine.push(Quarantined::new(message, reason));
+                }
+            }
+        }
+        insert_new(Point::StoreQuarantine, &self.quarantine, &quarantine).await?;
+        insert_new(
+            Point::StoreNotifications,
+            &self.notifications,
+            &notifications,
+        )
+        .await?;
+        for notification in &notifications {
+            let Stored {
+                booking_id,
+                event_id,
+                ..
+            } = notification;
+            tracing::info!(%booking_id, %event_id, "notification stored");
+        }
+        Ok(Delivered {
+            stored: notifications.len(),
+            quarantined: quarantine.len(),
+        })
+    }
+
+    /// A page of `user`'s notifications, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list(
+        &self,
+        user: UserId,
+        page: &Page<String>,
+    ) -> Result<Items<Notification>, NotificationError> {
+        let mut filter = doc! {"user_id": user.get()};
+        if let Some(Position { at, id }) = page.after() {
+            let at = DateTime::from_millis(at.timestamp_millis());
+            // What the two below have in common, as an index serves it.
+            filter.insert("created_at", doc! {"$lte": at});
+            filter.insert(
+                "$or",
+                [
+                    doc! {"created_at": {"$lt": at}},
+                    doc! {"created_at": at, "_id": {"$lt": id}},
+                ],
+            );
+        }
+        let found: Vec<Stored> = self
+            .notifications
+            .repeatable(Point::ListNotifications, |notifications| {
+                let found = notifications.find(filter.clone());
+                let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
+                let found = newest_first.limit(page.rows_to_read());
+                Box::pin(async { found.await?.try_collect().await })
+            })
+            .await?;
+        let notifications = found.into_iter().map(Notification::from).collect();
+        Ok(page.of(notifications, |notification| Position {
+            at: notification.created_at,
+            id: notification.notification_id.clone(),
+        }))
+    }
+
+    /// Reads the quarantine again, for as long as there is time: up to `most` messages that a newer release
+    /// can read are stored and leave it, the rest stays.
+    ///
+    /// One is read at a time: a message may be as large as the broker takes it.
+    ///
+    /// # Errors
+    /// The store's. A repeat is safe.
+    pub async fn redrive(&self, most: usize) -> Result<Delivered, NotificationError> {
+        let mut delivered = Delivered::default();
+        let mut last = String::new();
+        let half = calls::remaining() / 2;
+        while calls::remaining() > half {
+            let after = doc! {"_id": {"$gt": &last}};
+            let ids = self
+                .quarantine
+                .ids(Point::FindQuarantined, after, "_id", BATCH)
+                .await?;
+            let Some(end) = ids.last() else { break };
+            last.clone_from(end);
+            for id in &ids {
+                if delivered.stored == most || calls::remaining() < half {
+                    return Ok(delivered);
+                }
+                match self.redrive_one(id).await? {
+                    true => delivered.stored += 1,
+                    false => delivered.quarantined += 1,
+                }
+            }
+        }
+        Ok(delivered)
+    }
+
+    /// Reads one message of the quarantine again; whether it could be read.
+    async fn redrive_one(&self, id: &str) -> Result<bool, NotificationError> {
+        let message = self
+            .quarantine
+            .repeatable(Point::ReadQuarantined, |quarantine| {
+                Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
+            })
+            .await?;
+        let announcement = message.and_then(|message| {
+            let read = Announcement::read(&message.bytes.bytes);
+            read.ok()
+        });
+        let Some(announcement) = announcement else {
+            return Ok(false);
+        };
+        let notification = [Stored::from(&announcement)];
+        insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
+        self.quarantine
+            .repeatable(Point::ReleaseQuarantined, |quarantine| {
+                Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
+            })
+            .await?;
+        Ok(true)
+    }
+
+    /// Forgets notifications and quarantined messages whose retention is over, batch by batch for as
+    /// long as there is time; how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget_old(&self) -> Result<Forgotten, NotificationError> {
+        let mut forgotten = Forgotten::default();
+        let half = calls::remaining() / 2;
+        while calls::remaining() > half {
+            let batch = self.forget_batch().await?;
+            forgotten.notifications += batch.notifications;
+            forgotten.quarantined += batch.quarantined;
+            if batch.notifications + batch.quarantined == 0 {
+                break;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn forget_batch(&self) -> Result<Forgotten, NotificationError> {
+        let before = |age| DateTime::from_millis(time::ago(age).timestamp_millis());
+        let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
+        let notifications = self
+            .notifications
+            .ids(Point::FindOldNotifications, old, "created_at", BATCH)
+            .await?;
+        self.notifications
+            .repeatable(Point::ForgetNotifications, |stored| {
+                let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
+                Box::pin(forgetting.into_future())
+            })
+            .await?;
+        let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
+        let quarantined = self
+            .quarantine
+            .ids(Point::FindOldQuarantined, old, "quarantined_at", BATCH)
+            .await?;
+        self.quarantine
+            .repeatable(Point::ForgetQuarantined, |quarantine| {
+                let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
+                Box::pin(forgetting.into_future())
+            })
+            .await?;
+        Ok(Forgotten {
+            notifications: notifications.len(),
+            quarantined: quarantined.len(),
+        })
+    }
+}
+
+/// Inserts those documents whose id is new, in one request. The others are there already.
+async fn insert_new<T: Serialize + Send + Sync>(
+    point: Point,
+    collection: &Documents<T>,
+    documents: &[T],
+) -> Result<(), Error> {
+    if documents.is_empty() {
+        return Ok(());
+    }
+    let inserted = collection
+        .repeatable(point, |collection| {
+            Box::pin(
+                collection
+                    .insert_many(documents)
+                    .ordered(false)
+                    .into_future(),
+            )
+        })
+        .await;
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(error) if only_duplicates(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn only_duplicates(error: &Error) -> bool {
+    match &*error.kind {
+        ErrorKind::InsertMany(failed) => {
+            failed.write_concern_error.is_none()
+                && failed
+                    .write_errors
+                    .iter()
+                    .flatten()
+                    .all(|error| error.code == docdb::DUPLICATE_KEY)
+        }
+        _ => docdb::is_duplicate_key(error),
+    }
+}
+
+impl From<&Announcement> for Stored {
+    fn from(announcement: &Announcement) -> Self {
+        Self {
+            id: announcement.id().to_owned(),
+            user_id: announcement.user().get(),
+            r#type: "BOOKING_CONFIRMED".to_owned(),
+            booking_id: announcement.booking(),
+            event_id: announcement.event().clone(),
+            message: announcement.message(),
+            created_at: DateTime::from_millis(announcement.time().timestamp_millis()),
+        }
+    }
+}
+
+impl From<Stored> for Notification {
+    fn from(stored: Stored) -> Self {
+        Self {
+            notification_id: stored.id,
+            user_id: UserId::from(stored.user_id),
+            r#type: stored.r#type,
+            booking_id: stored.booking_id,
+            event_id: stored.event_id,
+            message: stored.message,
+            created_at: Timestamp::from_timestamp_millis(stored.created_at.timestamp_millis())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Quarantined {
+    fn new(message: Message, reason: String) -> Self {
+        let digest = digest::digest(&digest::SHA256, &message.body);
+        Self {
+            id: digest
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            queue: message.queue,
+            bytes: Binary {
+                subtype: BinarySubtype::Generic,
+                bytes: message.body,
+            },
+            reason,
+            quarantined_at: DateTime::from_millis(time::now().timestamp_millis()),
+        }
+    }
+}

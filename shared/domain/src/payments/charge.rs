@@ -1,0 +1,201 @@
+//! Charge, and what undoes it: void before the money moved, refund after.
+
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use super::gateway::Gateway;
+use super::record::{Record, Records};
+use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
+use runtime::calls;
+use runtime::telemetry;
+use stores::docdb::DocumentStore;
+use values::ids::{PaymentId, UserId};
+use values::time::Timestamp;
+
+/// The most payments that one sweep settles, and the most whose keys are looked up at once.
+const BATCH: i64 = 50;
+
+/// The payment store and the gateway behind it.
+#[derive(Debug, Clone)]
+pub struct Payments {
+    pub(super) records: Records,
+    gateway: Gateway,
+}
+
+impl Payments {
+    /// Uses the database `payment_db` of this store.
+    pub fn new(store: &Arc<DocumentStore>) -> Self {
+        Self {
+            records: Records::new(store),
+            gateway: Gateway::new(store),
+        }
+    }
+
+    /// Makes the store's indexes. Safe to repeat.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn migrate(&self) -> Result<(), PaymentError> {
+        self.records.migrate().await
+    }
+
+    /// Charges, once for each payment id however often it is called, unless a void came first.
+    ///
+    /// # Errors
+    /// [`PaymentError::NothingToCharge`] or [`PaymentError::AnotherCharge`], or the store's: then the
+    /// outcome is unknown.
+    pub async fn charge(
+        &self,
+        charge: &Charge,
+        method: PaymentMethod,
+    ) -> Result<PaymentStatus, PaymentError> {
+        let opened = self.open(charge, PaymentStatus::Pending).await?;
+        Ok(self.charge_opened(opened, method).await?.status)
+    }
+
+    /// The record of a charge, made now if there is none. It has to be of this very charge: to answer for
+    /// another would take one sum for a different one.
+    async fn open(&self, charge: &Charge, status: PaymentStatus) -> Result<Record, PaymentError> {
+        if charge.amount_minor <= 0 {
+            return Err(PaymentError::NothingToCharge);
+        }
+        telemetry::note("payment_id", charge.payment_id);
+        if let Some(booking_id) = charge.booking_id {
+            telemetry::note("booking_id", booking_id);
+        }
+        let standing = self.records.open(&Record::new(charge, status)).await?;
+        if standing.is_of(charge) {
+            Ok(standing)
+        } else {
+            Err(PaymentError::AnotherCharge)
+        }
+    }
+
+    /// The second half of a charge: asks the gateway for what its record says, and closes it.
+    pub(super) async fn charge_opened(
+        &self,
+        opened: Record,
+        method: PaymentMethod,
+    ) -> Result<Record, PaymentError> {
+        if opened.status != PaymentStatus::Pending {
+            return Ok(opened);
+        }
+        match self
+            .gateway
+            .charge(opened.payment_id, opened.amount(), method)
+            .await?
+        {
+            Some(verdict) => {
+                self.records
+                    .advance(opened.payment_id, PaymentStatus::Pending, verdict.into())
+                    .await
+            }
+            None => Ok(opened),
+        }
+    }
+
+    /// Voids, unless it was charged or declined: what stands. After it no charge can succeed.
+    ///
+    /// # Errors
+    /// As those of [`Self::charge`]; of the store's: nothing is known to have changed, and a repeat is safe.
+    pub async fn void(&self, charge: &Charge) -> Result<PaymentStatus, PaymentError> {
+        let standing = self.open(charge, PaymentStatus::Voided).await?;
+        self.close(standing).await
+    }
+
+    /// Voids a payment that has a record, see [`Self::void`]; `None` where there is none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn settle(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<Option<PaymentStatus>, PaymentError> {
+        match self.find(payment_id).await {
+            Ok(standing) => self.close(standing).await.map(Some),
+            Err(PaymentError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A payment's record, whose ids the log lines have from now on.
+    async fn find(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
+        telemetry::note("payment_id", payment_id);
+        let record = self.records.get(payment_id).await?;
+        if let Some(booking_id) = record.booking_id {
+            telemetry::note("booking_id", booking_id);
+        }
+        Ok(record)
+    }
+
+    /// Closes a pending record with what the gateway has in its books, or by cancelling there.
+    async fn close(&self, standing: Record) -> Result<PaymentStatus, PaymentError> {
+        if standing.status != PaymentStatus::Pending {
+            return Ok(standing.status);
+        }
+        let verdict = self.gateway.cancel(standing.payment_id).await?;
+        let closed = self
+            .records
+            .advance(standing.payment_id, PaymentStatus::Pending, verdict.into())
+            .await?;
+        Ok(closed.status)
+    }
+
+    /// Gives a charge back, once however often it is called.
+    ///
+    /// # Errors
+    /// [`PaymentError::NotRefundable`] where nothing was charged, or the store's.
+    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, PaymentError> {
+        let record = self.find(payment_id).await?;
+        match record.status {
+            PaymentStatus::Success => {}
+            PaymentStatus::Refunded => return Ok(record.status),
+            status => return Err(PaymentError::NotRefundable { status }),
+        }
+        self.gateway.refund(payment_id).await?;
+        let refunded = self
+            .records
+            .advance(payment_id, PaymentStatus::Success, PaymentStatus::Refunded)
+            .await?;
+        Ok(refunded.status)
+    }
+
+    /// Settles payments of no booking that have been pending since `before`, then forgets
+    /// idempotency keys that are old. What could not be settled is tried again after a pause.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
+        for record in self.records.unsettled(before, BATCH).await? {
+            let settling = self.settle_or_postpone(record);
+            settling.instrument(telemetry::part_span()).await?;
+        }
+        // Half of the time is kept for the answer.
+        let half = calls::remaining() / 2;
+        while self.records.forget_keys(BATCH).await? > 0 && calls::remaining() > half {}
+        Ok(())
+    }
+
+    async fn settle_or_postpone(&self, record: Record) -> Result<(), PaymentError> {
+        telemetry::note("payment_id", record.payment_id);
+        if let Err(error) = self.close(record.clone()).await {
+            tracing::error!(error = telemetry::chain(&error), "left for another sweep");
+            self.records.postpone(&record).await?;
+        }
+        Ok(())
+    }
+
+    /// A payment of `user`.
+    ///
+    /// # Errors
+    /// [`PaymentError::NotFound`], also where it is another person's; or the store's.
+    pub async fn get(&self, user: UserId, payment_id: PaymentId) -> Result<Payment, PaymentError> {
+        let record = self.records.get(payment_id).await?;
+        if record.user_id == user.get() {
+            Ok(record.into())
+        } else {
+            Err(PaymentError::NotFound)
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The function `charge-payment`, as those who invoke it see it.
+
+use std::io;
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::SdkError;
+use aws_sdk_lambda::operation::invoke;
+use aws_sdk_lambda::primitives::Blob;
+use serde::{Deserialize, Serialize};
+
+use super::{Charge, PaymentMethod, PaymentStatus};
+use runtime::Error;
+use runtime::calls;
+use runtime::config::Config;
+use runtime::faults::Point;
+use stores::aws;
+use values::ids::PaymentId;
+
+/// The longest that anyone waits for a charge: a little longer than `charge-payment` may run, whose
+/// own end is an answer.
+const LONGEST: Duration = Duration::from_secs(11);
+
+/// What `charge-payment` is asked to do. Each is safe to repeat.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum Command {
+    /// Charge, unless a void came first.
+    Charge {
+        charge: Charge,
+        payment_method: PaymentMethod,
+    },
+    /// Void, unless it was charged or declined.
+    Void { charge: Charge },
+    /// Void a payment that has a record.
+    Settle { payment_id: PaymentId },
+    /// Give a charge back.
+    Refund { payment_id: PaymentId },
+    /// Settle the payments of no booking that have been pending for long.
+    Sweep,
+}
+
+/// What `charge-payment` answers: where the payment stands now. Null for a sweep, and where a payment
+/// that is to be settled does not exist.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    pub status: Option<PaymentStatus>,
+}
+
+/// Why there is no answer. What was asked may have been done or not, unless the error says which.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// As many invocations run as may, and this one was not begun: what bounds the charges that a
+    /// slow gateway keeps waiting.
+    #[error("the charge function is busy")]
+    Busy,
+    #[error("the connection to the charge function")]
+    Connection(#[from] io::Error),
+    #[error("invoking the charge function")]
+    Sdk(#[source] Error),
+    #[error("the charge function failed: {0}")]
+    Function(String),
+    #[error("the charge function's answer can't be read")]
+    Answer,
+}
+
+impl From<SdkError<invoke::InvokeError>> for InvokeError {
+    fn from(error: SdkError<invoke::InvokeError>) -> Self {
+        match &error {
+            SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
+                Self::Connection(io::Error::other(error))
+            }
+            SdkError::ServiceError(service) if service.err().is_too_many_requests_exception() => {
+                Self::Busy
+            }
+            _ => Self::Sdk(error.into()),
+        }
+    }
+}
+
+impl InvokeError {
+    /// Whether a call that failed so may go well on its repeat.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Connection(error) if calls::is_broken(error))
+    }
+}
+
+/// The function `charge-payment`.
+#[derive(Debug, Clone)]
+pub struct ChargeFunction {
+    client: Client,
+    function: String,
+}
+
+impl ChargeFunction {
+    /// A client for the function that the configuration names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        let function = config.charge_function.required()?.clone();
+        Ok(Self {
+            client: aws::lambda(LONGEST).await,
+            function,
+        })
+    }
+
+    /// Charges for a booking, see [`super::Payments::charge`].
+    ///
+    /// # Errors
+    /// The outcome is unknown.
+    pub async fn charge(
+        &self,
+        charge: Charge,
+        payment_method: PaymentMethod,
+    ) -> Result<PaymentStatus, InvokeError> {
+        self.status(&Command::Charge {
+            charge,
+            payment_method,
+        })
+        .await
+    }
+
+    /// Voids a booking's payment, see [`super::Payments::void`].
+    ///
+    /// # Errors
+    /// The outcome is unknown.
+    pub async fn void(&self, charge: Charge) -> Result<PaymentStatus, InvokeError> {
+        self.status(&Command::Void { charge }).await
+    }
+
+    /// Settles a payment of no booking, see [`super::Payments::settle`]; `None` where there is none.
+    ///
+    /// # Errors
+    /// The outcome is unknown.
+    pub async fn settle(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<Option<PaymentStatus>, InvokeError> {
+        Ok(self.invoke(&Command::Settle { payment_id }).await?.status)
+    }
+
+    /// Refunds a payment, see [`super::Payments::refund`].
+    ///
+    /// # Errors
+    /// The outcome is unknown.
+    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, InvokeError> {
+        self.status(&Command::Refund { payment_id }).await
+    }
+
+    /// Settles the payments of no booking, see [`super::Payments::sweep`].
+    ///
+    /// # Errors
+    /// Some may be left.
+    pub async fn sweep(&self) -> Result<(), InvokeError> {
+        self.invoke(&Command::Sweep).await.map(drop)
+    }
+
+    async fn status(&self, command: &Command) -> Result<PaymentStatus, InvokeError> {
+        self.invoke(command)
+            .await?
+            .status
+            .ok_or(InvokeError::Answer)
+    }
+
+    /// Invokes the function: again, if the connection broke, as every command is safe to repeat.
+    async fn invoke(&self, command: &Command) -> Result<Reply, InvokeError> {
+        let payload =
+            serde_json::to_vec(command).map_err(|error| InvokeError::Sdk(error.into()))?;
+        let attempt = || calls::once(Point::InvokeCharge, LONGEST, || self.send(&payload));
+        match attempt().await {
+            Err(error) if error.is_transient() => {
+                calls::pause().await;
+                attempt().await.map_err(|error| match error {
+                    // The first may have been begun: that the second was not says nothing.
+                    InvokeError::Busy => InvokeError::Sdk(error.into()),
+                    error => error,
+                })
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn send(&self, payload: &[u8]) -> Result<Reply, InvokeError> {
+        let request = self.client.invoke().function_name(&self.function);
+        let response = request.payload(Blob::new(payload)).send().await?;
+        let answer = response.payload.map(Blob::into_inner).unwrap_or_default();
+        if response.function_error.is_some() {
+            let error = String::from_utf8_lossy(&answer).into_owned();
+            return Err(InvokeError::Function(error));
+        }
+        serde_json::from_slice(&answer).map_err(|_| InvokeError::Answer)
+    }
+}

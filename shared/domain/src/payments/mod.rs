@@ -1,0 +1,175 @@
+//! Payments: charged once, or not at all.
+//!
+//! A payment has one record, made first-writer-wins: by the charge (PENDING, before the gateway is
+//! asked) or by a void (VOIDED, so that a charge that comes later never reaches the gateway). What
+//! the gateway says closes a PENDING record, and a closed record only ever moves on to REFUNDED.
+//! Every step is safe to repeat, by anyone, at any time.
+
+mod charge;
+mod gateway;
+mod invoke;
+mod pay;
+mod record;
+mod unsettled;
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+pub use charge::Payments;
+pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
+pub use pay::{Outcome, Paid};
+pub use unsettled::{Unsettled, enqueue_settlement};
+
+use values::ids::{BookingId, PaymentId, UserId};
+use values::json::parse_string;
+use values::money::{Currency, Money};
+use values::{amount_schema, string_schema};
+
+/// The database of payments, and of the gateway's books.
+const DATABASE: &str = "payment_db";
+
+/// The most that one payment takes, in major units.
+pub const HIGHEST_AMOUNT: i64 = 100_000_000_000;
+
+/// Where a payment is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PaymentStatus {
+    /// The gateway was asked, or is about to be; its answer is not known yet.
+    Pending,
+    /// Charged.
+    Success,
+    /// Refused by the gateway.
+    Declined,
+    /// Given up before it was charged; it can't be any more.
+    Voided,
+    /// Charged, and given back.
+    Refunded,
+}
+
+impl PaymentStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Success => "SUCCESS",
+            Self::Declined => "DECLINED",
+            Self::Voided => "VOIDED",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+}
+
+/// A card of the simulated gateway, by Stripe's names for test cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum PaymentMethod {
+    /// Pays.
+    #[default]
+    #[serde(rename = "pm_card_visa")]
+    Visa,
+    /// Is declined.
+    #[serde(rename = "pm_card_visa_chargeDeclined")]
+    ChargeDeclined,
+    /// Pays, but the gateway's answer is lost.
+    #[serde(rename = "pm_admit_timeout")]
+    Timeout,
+}
+
+/// A text that names no payment method.
+#[derive(Debug, thiserror::Error)]
+#[error("must be pm_card_visa, pm_card_visa_chargeDeclined or pm_admit_timeout")]
+pub struct UnknownPaymentMethod;
+
+impl FromStr for PaymentMethod {
+    type Err = UnknownPaymentMethod;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPaymentMethod> {
+        match text {
+            "pm_card_visa" => Ok(Self::Visa),
+            "pm_card_visa_chargeDeclined" => Ok(Self::ChargeDeclined),
+            "pm_admit_timeout" => Ok(Self::Timeout),
+            _ => Err(UnknownPaymentMethod),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PaymentMethod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+string_schema!(
+    PaymentMethod,
+    "A test card: `pm_card_visa` pays, `pm_card_visa_chargeDeclined` is declined, `pm_admit_timeout` pays but its answer is lost.",
+    "^(pm_card_visa|pm_card_visa_chargeDeclined|pm_admit_timeout)$"
+);
+
+/// What is to be paid, by whom and for what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Charge {
+    pub payment_id: PaymentId,
+    pub booking_id: Option<BookingId>,
+    // serde buffers a tagged command: a number in it keeps its value, but not its digits.
+    #[serde(deserialize_with = "UserId::of_number")]
+    pub user_id: UserId,
+    /// In minor units of the currency.
+    pub amount_minor: i64,
+    pub currency: Currency,
+}
+
+/// A payment as its owner sees it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Payment {
+    pub payment_id: PaymentId,
+    pub user_id: UserId,
+    pub amount: Money,
+    pub currency: Currency,
+    pub status: PaymentStatus,
+    pub created_at: DateTime<Utc>,
+}
+
+amount_schema!(
+    Amount,
+    "Above 0, in major units of the currency, with no more decimals than it has.",
+    above 0,
+    HIGHEST_AMOUNT
+);
+
+/// A payment that somebody wants to make.
+#[derive(Debug, ToSchema)]
+pub struct PaymentRequest {
+    /// The token's user.
+    pub user_id: UserId,
+    #[schema(value_type = Amount)]
+    pub amount: Money,
+    /// USD when absent.
+    #[schema(required = false, value_type = Option<Currency>)]
+    pub currency: Option<Currency>,
+    /// `pm_card_visa` when absent.
+    #[schema(required = false)]
+    pub payment_method: Option<PaymentMethod>,
+}
+
+/// Why a payment can't be made, shown or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PaymentError {
+    #[error("the body's user is not the token's")]
+    AnotherUser,
+    #[error("the request's key was used with another body")]
+    KeyReused,
+    #[error("the request is still running")]
+    InProgress,
+    #[error("there is no such payment")]
+    NotFound,
+    #[error("the amount to charge must be above 0")]
+    NothingToCharge,
+    #[error("the payment has another amount, currency, user or booking")]
+    AnotherCharge,
+    #[error("a payment that is {status:?} can't be refunded")]
+    NotRefundable { status: PaymentStatus },
+    #[error("the payment store")]
+    Database(#[from] mongodb::error::Error),
+}

@@ -1,0 +1,143 @@
+//! Paying an amount for no booking.
+
+use mongodb::bson::DateTime;
+
+use super::record::Record;
+use super::{
+    Charge, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, Unsettled,
+    enqueue_settlement,
+};
+use runtime::telemetry;
+use stores::settle_queue::SettleQueue;
+use values::idempotency::{self, Repeatable};
+use values::ids::{PaymentId, UserId};
+use values::time;
+
+const ACCEPTED: u16 = 202;
+
+/// What became of a request to pay.
+#[derive(Debug)]
+pub struct Paid {
+    pub outcome: Outcome,
+    /// Whether an earlier request with the same key did it.
+    pub replayed: bool,
+}
+
+/// The ways in which a request that made a payment is answered.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Paid: 201.
+    Paid(Payment),
+    /// Not known yet: 202.
+    Pending(Payment),
+    /// Declined: 402.
+    Declined(Payment),
+    /// Not made in time, and now it can't be: 402.
+    Voided(Payment),
+}
+
+impl Outcome {
+    fn of(record: Record) -> Self {
+        match record.status {
+            PaymentStatus::Pending => Self::Pending(record.into()),
+            PaymentStatus::Success | PaymentStatus::Refunded => Self::Paid(record.into()),
+            PaymentStatus::Declined => Self::Declined(record.into()),
+            PaymentStatus::Voided => Self::Voided(record.into()),
+        }
+    }
+}
+
+impl Payments {
+    /// Pays `request` for `user`; what can't be known now is left to `settle_queue`.
+    ///
+    /// # Errors
+    /// Nothing was made: see [`PaymentError`].
+    pub async fn pay(
+        &self,
+        settle_queue: &SettleQueue,
+        user: UserId,
+        request: PaymentRequest,
+        repeatable: Option<Repeatable>,
+    ) -> Result<Paid, PaymentError> {
+        if request.user_id != user {
+            return Err(PaymentError::AnotherUser);
+        }
+        let charge = Charge {
+            payment_id: PaymentId::generate(),
+            booking_id: None,
+            user_id: user,
+            amount_minor: request.amount.minor(),
+            currency: request.amount.currency(),
+        };
+        let mut record = Record::new(&charge, PaymentStatus::Pending);
+        if let Some(Repeatable { key, hash }) = repeatable {
+            record.request_id = format!("{user}:{key}");
+            record.request_hash = Some(hash.as_str().to_owned());
+            let until = time::now() + idempotency::RETENTION;
+            record.key_until = Some(DateTime::from_millis(until.timestamp_millis()));
+        }
+        let opened = self.records.open(&record).await?;
+        if opened.payment_id != record.payment_id {
+            telemetry::note("payment_id", opened.payment_id);
+            return replay(opened, &record);
+        }
+        telemetry::note("payment_id", opened.payment_id);
+        tracing::info!("payment opened");
+        let outcome = match self
+            .charge_opened(opened.clone(), request.payment_method.unwrap_or_default())
+            .await
+        {
+            Ok(record) => Outcome::of(record),
+            // The record stands and the card may be charged: no error from here on.
+            Err(error) => {
+                tracing::error!(error = telemetry::chain(&error), "left to be settled");
+                Outcome::of(opened)
+            }
+        };
+        if let Outcome::Pending(payment) = &outcome {
+            self.leave_to_settle(settle_queue, payment.payment_id).await;
+        }
+        Ok(Paid {
+            outcome,
+            replayed: false,
+        })
+    }
+
+    /// Hands a payment whose outcome is unknown to the queue, and notes the answer 202. The sweep
+    /// finds it also without the queue, so that no error here changes the answer.
+    async fn leave_to_settle(&self, settle_queue: &SettleQueue, payment_id: PaymentId) {
+        if let Err(error) =
+            enqueue_settlement(settle_queue, &Unsettled::Payment { payment_id }).await
+        {
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "not queued to be settled; the sweep will"
+            );
+        }
+        if let Err(error) = self.records.mark_answered(payment_id, ACCEPTED).await {
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "the answer 202 is not on record"
+            );
+        }
+    }
+}
+
+/// Answers a request as the one with the same key was answered, or with what has become of it.
+fn replay(mut standing: Record, wanted: &Record) -> Result<Paid, PaymentError> {
+    if standing.request_hash != wanted.request_hash {
+        return Err(PaymentError::KeyReused);
+    }
+    if standing.status == PaymentStatus::Pending
+        && standing.first_answer != Some(i32::from(ACCEPTED))
+    {
+        return Err(PaymentError::InProgress);
+    }
+    if standing.status == PaymentStatus::Refunded {
+        standing.status = PaymentStatus::Success;
+    }
+    Ok(Paid {
+        outcome: Outcome::of(standing),
+        replayed: true,
+    })
+}

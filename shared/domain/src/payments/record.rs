@@ -1,0 +1,280 @@
+//! Payment records: the documents of `payments`, and the only writes that they see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::bson::{DateTime, doc, serialize_to_document};
+use mongodb::options::ReturnDocument;
+use serde::{Deserialize, Serialize};
+
+use super::{Charge, Payment, PaymentError, PaymentStatus};
+use runtime::faults::Point;
+use stores::docdb::{self, DocumentStore, Documents};
+use values::ids::{BookingId, PaymentId, UserId};
+use values::money::{Currency, Money};
+use values::time::{self, Timestamp};
+
+/// The longest that a settling that failed is put off.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A payment's record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    #[serde(rename = "_id")]
+    pub payment_id: PaymentId,
+    /// Unique: the request that made it. The user's number and idempotency key where it has one,
+    /// else the payment's own id.
+    pub request_id: String,
+    pub request_hash: Option<String>,
+    /// When the request's key is forgotten, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key_until: Option<DateTime>,
+    /// The status code that this request was answered with; null while it runs, or if it broke off.
+    pub first_answer: Option<i32>,
+    pub booking_id: Option<BookingId>,
+    pub user_id: i64,
+    /// In minor units of the currency.
+    pub amount_minor: i64,
+    pub currency: Currency,
+    pub status: PaymentStatus,
+    /// How often its settling was put off.
+    #[serde(default)]
+    pub attempts: i32,
+    pub created_at: DateTime,
+    pub updated_at: DateTime,
+}
+
+impl Record {
+    pub(super) fn new(charge: &Charge, status: PaymentStatus) -> Self {
+        let now = DateTime::from_millis(time::now().timestamp_millis());
+        Self {
+            payment_id: charge.payment_id,
+            request_id: charge.payment_id.to_string(),
+            request_hash: None,
+            key_until: None,
+            first_answer: None,
+            booking_id: charge.booking_id,
+            user_id: charge.user_id.get(),
+            amount_minor: charge.amount_minor,
+            currency: charge.currency,
+            status,
+            attempts: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Whether it is the record of this charge.
+    pub(super) fn is_of(&self, charge: &Charge) -> bool {
+        let Self {
+            payment_id,
+            booking_id,
+            user_id,
+            amount_minor,
+            currency,
+            ..
+        } = self;
+        (*payment_id, *booking_id, *user_id)
+            == (charge.payment_id, charge.booking_id, charge.user_id.get())
+            && (*amount_minor, *currency) == (charge.amount_minor, charge.currency)
+    }
+
+    pub(super) fn amount(&self) -> Money {
+        Money::from_minor(self.amount_minor, self.currency)
+    }
+}
+
+impl From<Record> for Payment {
+    fn from(record: Record) -> Self {
+        Self {
+            payment_id: record.payment_id,
+            user_id: UserId::from(record.user_id),
+            amount: record.amount(),
+            currency: record.currency,
+            status: record.status,
+            created_at: Timestamp::from_timestamp_millis(record.created_at.timestamp_millis())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// The collection of payment records.
+#[derive(Debug, Clone)]
+pub(super) struct Records(Documents<Record>);
+
+impl Records {
+    pub(super) fn new(store: &Arc<DocumentStore>) -> Self {
+        Self(Documents::new(store, super::DATABASE, "payments"))
+    }
+
+    /// Makes the indexes. Safe to repeat.
+    pub(super) async fn migrate(&self) -> Result<(), PaymentError> {
+        let mut request = IndexModel::builder().keys(doc! {"request_id": 1}).build();
+        request.options = Some(
+            mongodb::options::IndexOptions::builder()
+                .unique(true)
+                .build(),
+        );
+        let unsettled = IndexModel::builder()
+            .keys(doc! {"status": 1, "created_at": 1})
+            .build();
+        let keys = IndexModel::builder().keys(doc! {"key_until": 1}).build();
+        self.0
+            .repeatable(Point::IndexRecords, |payments| {
+                let indexes = [request.clone(), unsettled.clone(), keys.clone()];
+                Box::pin(async move {
+                    // One by one: FerretDB ends the connection when it is asked for two that are there.
+                    for index in indexes {
+                        payments.create_index(index).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Stores `record` unless its request has one already: the one that stands, of whoever was first.
+    pub(super) async fn open(&self, record: &Record) -> Result<Record, PaymentError> {
+        let mut on_insert = serialize_to_document(record).map_err(mongodb::error::Error::from)?;
+        on_insert.remove("request_id");
+        for _ in 0..5 {
+            let opened = self
+                .0
+                .repeatable(Point::OpenRecord, |payments| {
+                    let opening = payments.find_one_and_update(
+                        doc! {"request_id": &record.request_id},
+                        doc! {"$setOnInsert": &on_insert},
+                    );
+                    let opening = opening.upsert(true);
+                    Box::pin(opening.return_document(ReturnDocument::After).into_future())
+                })
+                .await;
+            match opened {
+                Ok(Some(standing)) => return Ok(standing),
+                Ok(None) => {}
+                // Of two upserts that both found nothing, the store fails the second: it finds now.
+                Err(error) if docdb::is_duplicate_key(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(PaymentError::InProgress)
+    }
+
+    /// Moves a record from `from` to `to`. Where it moved already, the record as it stands.
+    pub(super) async fn advance(
+        &self,
+        payment_id: PaymentId,
+        from: PaymentStatus,
+        to: PaymentStatus,
+    ) -> Result<Record, PaymentError> {
+        let now = DateTime::from_millis(time::now().timestamp_millis());
+        let advanced = self
+            .0
+            .repeatable(Point::AdvanceRecord, |payments| {
+                let moving = payments.find_one_and_update(
+                    doc! {"_id": payment_id.to_string(), "status": from.as_str()},
+                    doc! {"$set": {"status": to.as_str(), "updated_at": now}},
+                );
+                Box::pin(moving.return_document(ReturnDocument::After).into_future())
+            })
+            .await?;
+        match advanced {
+            Some(record) => Ok(record),
+            None => self.get(payment_id).await,
+        }
+    }
+
+    /// Notes what the request that made a record was answered.
+    pub(super) async fn mark_answered(
+        &self,
+        payment_id: PaymentId,
+        status: u16,
+    ) -> Result<(), PaymentError> {
+        self.0
+            .repeatable(Point::MarkPaymentAnswered, |payments| {
+                let marking = payments.update_one(
+                    doc! {"_id": payment_id.to_string(), "first_answer": null},
+                    doc! {"$set": {"first_answer": i32::from(status)}},
+                );
+                Box::pin(marking.into_future())
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
+        self.0
+            .repeatable(Point::ReadRecord, |payments| {
+                let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
+                Box::pin(reading.into_future())
+            })
+            .await?
+            .ok_or(PaymentError::NotFound)
+    }
+
+    /// Up to `limit` payments of no booking that have been pending since `before`. A booking's
+    /// payment is settled with its booking.
+    pub(super) async fn unsettled(
+        &self,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Record>, PaymentError> {
+        let found = self
+            .0
+            .repeatable(Point::FindPendingPayments, |payments| {
+                let found = payments.find(doc! {
+                    "status": PaymentStatus::Pending.as_str(),
+                    "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
+                    "booking_id": null,
+                    "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
+                });
+                let found = found.sort(doc! {"created_at": 1}).limit(limit);
+                Box::pin(async { found.await?.try_collect().await })
+            })
+            .await?;
+        Ok(found)
+    }
+
+    /// Has a payment's settling tried again after 2, 4, 8 … seconds, half a minute at most.
+    pub(super) async fn postpone(&self, record: &Record) -> Result<(), PaymentError> {
+        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 4)).min(LONGEST_PAUSE);
+        let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
+        self.0
+            .repeatable(Point::PostponePayment, |payments| {
+                let postponing = payments.update_one(
+                    doc! {"_id": record.payment_id.to_string()},
+                    doc! {"$set": {"next_attempt_at": next, "attempts": record.attempts + 1}},
+                );
+                Box::pin(postponing.into_future())
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.
+    pub(super) async fn forget_keys(&self, limit: i64) -> Result<usize, PaymentError> {
+        let over = doc! {"key_until": {"$lt": DateTime::now()}};
+        let over = self
+            .0
+            .ids(Point::FindPaymentKeys, over, "key_until", limit)
+            .await?;
+        for id in &over {
+            self.0
+                .repeatable(Point::ForgetPaymentKey, |payments| {
+                    let forgetting = payments.update_one(
+                        doc! {"_id": id},
+                        doc! {
+                            "$set": {"request_id": id, "request_hash": null},
+                            "$unset": {"key_until": ""},
+                        },
+                    );
+                    Box::pin(forgetting.into_future())
+                })
+                .await?;
+        }
+        Ok(over.len())
+    }
+}

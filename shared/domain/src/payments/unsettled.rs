@@ -1,0 +1,27 @@
+//! What is handed to the settle queue, because it is uncertain.
+
+use serde::{Deserialize, Serialize};
+
+use stores::aws::AwsError;
+use stores::settle_queue::SettleQueue;
+use values::ids::{BookingId, PaymentId};
+
+/// A message of the settle queue.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Unsettled {
+    Booking { booking_id: BookingId },
+    Payment { payment_id: PaymentId },
+}
+
+/// Has a booking or a payment settled soon.
+///
+/// # Errors
+/// The queue can't be reached. The sweep finds what is unsettled all the same.
+pub async fn enqueue_settlement(
+    queue: &SettleQueue,
+    unsettled: &Unsettled,
+) -> Result<(), AwsError> {
+    let body = serde_json::to_string(unsettled).map_err(|error| AwsError::Refused(error.into()))?;
+    queue.send(&body).await
+}

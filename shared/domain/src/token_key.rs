@@ -1,0 +1,137 @@
+//! The key that signs tokens, in Secrets Manager: made by the first deploy, read by `login`.
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use crate::auth::{self, KeyError, TokenSigner};
+use runtime::calls;
+use runtime::config::Config;
+use runtime::faults::Point;
+use stores::aws::{self, AwsError};
+use stores::secrets::{self, LONGEST, Stage, Version};
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenKeyError {
+    #[error("using Secrets Manager")]
+    Aws(#[from] AwsError),
+    #[error("reading the key")]
+    Key(#[from] KeyError),
+    #[error("the secret {0} has no key: was the deploy's migration run?")]
+    Missing(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    private_key: Option<String>,
+}
+
+/// What the secret has now.
+#[derive(Default)]
+struct Found {
+    key: Option<SecretString>,
+    version: String,
+}
+
+/// The key in its secret.
+#[derive(Debug)]
+pub struct TokenKey {
+    client: Client,
+    id: String,
+    lifetime: Duration,
+    signer: OnceCell<TokenSigner>,
+}
+
+impl TokenKey {
+    /// The key in the secret that the configuration names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, runtime::Error> {
+        Ok(Self {
+            id: config.token_key_secret.required()?.clone(),
+            client: aws::secrets_manager(LONGEST).await,
+            lifetime: config.token_lifetime,
+            signer: OnceCell::new(),
+        })
+    }
+
+    /// What signs by it. It is read once.
+    ///
+    /// # Errors
+    /// There is none, or it can't be read.
+    pub async fn signer(&self) -> Result<&TokenSigner, TokenKeyError> {
+        let reading = self.signer.get_or_try_init(|| async {
+            let key = self.there(self.read().await?)?;
+            Ok(TokenSigner::new(&key, self.lifetime)?)
+        });
+        reading.await
+    }
+
+    /// Its public half, 32 bytes in base64; made now, where there is none. Of two who make one at
+    /// once, both have the first one's.
+    ///
+    /// # Errors
+    /// It can't be read or written.
+    pub async fn public_half(&self) -> Result<String, TokenKeyError> {
+        let mut found = self.read().await?;
+        if found.key.is_none() {
+            let made = auth::new_private_key()?;
+            self.write(&made, &found.version).await?;
+            found = self.read().await?;
+        }
+        Ok(auth::public_half(&self.there(found)?)?)
+    }
+
+    fn there(&self, found: Found) -> Result<SecretString, TokenKeyError> {
+        found
+            .key
+            .ok_or_else(|| TokenKeyError::Missing(self.id.clone()))
+    }
+
+    async fn read(&self) -> Result<Found, AwsError> {
+        let read = secrets::read(&self.client, &self.id, Stage::Current, None).await?;
+        let Some(Version { id, text }) = read else {
+            return Ok(Found::default());
+        };
+        let content = serde_json::from_str::<Content>(text.expose_secret()).ok();
+        Ok(Found {
+            key: content.and_then(|content| content.private_key.map(SecretString::from)),
+            version: id,
+        })
+    }
+
+    /// Writes a key behind the version that had none. The new version is named after that one, so
+    /// that a second writer finds it taken.
+    async fn write(&self, key: &SecretString, behind: &str) -> Result<(), AwsError> {
+        let content = Content {
+            private_key: Some(key.expose_secret().to_owned()),
+        };
+        let content =
+            serde_json::to_string(&content).map_err(|error| AwsError::Refused(error.into()))?;
+        // Of a version's name 32 to 64 characters are wanted.
+        let name = format!("{behind:0<47.47}-and-its-key");
+        calls::repeatable(
+            Point::WriteTokenKey,
+            LONGEST,
+            AwsError::is_transient,
+            || async {
+                let writing = self.client.put_secret_value().secret_id(&self.id);
+                let writing = writing.client_request_token(&name);
+                match writing.secret_string(&content).send().await {
+                    Ok(_) => Ok(()),
+                    Err(error) => match error.as_service_error() {
+                        // Another one's key was first.
+                        Some(refused) if refused.is_resource_exists_exception() => Ok(()),
+                        _ => Err(AwsError::from(error)),
+                    },
+                }
+            },
+        )
+        .await
+    }
+}

@@ -1,0 +1,149 @@
+//! Passwords: Argon2id with OWASP's parameters (19 MiB, two passes, one lane).
+
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::password_hash::{Error, try_generate_salt};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+use super::Attempt;
+use values::json::parse_string;
+use values::string_schema;
+
+/// A new password: 8 to 128 characters, taken as they are.
+#[derive(Debug)]
+pub struct Password(SecretString);
+
+/// A text that can't be a password.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidPassword {
+    #[error("must be 8 to 128 characters")]
+    Length,
+    #[error("must not contain the NUL character")]
+    Nul,
+}
+
+impl FromStr for Password {
+    type Err = InvalidPassword;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPassword> {
+        if !(8..=128).contains(&text.chars().count()) {
+            return Err(InvalidPassword::Length);
+        }
+        if text.contains('\0') {
+            return Err(InvalidPassword::Nul);
+        }
+        Ok(Self(SecretString::from(text)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+string_schema!(Password, "Used unchanged.", 8, 128, "^[^\\u0000]*$");
+
+impl Password {
+    /// The hash to keep, with a salt of its own, in PHC format.
+    pub(super) fn hash(&self) -> Result<String, Error> {
+        let (salt, params) = (Salt::new(&try_generate_salt()?)?, Params::default());
+        let hash = PasswordHash {
+            algorithm: Algorithm::default().ident(),
+            version: Some(Version::default().into()),
+            params: ParamsString::try_from(&params)?,
+            salt: Some(salt),
+            hash: Some(output(&self.0, &salt, params)?),
+        };
+        Ok(hash.to_string())
+    }
+}
+
+/// What an attempt at an unknown name is measured against, so that it costs what a known one does:
+/// a hash with the parameters of [`Argon2::default`], of no password that anybody can type.
+const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+impl Attempt {
+    /// Whether this is the password of `hash`, at the same cost where there is no hash.
+    pub(super) fn is_password_of(&self, hash: Option<&str>) -> bool {
+        let matches = self.matches(hash.unwrap_or(NOBODYS_HASH)).unwrap_or(false);
+        matches && hash.is_some()
+    }
+
+    /// Only what [`Password::hash`] makes: of another algorithm or version it is nobody's.
+    fn matches(&self, hash: &str) -> Result<bool, Error> {
+        let hash = PasswordHash::new(hash)?;
+        let salt = hash.salt.ok_or(Error::SaltInvalid)?;
+        let output = output(&self.0, &salt, Params::try_from(&hash)?)?;
+        // Compared in constant time.
+        Ok(hash.hash == Some(output))
+    }
+}
+
+/// The memory that Argon2 works in, for as long as the process lives.
+///
+/// One for each password would not come back: glibc cuts a block of this alignment out of a larger one,
+/// and when it is free, the next doesn't fit. So a process grew by 19 MiB a login, until Lambda ended it.
+static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+
+/// What Argon2id makes of a password.
+fn output(password: &SecretString, salt: &[u8], params: Params) -> Result<Output, Error> {
+    let argon2 = Argon2::from(params);
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.resize(argon2.params().block_count(), Block::new());
+    argon2.hash_password_into_with_memory(
+        password.expose_secret().as_bytes(),
+        salt,
+        &mut output,
+        memory.as_mut_slice(),
+    )?;
+    Ok(Output::new(&output)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_known_by_its_hash_only() {
+        let password: Password = "correct horse".parse().unwrap();
+        let hash = password.hash().unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert_ne!(hash, password.hash().unwrap(), "each hash has its own salt");
+        let attempt = |text: &str| Attempt(SecretString::from(text));
+        assert!(attempt("correct horse").is_password_of(Some(&hash)));
+        assert!(!attempt("Correct horse").is_password_of(Some(&hash)));
+        assert!(!attempt("").is_password_of(None));
+    }
+
+    #[test]
+    fn the_hash_for_unknown_names_costs_what_a_real_one_does() {
+        let real: Password = "correct horse".parse().unwrap();
+        let real = real.hash().unwrap();
+        let parts = |hash: &str| {
+            hash.split('$')
+                .take(4)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(parts(NOBODYS_HASH), parts(&real));
+        assert!(argon2::PasswordHash::new(NOBODYS_HASH).is_ok());
+    }
+
+    #[test]
+    fn a_password_has_8_to_128_characters_of_any_kind() {
+        assert!("passwörd".parse::<Password>().is_ok());
+        assert!("é".repeat(128).parse::<Password>().is_ok());
+        for wrong in ["1234567", "1234567\0", &"é".repeat(129)] {
+            assert!(wrong.parse::<Password>().is_err(), "{wrong:?}");
+        }
+    }
+}

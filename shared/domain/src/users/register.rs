@@ -1,0 +1,61 @@
+//! Registering.
+
+use super::{Registration, User, Username};
+use runtime::faults::Point;
+use runtime::telemetry;
+use stores::db::Db;
+use values::ids::UserId;
+
+/// Why nobody was registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    #[error("the username is taken")]
+    UsernameTaken,
+    #[error("hashing the password: {0}")]
+    Hash(argon2::password_hash::Error),
+    #[error("storing the user")]
+    Database(#[source] sqlx::Error),
+}
+
+/// Stores a new user: one insert, of which the unique name decides the winner.
+///
+/// # Errors
+/// See [`RegisterError`].
+pub async fn register(db: &Db, registration: Registration) -> Result<User, RegisterError> {
+    let Registration {
+        username,
+        password,
+        email,
+    } = registration;
+    let password_hash = password.hash().map_err(RegisterError::Hash)?;
+    // Not repeated: it would find the name taken, by itself.
+    let inserted = db
+        .once(Point::RegisterUser, |connection| {
+            let statement = sqlx::query!(
+                r#"
+                insert into account (username, password_hash, email)
+                values ($1, $2, $3)
+                    on conflict do nothing
+                returning user_id as "user_id: UserId", username as "username: Username"
+                "#,
+                &username as &Username,
+                password_hash,
+                email.as_ref() as _,
+            );
+            Box::pin(
+                statement
+                    .map(|row| (row.user_id, row.username))
+                    .fetch_optional(connection),
+            )
+        })
+        .await;
+    match inserted {
+        Ok(Some((user_id, username))) => {
+            telemetry::note_user(user_id);
+            Ok(User { user_id, username })
+        }
+        // By no error, which would tell the name to the database's log.
+        Ok(None) => Err(RegisterError::UsernameTaken),
+        Err(error) => Err(RegisterError::Database(error)),
+    }
+}

@@ -1,0 +1,316 @@
+//! The accounts of the stores: made at a deploy, given new passwords by a rotation.
+//!
+//! Each store has an owner, which makes the functions' accounts and sets their passwords, as these may
+//! not do it themselves.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mongodb::bson::doc;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::{digest, hmac, pbkdf2};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use runtime::Error;
+use runtime::calls;
+use runtime::config::Config;
+use runtime::faults::Point;
+use stores::broker::{self, BrokerError};
+use stores::db::{self, Owner};
+use stores::secrets::{Engine, Refusal, Secret, Server, Stage};
+use stores::{docdb, web};
+
+/// The longest that a login or the setting of a password may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
+// What RabbitMQ's management answers; the first also where a user is missing.
+const BAD_REQUEST: u16 = 400;
+const UNAUTHORIZED: u16 = 401;
+const NOT_FOUND: u16 = 404;
+
+/// Why an account is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("the connection to the store")]
+    Connection(#[from] io::Error),
+    #[error("PostgreSQL")]
+    Database(#[from] sqlx::Error),
+    #[error("the document store")]
+    Documents(#[from] mongodb::error::Error),
+    #[error("the broker")]
+    Broker(#[from] BrokerError),
+    #[error("reaching the broker's management")]
+    Unreached(#[source] io::Error),
+    #[error("the broker's management answered {0}")]
+    Management(u16),
+    #[error("{0:?} is no name for an account, or the owner's")]
+    Name(String),
+}
+
+impl AccountError {
+    /// Whether a call that failed so may go well on its repeat.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection(error) | Self::Unreached(error) => calls::is_broken(error),
+            Self::Database(error) => db::is_transient(error),
+            Self::Documents(error) => docdb::is_transient(error),
+            Self::Broker(_) | Self::Management(_) | Self::Name(_) => false,
+        }
+    }
+}
+
+impl Refusal for AccountError {
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_refusal(),
+            Self::Documents(error) => error.is_refusal(),
+            Self::Broker(error) => error.is_refusal(),
+            Self::Management(status) => *status == UNAUTHORIZED,
+            Self::Connection(_) | Self::Unreached(_) | Self::Name(_) => false,
+        }
+    }
+}
+
+/// Logs in, and out again.
+pub(crate) async fn open(account: &Server) -> Result<(), AccountError> {
+    calls::repeatable(
+        Point::OpenSession,
+        LONGEST,
+        AccountError::is_transient,
+        || async {
+            match account.engine {
+                Engine::Postgres => drop(db::connect(account, None, None).await?),
+                Engine::Mongo => {
+                    let database = account.dbname.as_deref().unwrap_or("admin");
+                    let client = docdb::connect(account)?;
+                    client
+                        .database(database)
+                        .run_command(doc! {"ping": 1})
+                        .await?;
+                }
+                Engine::RabbitMq => drop(broker::connect(account.clone()).await?),
+            }
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// Whoever may make accounts and set their passwords.
+#[derive(Debug)]
+pub struct Owners {
+    /// PostgreSQL's.
+    pub databases: Owner,
+    documents: Secret,
+    broker: Secret,
+}
+
+impl Owners {
+    /// The owners that the configuration names.
+    ///
+    /// # Errors
+    /// It lacks one.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            databases: Owner::new(config).await?,
+            documents: Secret::new(config.documents_owner_secret.required()?).await,
+            broker: Secret::new(config.broker_owner_secret.required()?).await,
+        })
+    }
+
+    /// Makes sure that an account's secret lets it in: makes the account, or sets its password, where
+    /// none of the secret's versions does. Safe to repeat, to do twice at once, and during a rotation.
+    ///
+    /// In a database the migrations say what the account may do; in the broker, this does.
+    ///
+    /// # Errors
+    /// Secrets Manager's or the store's.
+    pub async fn let_in(&self, secret: &Secret) -> Result<(), AccountError> {
+        let account = secret.server().await?;
+        if account.engine == Engine::RabbitMq {
+            match self.permit_in_broker(&account).await {
+                // There is no such user.
+                Err(AccountError::Management(BAD_REQUEST | NOT_FOUND)) => {
+                    return self.set_password(&account).await;
+                }
+                permitted => permitted?,
+            }
+        }
+        for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
+            // A version of a store that was replaced may let in still, but not into this one.
+            let version = secret.version(stage).await?;
+            let Some(version) = version.filter(|version| version.is_of(&account)) else {
+                continue;
+            };
+            match open(&version).await {
+                Err(error) if error.is_refusal() => {}
+                outcome => return outcome,
+            }
+        }
+        self.set_password(&account).await
+    }
+
+    /// Sets the password that `account` is to have, and makes it where it isn't there.
+    pub(crate) async fn set_password(&self, account: &Server) -> Result<(), AccountError> {
+        let name = &account.username;
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            return Err(AccountError::Name(name.clone()));
+        }
+        calls::once(Point::SetPassword, LONGEST, || async {
+            match account.engine {
+                Engine::Postgres => {
+                    let connection = self.databases.connect("postgres").await?;
+                    set_in_postgres(connection, account).await
+                }
+                Engine::Mongo => {
+                    let set = |owner| async move { set_in_documents(&owner, account).await };
+                    self.documents.log_in(set).await
+                }
+                Engine::RabbitMq => {
+                    let user = json!({"password": account.password.expose_secret(), "tags": ""});
+                    let put = |owner| put_in_broker(owner, account, "users", &user);
+                    self.broker.log_in(put).await
+                }
+            }
+        })
+        .await?;
+        match account.engine {
+            Engine::RabbitMq => self.permit_in_broker(account).await,
+            Engine::Postgres | Engine::Mongo => Ok(()),
+        }
+    }
+
+    async fn permit_in_broker(&self, account: &Server) -> Result<(), AccountError> {
+        let vhost = account.dbname.as_deref().unwrap_or("/");
+        let path = format!("permissions/{}", vhost.replace('/', "%2F"));
+        let permissions = broker::permissions();
+        calls::repeatable(
+            Point::PermitInBroker,
+            LONGEST,
+            AccountError::is_transient,
+            || {
+                let put = |owner| put_in_broker(owner, account, &path, &permissions);
+                self.broker.log_in(put)
+            },
+        )
+        .await
+    }
+}
+
+async fn set_in_postgres(
+    mut connection: PgConnection,
+    account: &Server,
+) -> Result<(), AccountError> {
+    let (name, password) = (
+        &account.username,
+        verifier(account.password.expose_secret())?,
+    );
+    // One transaction, as it is one query; the lock is against another deploy's.
+    let statements = format!(
+        "select pg_advisory_xact_lock(hashtext('admit accounts'));
+         do $$ begin
+             if not exists (select from pg_roles where rolname = '{name}') then
+                 create role {name} login;
+             end if;
+         end $$;
+         alter role {name} with login password '{password}'"
+    );
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+    statements.execute(&mut connection).await?;
+    Ok(())
+}
+
+/// What PostgreSQL keeps of a password (RFC 5803). Made here, so that no password is in a statement,
+/// which a server may log.
+fn verifier(password: &str) -> io::Result<String> {
+    const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+    let mut salt = [0; 16];
+    let filled = SystemRandom::new().fill(&mut salt);
+    filled.map_err(|_| io::Error::other("no random numbers"))?;
+    let mut salted = [0; digest::SHA256_OUTPUT_LEN];
+    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
+    pbkdf2::derive(algorithm, ROUNDS, &salt, password.as_bytes(), &mut salted);
+    let salted = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+    let stored = digest::digest(&digest::SHA256, hmac::sign(&salted, b"Client Key").as_ref());
+    let served = hmac::sign(&salted, b"Server Key");
+    let [salt, stored, served] =
+        [&salt[..], stored.as_ref(), served.as_ref()].map(|bytes| BASE64_STANDARD.encode(bytes));
+    Ok(format!("SCRAM-SHA-256${ROUNDS}:{salt}${stored}:{served}"))
+}
+
+async fn set_in_documents(owner: &Server, account: &Server) -> Result<(), AccountError> {
+    let admin = docdb::connect(owner)?.database("admin");
+    let (name, password) = (&account.username, account.password.expose_secret());
+    let known = admin.run_command(doc! {"usersInfo": name}).await?;
+    let known = known
+        .get_array("users")
+        .is_ok_and(|users| !users.is_empty());
+    let update = doc! {"updateUser": name, "pwd": password};
+    if known {
+        admin.run_command(update).await?;
+        return Ok(());
+    }
+    let role = doc! {"role": "readWrite", "db": account.dbname.as_deref().unwrap_or_default()};
+    let making = admin.run_command(doc! {"createUser": name, "pwd": password, "roles": [role]});
+    if let Err(error) = making.await {
+        // Another deploy may have made it meanwhile.
+        admin.run_command(update).await.map_err(|_| error)?;
+    }
+    Ok(())
+}
+
+/// Puts what is to be of an account into RabbitMQ's management.
+async fn put_in_broker(
+    owner: Server,
+    account: &Server,
+    path: &str,
+    what: &Value,
+) -> Result<(), AccountError> {
+    let name = &account.username;
+    if owner.username == *name {
+        // It would be an owner no longer.
+        return Err(AccountError::Name(name.clone()));
+    }
+    let port = owner.management_port.unwrap_or(443);
+    let url = format!("https://{}:{port}/api/{path}/{name}", owner.host);
+    let login = format!("{}:{}", owner.username, owner.password.expose_secret());
+    let headers = [
+        (
+            "authorization",
+            format!("Basic {}", BASE64_STANDARD.encode(login)),
+        ),
+        ("content-type", "application/json".to_owned()),
+    ];
+    let answered = web::send("PUT", &url, &headers, &what.to_string()).await;
+    match answered.map_err(AccountError::Unreached)? {
+        200..300 => Ok(()),
+        status => Err(AccountError::Management(status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_statement_is_only_what_checks_it() {
+        let made = verifier("correct horse").unwrap();
+        let parts: Vec<_> = made.split(['$', ':']).collect();
+        assert_eq!(parts[..2], ["SCRAM-SHA-256", "4096"]);
+        assert_eq!(parts.len(), 5, "{made}");
+        assert_ne!(
+            made,
+            verifier("correct horse").unwrap(),
+            "each has its own salt"
+        );
+    }
+}

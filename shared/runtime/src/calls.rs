@@ -1,0 +1,131 @@
+//! Calls that leave the process. Every one goes through here, so that every one
+//! - is named by its [`Point`], where a debug build can make it fail;
+//! - has a limit in time, made from what is left to the invocation that it belongs to;
+//! - is repeated once at most, and only where its caller says that a repeat is safe.
+
+use std::future::IntoFuture;
+use std::io;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task_local;
+use tokio::time::{sleep, timeout};
+
+use crate::faults::{self, Point};
+use crate::telemetry;
+
+task_local! {
+    /// When Lambda ends the invocation that this task serves.
+    static ENDS: Instant;
+}
+
+/// What an invocation has where nobody says how much: `cargo lambda`'s own Invoke gives deadlines of
+/// 1970.
+const USUAL: Duration = Duration::from_secs(15);
+
+/// Runs `work` as an invocation that ends at `deadline`.
+pub async fn until<Work: Future>(deadline: SystemTime, work: Work) -> Work::Output {
+    let left = deadline
+        .duration_since(SystemTime::now())
+        .ok()
+        .filter(|left| !left.is_zero())
+        .unwrap_or(USUAL);
+    ENDS.scope(Instant::now() + left, work).await
+}
+
+/// The time that is left to this invocation; no end of it where this is none.
+pub fn remaining() -> Duration {
+    ENDS.try_with(|ends| ends.saturating_duration_since(Instant::now()))
+        .unwrap_or(Duration::MAX)
+}
+
+/// Makes a call that must not be repeated. It has `most`, or half of what is left to the
+/// invocation where that is less: so there is always time to answer, and to note what is unknown.
+///
+/// # Errors
+/// The call's own, or that it had no answer in time.
+pub async fn once<T, E, Call>(point: Point, most: Duration, call: impl Fn() -> Call) -> Result<T, E>
+where
+    E: From<io::Error>,
+    Call: IntoFuture<Output = Result<T, E>>,
+{
+    let limit = most.min(remaining() / 2);
+    match timeout(limit, faults::at(point, call)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let error = format!("{point}: no answer within {} ms", limit.as_millis());
+            Err(io::Error::new(io::ErrorKind::TimedOut, error).into())
+        }
+    }
+}
+
+/// Makes a call that is safe to repeat, and repeats it once after an error that is transient: where the
+/// connection was at fault rather than what was asked. Lambda's freezing and a server's restart break
+/// connections. A server that is slow is not asked again.
+pub async fn repeatable<T, E, Call>(
+    point: Point,
+    most: Duration,
+    is_transient: impl Fn(&E) -> bool,
+    call: impl Fn() -> Call,
+) -> Result<T, E>
+where
+    E: std::error::Error + From<io::Error> + 'static,
+    Call: IntoFuture<Output = Result<T, E>>,
+{
+    match once(point, most, &call).await {
+        Err(error) if is_transient(&error) => {
+            let error = telemetry::chain(&error);
+            tracing::info!(%point, error, "call failed for a moment; repeating it once");
+            pause().await;
+            once(point, most, call).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// A moment before a repeat, of random length, so that many who failed at once don't return at once.
+pub async fn pause() {
+    sleep(Duration::from_millis(fastrand::u64(50..150))).await;
+}
+
+/// Whether an I/O error says that a connection broke. A timeout doesn't: the server may be busy.
+pub fn is_broken(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::TimedOut
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    async fn tries(kind: io::ErrorKind) -> u32 {
+        let tries = AtomicU32::new(0);
+        let outcome: io::Result<()> =
+            repeatable(Point::ReadBooking, USUAL, is_broken, async || {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err(kind.into())
+            })
+            .await;
+        assert!(outcome.is_err());
+        tries.into_inner()
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_tried_twice_and_a_slow_server_once() {
+        assert_eq!(tries(io::ErrorKind::ConnectionReset).await, 2);
+        assert_eq!(tries(io::ErrorKind::TimedOut).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_has_half_of_what_is_left_and_leaves_the_rest_for_the_answer() {
+        let started = Instant::now();
+        let deadline = SystemTime::now() + Duration::from_millis(800);
+        let outcome: io::Result<()> = until(deadline, async {
+            once(Point::ReadBooking, USUAL, std::future::pending).await
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (waited, half) = (started.elapsed(), Duration::from_millis(350));
+        assert!((half..half * 2).contains(&waited), "{waited:?}");
+    }
+}

@@ -1,0 +1,300 @@
+//! Fault points: every boundary that the system crosses, by name, and what can go wrong there.
+//!
+//! [`Point`] lists the calls that leave a process; a call can't be made without one, as the
+//! stores' connections are private to the modules that ask for it. The tests make each [`Fault`]
+//! happen at each point and hold the stores against the promises.
+//!
+//! In a release build nothing of this is left: what `at` makes is the call itself.
+
+use std::fmt;
+
+macro_rules! names {
+    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $name:ident,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl $type {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The name, as it is written here.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+names! {
+    /// A call that leaves the process. Each is made at one place in the code.
+    Point {
+        // PostgreSQL: users
+        RegisterUser,
+        FindAccount,
+        CountLoginFailure,
+        MigrateUsers,
+        CreateDatabases,
+        // PostgreSQL: events and bookings
+        CreateEvent,
+        GetEvent,
+        ListEvents,
+        Reserve,
+        ExplainRequest,
+        ExplainEvent,
+        Unreserve,
+        Confirm,
+        MarkAnnounced,
+        MarkUnknown,
+        Release,
+        Cancel,
+        MarkRefunded,
+        Postpone,
+        ReadBooking,
+        ListBookings,
+        FindUnsettled,
+        FindUnannounced,
+        FindRefundsDue,
+        MeasureBacklog,
+        ForgetKeys,
+        MigrateBookings,
+        // The payment store
+        OpenRecord,
+        AdvanceRecord,
+        ReadRecord,
+        MarkPaymentAnswered,
+        PostponePayment,
+        FindPendingPayments,
+        FindPaymentKeys,
+        ForgetPaymentKey,
+        IndexRecords,
+        // The payment gateway
+        GatewayEnter,
+        GatewayRefund,
+        // The notification store
+        StoreNotifications,
+        StoreQuarantine,
+        ListNotifications,
+        FindQuarantined,
+        ReadQuarantined,
+        StoreRedriven,
+        ReleaseQuarantined,
+        FindOldNotifications,
+        ForgetNotifications,
+        FindOldQuarantined,
+        ForgetQuarantined,
+        IndexNotifications,
+        IndexQuarantine,
+        // Secrets Manager
+        ReadSecret,
+        DescribeSecret,
+        MakePassword,
+        PutSecret,
+        PromoteSecret,
+        WriteTokenKey,
+        // The stores' accounts
+        OpenSession,
+        SetPassword,
+        PermitInBroker,
+        // CloudFormation
+        AnswerCloudFormation,
+        // Lambda
+        InvokeCharge,
+        // RabbitMQ
+        BrokerConnect,
+        BrokerPublish,
+        BrokerConfirm,
+        BrokerDeclare,
+        BrokerTakeDeadLetter,
+        BrokerDropDeadLetter,
+        // SQS
+        SendToSettle,
+        SendToDeadLetters,
+        TakeDeadLetters,
+        DropDeadLetter,
+        // The event sources
+        SourceConnect,
+        SourceAck,
+        SourceReject,
+        SourceReceive,
+        SourceDelete,
+    }
+}
+
+names! {
+    /// What can go wrong at a point.
+    Fault {
+        /// It fails, and nothing has happened.
+        FailsBefore,
+        /// It happens, and its caller is told that the connection broke.
+        AnswerLost,
+        /// It happens, and no answer ever comes: the caller's own limit ends the waiting.
+        Hangs,
+        /// The process stands still before it, until Lambda ends it at the function's deadline.
+        Stalls,
+        /// It happens twice.
+        Twice,
+        /// It happens, and the process is killed before it hears so.
+        Killed,
+        /// It happens late. A call's caller waits for it; an invocation's invoker was told that the
+        /// connection broke.
+        Late,
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod switch {
+    use super::Point;
+
+    /// Makes the call.
+    pub fn at<Call: IntoFuture>(_: Point, call: impl Fn() -> Call) -> Call::IntoFuture {
+        call().into_future()
+    }
+
+    /// Answers an invocation.
+    pub fn returning<Answer: Future>(_: &str, answer: Answer) -> Answer {
+        answer
+    }
+
+    /// Whether the platform is to deliver an invocation of this function twice: never.
+    pub fn delivered_twice(_: &str) -> bool {
+        false
+    }
+
+    /// Whether the platform is to deliver an invocation of this function late: never.
+    pub fn delivered_late(_: &str) -> bool {
+        false
+    }
+}
+
+#[cfg(debug_assertions)]
+mod switch {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+    use std::time::Duration;
+    use std::{fs, future, io, process, thread};
+
+    use tokio::time::sleep;
+
+    use super::{Fault, Point};
+    use crate::config;
+
+    /// How late a call is that is late: within every call's limit, so that it is made.
+    const LATE: Duration = Duration::from_secs(1);
+
+    /// Makes the call, or what a test has asked to happen in its stead.
+    pub async fn at<T, E, Call>(point: Point, call: impl Fn() -> Call) -> Result<T, E>
+    where
+        E: From<io::Error>,
+        Call: IntoFuture<Output = Result<T, E>>,
+    {
+        match take(point.name(), |_| true) {
+            None => call().await,
+            Some(Fault::Late) => {
+                sleep(LATE).await;
+                call().await
+            }
+            Some(Fault::FailsBefore) => Err(broken().into()),
+            Some(Fault::AnswerLost) => {
+                drop(call().await);
+                Err(broken().into())
+            }
+            Some(Fault::Hangs) => {
+                drop(call().await);
+                future::pending().await
+            }
+            Some(Fault::Stalls) => stall(),
+            Some(Fault::Twice) => {
+                drop(call().await);
+                call().await
+            }
+            Some(Fault::Killed) => {
+                drop(call().await);
+                process::exit(137)
+            }
+        }
+    }
+
+    /// Answers an invocation of `function`, or not.
+    pub async fn returning<T, E: From<io::Error>>(
+        function: &str,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match take(function, |fault| !is_the_platforms(fault)) {
+            None | Some(Fault::Twice | Fault::Late) => answer.await,
+            Some(Fault::FailsBefore) => Err(broken().into()),
+            Some(Fault::AnswerLost) => {
+                drop(answer.await);
+                Err(broken().into())
+            }
+            Some(Fault::Hangs) => {
+                drop(answer.await);
+                future::pending().await
+            }
+            Some(Fault::Stalls) => stall(),
+            Some(Fault::Killed) => {
+                drop(answer.await);
+                process::exit(137)
+            }
+        }
+    }
+
+    /// What happens to an invocation before its function has it.
+    fn is_the_platforms(fault: Fault) -> bool {
+        matches!(fault, Fault::Twice | Fault::Late)
+    }
+
+    /// Whether the platform is to deliver an invocation of this function twice.
+    pub fn delivered_twice(function: &str) -> bool {
+        take(function, |fault| fault == Fault::Twice).is_some()
+    }
+
+    /// Whether the platform is to deliver an invocation of this function late.
+    pub fn delivered_late(function: &str) -> bool {
+        take(function, |fault| fault == Fault::Late).is_some()
+    }
+
+    fn broken() -> io::Error {
+        io::Error::new(io::ErrorKind::ConnectionReset, "a fault was asked for")
+    }
+
+    fn stall() -> ! {
+        loop {
+            thread::sleep(Duration::from_secs(60));
+        }
+    }
+
+    /// Takes a fault that is armed at `name`, if there is one that `wanted` wants. An armed fault is
+    /// a file `NAME.NUMBER.FAULT.FUNCTION`, with `any` for any function; of many processes that see
+    /// it, the one that removes it has it.
+    fn take(name: &str, wanted: impl Fn(Fault) -> bool) -> Option<Fault> {
+        static FOLDER: OnceLock<Option<(PathBuf, String)>> = OnceLock::new();
+        let (folder, function) = FOLDER.get_or_init(config::faults).as_ref()?;
+        fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+            let file = entry.file_name();
+            let mut parts = file.to_str()?.split('.');
+            if parts.next()? != name {
+                return None;
+            }
+            let fault = parts.nth(1)?;
+            let fault = *Fault::ALL.iter().find(|known| known.name() == fault)?;
+            let whose = parts.next()?;
+            if whose != "any" && whose != function {
+                return None;
+            }
+            (wanted(fault) && fs::remove_file(entry.path()).is_ok()).then_some(fault)
+        })
+    }
+}
+
+pub use switch::{at, delivered_late, delivered_twice, returning};

@@ -1,0 +1,132 @@
+//! What each error of the business is to a client.
+
+use domain::bookings::{BookingError, Status};
+use domain::events::EventError;
+use domain::notifications::NotificationError;
+use domain::payments::PaymentError;
+use domain::users::{LoginError, RegisterError};
+
+use super::problem::{Code, Problem};
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::UsernameTaken => {
+                Self::new(Code::UsernameTaken, "Somebody has this username already.")
+            }
+            RegisterError::Hash(_) => Self::internal("registering a user", error),
+            RegisterError::Database(cause) => Self::of_database("storing the user", cause),
+        }
+    }
+}
+
+impl From<LoginError> for Problem {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Invalid => Self::new(
+                Code::InvalidCredentials,
+                "The username or the password is wrong.",
+            ),
+            LoginError::TooMany { retry_after } => {
+                let detail = "Too many failed logins with this username; wait before the next.";
+                Self::new(Code::TooManyRequests, detail).retry_after(retry_after)
+            }
+            LoginError::Key(cause) => Self::unavailable("reading the token key", cause),
+            LoginError::Token(_) => Self::internal("logging in", error),
+            LoginError::Database(cause) => Self::of_database("reading the user", cause),
+        }
+    }
+}
+
+impl From<EventError> for Problem {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Exists => Self::new(
+                Code::EventExists,
+                "There is an event with this event_id already.",
+            ),
+            EventError::NotFound => Self::not_found("event"),
+            EventError::Database(cause) => Self::of_database("using the event store", cause),
+        }
+    }
+}
+
+impl From<BookingError> for Problem {
+    fn from(error: BookingError) -> Self {
+        match error {
+            BookingError::AnotherUser => Self::new(
+                Code::Forbidden,
+                "The user_id must be that of the user who is logged in.",
+            ),
+            BookingError::EventNotFound => Self::not_found("event"),
+            // Without their number: it may be another one by the time that it is read.
+            BookingError::SoldOut => Self::new(Code::SoldOut, "There are not enough tickets left."),
+            BookingError::Contended => Self::unavailable("reserving tickets", error),
+            BookingError::SalesClosed => Self::new(
+                Code::SalesClosed,
+                "The event has begun; its sales are closed.",
+            ),
+            BookingError::TooManyTickets { most } => {
+                Self::field("/tickets", format!("must be at most {most} for this event"))
+            }
+            BookingError::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "This Idempotency-Key was used with another body; take a new one.",
+            ),
+            BookingError::InProgress => {
+                let detail = "The first request with this Idempotency-Key is still running.";
+                Self::new(Code::RequestInProgress, detail).retry_after(1)
+            }
+            BookingError::NotFound => Self::not_found("booking"),
+            BookingError::NotCancellable {
+                status: Status::Pending,
+            } => {
+                let detail = "The booking's payment is not settled yet; cancel it when it is.";
+                Self::new(Code::NotCancellable, detail).retry_after(5)
+            }
+            BookingError::NotCancellable { status } => Self::new(
+                Code::NotCancellable,
+                format!("A booking that is {} can't be cancelled.", status.as_str()),
+            ),
+            BookingError::Begun => Self::new(Code::NotCancellable, "The event has begun."),
+            BookingError::Busy => Self::unavailable("charging", error),
+            BookingError::Database(cause) => Self::of_database("using the booking store", cause),
+        }
+    }
+}
+
+impl From<PaymentError> for Problem {
+    fn from(error: PaymentError) -> Self {
+        match error {
+            PaymentError::AnotherUser => Self::new(
+                Code::Forbidden,
+                "The user_id must be that of the user who is logged in.",
+            ),
+            PaymentError::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "This Idempotency-Key was used with another body; take a new one.",
+            ),
+            PaymentError::InProgress => {
+                let detail = "The first request with this Idempotency-Key is still running.";
+                Self::new(Code::RequestInProgress, detail).retry_after(1)
+            }
+            PaymentError::NotFound => Self::not_found("payment"),
+            PaymentError::NothingToCharge
+            | PaymentError::AnotherCharge
+            | PaymentError::NotRefundable { .. } => {
+                Self::internal("charging or refunding a payment", error)
+            }
+            PaymentError::Database(cause) => Self::of_documents("using the payment store", cause),
+        }
+    }
+}
+
+impl From<NotificationError> for Problem {
+    fn from(error: NotificationError) -> Self {
+        match error {
+            NotificationError::Database(cause) => {
+                Self::of_documents("using the notification store", cause)
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! RabbitMQ: the topology, and publishing with confirms.
+//!
+//! A connection is made when it is first used and kept between requests. Lambda freezes the process
+//! and misses heartbeats, so a kept connection may be dead: then one new one is tried.
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::{FutureExt, TryFutureExt};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::tcp::OwnedTLSConfig;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
+    ExchangeKind,
+};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::secrets::{Refusal, Secret, Server};
+use crate::tls;
+use runtime::Error;
+use runtime::calls;
+use runtime::config::Setting;
+use runtime::faults::Point;
+
+/// Where announcements are published, by their type as the routing key.
+pub const EXCHANGE: &str = "admit.events";
+/// What `send-notification` consumes.
+pub const NOTIFICATIONS_QUEUE: &str = "admit.notifications";
+const DEAD_LETTER_EXCHANGE: &str = "admit.dead-letters";
+/// Where the broker puts what it can't keep in the queue above.
+pub const DEAD_LETTER_QUEUE: &str = "admit.notifications.dead-letters";
+
+/// The longest that a request waits for the broker before it leaves the announcing to the sweep.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Why the broker doesn't have a message, or may not have it.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    #[error("talking to the broker")]
+    Amqp(#[from] lapin::Error),
+    #[error("the connection to the broker")]
+    Connection(#[from] io::Error),
+    #[error("the broker did not answer in time")]
+    TimedOut,
+    #[error("the broker refused the message or had no queue for it")]
+    NotTaken,
+    #[error("writing the message")]
+    Message(#[from] serde_json::Error),
+}
+
+/// A publisher.
+#[derive(Debug)]
+pub struct Broker {
+    account: Secret,
+    channel: Mutex<Option<OpenChannel>>,
+}
+
+/// A channel with the connection that it lives on.
+#[derive(Debug)]
+struct OpenChannel {
+    channel: Channel,
+    _connection: Connection,
+}
+
+impl Broker {
+    /// A publisher to the broker of the account that the secret in `setting` describes. It connects
+    /// when it is first used.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(setting: &Setting<String>) -> Result<Self, Error> {
+        Ok(Self {
+            account: Secret::new(setting.required()?).await,
+            channel: Mutex::new(None),
+        })
+    }
+
+    /// Publishes a message; on `Ok` the broker has written it to its queue.
+    ///
+    /// # Errors
+    /// The broker doesn't have it, or may not have it. A repeat is safe: whoever reads it twice
+    /// knows it by its id.
+    pub async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
+        let limit = LONGEST.min(calls::remaining() / 2);
+        timeout(limit, self.publish_reconnecting(message))
+            .await
+            .unwrap_or(Err(BrokerError::TimedOut))
+    }
+
+    async fn publish_reconnecting(&self, message: &Message) -> Result<(), BrokerError> {
+        let mut kept = self.channel.lock().await;
+        // Taken out while it is used: a publish that is cut off by the timeout leaves none behind.
+        if let Some(open) = kept.take().filter(|open| open.channel.status().connected())
+            && publish(&open.channel, message).await.is_ok()
+        {
+            *kept = Some(open);
+            return Ok(());
+        }
+        let open = self.connect().await?;
+        publish(&open.channel, message).await?;
+        *kept = Some(open);
+        Ok(())
+    }
+
+    /// Publishes up to `most` dead letters again, as they came first; how many.
+    ///
+    /// # Errors
+    /// The broker can't be reached. Each message is where it was, or where it belongs, or both.
+    pub async fn redrive(&self, most: usize) -> Result<usize, BrokerError> {
+        let OpenChannel {
+            channel,
+            _connection,
+        } = self.connect().await?;
+        for redriven in 0..most {
+            let taken = calls::once(Point::BrokerTakeDeadLetter, LONGEST, || async {
+                let options = BasicGetOptions::default();
+                Ok::<_, BrokerError>(channel.basic_get(DEAD_LETTER_QUEUE.into(), options).await?)
+            })
+            .await?;
+            let Some(letter) = taken else {
+                return Ok(redriven);
+            };
+            let message = Message {
+                routing_key: letter.routing_key.to_string(),
+                // Without what the broker noted of its dying.
+                properties: letter
+                    .properties
+                    .clone()
+                    .with_headers(FieldTable::default()),
+                body: letter.data.clone(),
+            };
+            publish(&channel, &message).await?;
+            calls::once(Point::BrokerDropDeadLetter, LONGEST, || async {
+                Ok::<_, BrokerError>(letter.ack(BasicAckOptions::default()).await?)
+            })
+            .await?;
+        }
+        Ok(most)
+    }
+
+    /// Declares the exchanges and queues. Safe to repeat.
+    ///
+    /// # Errors
+    /// The broker can't be reached, or has another queue of the same name.
+    pub async fn declare(&self) -> Result<(), BrokerError> {
+        let OpenChannel {
+            channel,
+            _connection,
+        } = self.connect().await?;
+        calls::once(Point::BrokerDeclare, Duration::MAX, || declare(&channel)).await
+    }
+
+    async fn connect(&self) -> Result<OpenChannel, BrokerError> {
+        calls::once(Point::BrokerConnect, LONGEST, || async {
+            let connection = log_in(&self.account).await?;
+            let channel = connection.create_channel().await?;
+            let confirms = ConfirmSelectOptions::default();
+            channel.confirm_select(confirms).await?;
+            Ok(OpenChannel {
+                channel,
+                _connection: connection,
+            })
+        })
+        .await
+    }
+}
+
+async fn declare(channel: &Channel) -> Result<(), BrokerError> {
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    for (exchange, queue, arguments) in [
+        (DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, vec![]),
+        (
+            EXCHANGE,
+            NOTIFICATIONS_QUEUE,
+            vec![
+                ("x-dead-letter-exchange", DEAD_LETTER_EXCHANGE),
+                ("x-dead-letter-strategy", "at-least-once"),
+                ("x-overflow", "reject-publish"),
+            ],
+        ),
+    ] {
+        channel
+            .exchange_declare(
+                exchange.into(),
+                ExchangeKind::Topic,
+                durable,
+                FieldTable::default(),
+            )
+            .await?;
+        let mut table = FieldTable::default();
+        // A quorum queue survives the loss of a node of the cluster.
+        for (name, value) in arguments.into_iter().chain([("x-queue-type", "quorum")]) {
+            table.insert(name.into(), AMQPValue::LongString(value.into()));
+        }
+        channel
+            .queue_declare(queue.into(), QueueDeclareOptions::durable(), table)
+            .await?;
+        channel
+            .queue_bind(
+                queue.into(),
+                exchange.into(),
+                "#".into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Logs in by the password that is right now.
+///
+/// # Errors
+/// The broker can't be reached, or refuses all that the secret has.
+pub async fn log_in(account: &Secret) -> Result<Connection, BrokerError> {
+    account.log_in(connect).await
+}
+
+/// Logs in, by TLS, to a broker that proves who it is.
+///
+/// # Errors
+/// It can't be reached, or refuses the password.
+pub async fn connect(account: Server) -> Result<Connection, BrokerError> {
+    let uri = AMQPUri {
+        scheme: AMQPScheme::AMQPS,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo {
+                username: account.username,
+                password: account.password.expose_secret().to_owned(),
+            },
+            host: account.host,
+            port: account.port,
+        },
+        vhost: account.dbname.unwrap_or_else(|| "/".to_owned()),
+        query: AMQPQueryString::default(),
+    };
+    let trusted = OwnedTLSConfig {
+        identity: None,
+        cert_chain: Some(tls::authorities()?.to_owned()),
+    };
+    let properties = ConnectionProperties::default().with_connection_name("admit".into());
+    let runtime = lapin::runtime::default_runtime()?;
+    Ok(Connection::connect_uri_with_config(uri, properties, trusted, runtime).await?)
+}
+
+impl Refusal for BrokerError {
+    fn is_refusal(&self) -> bool {
+        const ACCESS_REFUSED: u16 = 403;
+        let Self::Amqp(error) = self else {
+            return false;
+        };
+        matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == ACCESS_REFUSED)
+    }
+}
+
+/// What the functions' user may do, as regular expressions for names: publish announcements, and take
+/// them from both queues. Declaring is `migrate`'s, which is the owner.
+pub fn permissions() -> Value {
+    let only = |names: &[&str]| format!("^({})$", names.join("|").replace('.', "[.]"));
+    json!({
+        "configure": "^$",
+        "write": only(&[EXCHANGE]),
+        "read": only(&[NOTIFICATIONS_QUEUE, DEAD_LETTER_QUEUE]),
+    })
+}
+
+/// A message to publish.
+#[derive(Debug)]
+pub struct Message {
+    routing_key: String,
+    properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+impl Message {
+    /// A CloudEvent by its id and its type.
+    ///
+    /// # Errors
+    /// It can't be written as JSON.
+    pub fn cloud_event(
+        id: &str,
+        r#type: &str,
+        event: &impl Serialize,
+    ) -> Result<Self, BrokerError> {
+        const PERSISTENT: u8 = 2;
+        let properties = BasicProperties::default()
+            .with_message_id(id.into())
+            .with_content_type("application/cloudevents+json".into())
+            .with_delivery_mode(PERSISTENT);
+        Ok(Self {
+            routing_key: r#type.to_owned(),
+            properties,
+            body: serde_json::to_vec(event)?,
+        })
+    }
+}
+
+async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError> {
+    // Mandatory: without a queue to put it into, the broker says so instead of dropping it.
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..Default::default()
+    };
+    let sent = calls::once(Point::BrokerPublish, LONGEST, || async {
+        let sent = channel
+            .basic_publish(
+                EXCHANGE.into(),
+                message.routing_key.as_str().into(),
+                options,
+                &message.body,
+                message.properties.clone(),
+            )
+            .await?;
+        let taken = |confirmed| matches!(confirmed, Confirmation::Ack(None));
+        Ok::<_, BrokerError>(sent.map_ok(taken).shared())
+    })
+    .await?;
+    let taken = calls::once(Point::BrokerConfirm, LONGEST, || async {
+        Ok::<_, BrokerError>(sent.clone().await?)
+    })
+    .await?;
+    taken.then_some(()).ok_or(BrokerError::NotTaken)
+}

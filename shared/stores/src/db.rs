@@ -1,0 +1,369 @@
+//! PostgreSQL: one connection a function, and what its errors mean.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection, Error};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::secrets::{Refusal, Secret, Server};
+use crate::session::Session;
+use crate::tls;
+use runtime::calls;
+use runtime::config::Config;
+use runtime::faults::Point;
+
+/// The longest that a statement may take, the connecting before it included. The server's own
+/// limit, set in the migrations, is the same: neither goes on without the other.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The longest that connecting may take: so long that the statement still has its time.
+const LONGEST_CONNECTING: Duration = Duration::from_secs(3);
+
+/// A connection that was idle this long is tested before use: Lambda freezes the process between
+/// requests, and a server or a proxy may have closed the socket meanwhile. A busy one isn't, which
+/// saves the round trip.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
+
+/// The longest that such a test takes before the connection counts as dead.
+const LONGEST_TEST: Duration = Duration::from_millis(500);
+
+/// A statement that runs on a connection.
+pub type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
+
+/// A database, through one connection, as one Lambda process answers one request at a time. It is
+/// made when it is first used, and again when it has broken.
+#[derive(Debug)]
+pub struct Db {
+    account: Secret,
+    /// Where it is reached instead of where the account says, if a pooler stands between, which gives each
+    /// transaction a session of its own.
+    pooler: Option<String>,
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    connection: PgConnection,
+    used: Instant,
+}
+
+impl Db {
+    /// The database of the account that the configuration names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, runtime::Error> {
+        Ok(Self {
+            account: Secret::new(config.database_secret.required()?).await,
+            pooler: config.pooler.clone(),
+            kept: Mutex::new(None),
+        })
+    }
+
+    /// Runs a statement that is safe to repeat, and repeats it once where it failed for a moment.
+    pub async fn repeatable<T>(
+        &self,
+        point: Point,
+        statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+    ) -> Result<T, Error> {
+        calls::repeatable(point, LONGEST, is_transient, || self.run(&statement)).await
+    }
+
+    /// Runs a statement that, repeated, might do or say something else.
+    pub async fn once<T>(
+        &self,
+        point: Point,
+        statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+    ) -> Result<T, Error> {
+        calls::once(point, LONGEST, || self.run(&statement)).await
+    }
+
+    async fn run<T>(
+        &self,
+        statement: &impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+    ) -> Result<T, Error> {
+        let mut kept = self.kept.lock().await;
+        // Taken out while it is used: a statement that is cut off by its limit leaves none behind.
+        let living = match kept.take() {
+            Some(kept) => kept.living().await,
+            None => None,
+        };
+        let mut connection = match living {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let outcome = if self.pooler.is_some() {
+            in_transaction(&mut connection, statement).await
+        } else {
+            let (connection, pooled) = (&mut connection, false);
+            statement(Session { connection, pooled }).await
+        };
+        if !outcome.as_ref().is_err_and(ends_connection) {
+            *kept = Some(Kept {
+                connection,
+                used: Instant::now(),
+            });
+        }
+        outcome
+    }
+
+    async fn connect(&self) -> Result<PgConnection, Error> {
+        let pooler = self.pooler.as_deref();
+        // Boxed: what is nested in it is deeper than the compiler computes layouts.
+        let login = self
+            .account
+            .log_in(|account| async move { connect(&account, None, pooler).await });
+        match timeout(LONGEST_CONNECTING, Box::pin(login)).await {
+            Ok(outcome) => outcome,
+            Err(elapsed) => Err(Error::Io(elapsed.into())),
+        }
+    }
+}
+
+/// Runs a statement in a transaction. It is sent in two parts, which a pooler would give to two
+/// sessions otherwise.
+async fn in_transaction<T>(
+    connection: &mut PgConnection,
+    statement: &impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+) -> Result<T, Error> {
+    let mut transaction = connection.begin().await?;
+    let session = Session {
+        connection: &mut transaction,
+        pooled: true,
+    };
+    match statement(session).await {
+        Ok(output) => transaction.commit().await.map(|()| output),
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+/// Logs in, by TLS, to a server that proves who it is; to the account's database, or to another,
+/// or at another host.
+pub async fn connect(
+    account: &Server,
+    database: Option<&str>,
+    host: Option<&str>,
+) -> Result<PgConnection, Error> {
+    let (host, port) = match host {
+        None => (account.host.as_str(), account.port),
+        Some(host) => match host.split_once(':') {
+            None => (host, account.port),
+            Some((host, port)) => (host, port.parse().map_err(|_| bad_host(host))?),
+        },
+    };
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(host)
+        .port(port)
+        .username(&account.username)
+        .password(account.password.expose_secret())
+        .database(database.or(account.dbname.as_deref()).unwrap_or("postgres"))
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(tls::authorities()?.into())
+        // A setting that poolers refuse. PostgreSQL has had its value for its own since version 12.
+        .extra_float_digits(None);
+    PgConnection::connect_with(&options).await
+}
+
+fn bad_host(host: &str) -> Error {
+    Error::Configuration(format!("the port behind {host} is no number").into())
+}
+
+/// The owner of all databases, at a deploy: past any pooler, however long it takes.
+#[derive(Debug)]
+pub struct Owner {
+    account: Secret,
+}
+
+impl Owner {
+    /// The owner that the configuration names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, runtime::Error> {
+        Ok(Self {
+            account: Secret::new(config.database_owner_secret.required()?).await,
+        })
+    }
+
+    /// Makes a database, unless it is there.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn create(&self, database: &'static str) -> Result<(), Error> {
+        calls::repeatable(
+            Point::CreateDatabases,
+            Duration::MAX,
+            is_transient,
+            || async {
+                let mut connection = self.connect("postgres").await?;
+                let statement = AssertSqlSafe(format!("create database {database}"));
+                match sqlx::raw_sql(statement).execute(&mut connection).await {
+                    Err(Error::Database(error)) if is_taken(error.code().as_deref()) => Ok(()),
+                    outcome => outcome.map(drop),
+                }
+            },
+        )
+        .await
+    }
+
+    /// Brings a database up to date. Two who do it at once wait for one another.
+    ///
+    /// # Errors
+    /// A migration failed, or one that ran before was changed.
+    pub async fn migrate(
+        &self,
+        point: Point,
+        database: &'static str,
+        migrations: &Migrator,
+    ) -> Result<(), Error> {
+        calls::once(point, Duration::MAX, || async {
+            let mut connection = self.connect(database).await?;
+            for limit in [
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+            ] {
+                let statement = AssertSqlSafe(format!("set {limit} = 0"));
+                sqlx::raw_sql(statement).execute(&mut connection).await?;
+            }
+            Ok(migrations.run(&mut connection).await?)
+        })
+        .await
+    }
+
+    pub async fn connect(&self, database: &'static str) -> Result<PgConnection, Error> {
+        self.account
+            .log_in(|account| async move { connect(&account, Some(database), None).await })
+            .await
+    }
+}
+
+/// Whether a database's name is taken; two who make it at once learn it from an index.
+fn is_taken(code: Option<&str>) -> bool {
+    matches!(code, Some("42P04" | "23505"))
+}
+
+impl Refusal for Error {
+    fn is_refusal(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        match error.code().as_deref() {
+            // PgBouncer has one code for whatever it dislikes.
+            Some("08P01") => error.message().contains("authentication failed"),
+            code => code.is_some_and(|code| code.starts_with("28")),
+        }
+    }
+}
+
+impl Kept {
+    /// The connection, if it lives.
+    async fn living(mut self) -> Option<PgConnection> {
+        if self.used.elapsed() < TEST_AFTER_IDLE {
+            return Some(self.connection);
+        }
+        match timeout(LONGEST_TEST, self.connection.ping()).await {
+            Ok(Ok(())) => Some(self.connection),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a statement that failed so may go well on its repeat.
+pub fn is_transient(error: &Error) -> bool {
+    match error {
+        Error::Io(error) => calls::is_broken(error),
+        Error::Tls(_) | Error::Protocol(_) => true,
+        Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
+        _ => false,
+    }
+}
+
+fn is_transient_code(code: &str) -> bool {
+    // A serialization failure, a deadlock, a lock that was not to be had in time, a transaction that
+    // its client left open: the statement was taken back whole.
+    ends_session(code) || matches!(code, "40001" | "40P01" | "55P03" | "25P03" | "25P04")
+}
+
+/// Whether a server that says this does no more for this session: a connection exception, an operator's
+/// or a crash's shutdown, or a server that has become a read-only standby.
+fn ends_session(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code == "25006"
+}
+
+/// Whether the connection is of no use after this error.
+fn ends_connection(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        Error::Database(error) => {
+            let severity = error
+                .try_downcast_ref::<PgDatabaseError>()
+                .map(PgDatabaseError::severity);
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+                || error.code().is_some_and(|code| ends_session(&code))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the server was out of reach, going away or too busy, rather than the statement wrong.
+pub fn is_unavailable(error: &Error) -> bool {
+    match error {
+        Error::Io(_) => true,
+        // Lack of resources, and a statement's limit in time.
+        Error::Database(database) if !is_transient(error) => database
+            .code()
+            .is_some_and(|code| code.starts_with("53") || code == "57014"),
+        error => is_transient(error),
+    }
+}
+
+/// Whether `error` is the violation of the constraint with this name.
+pub fn violates(error: &Error, constraint: &str) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.constraint() == Some(constraint))
+}
+
+/// A text of a row as the type it was written from.
+///
+/// # Errors
+/// It is none: somebody wrote to the table past us.
+pub fn column<T>(name: &str, text: &str) -> Result<T, Error>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    text.parse().map_err(|error| Error::ColumnDecode {
+        index: name.to_owned(),
+        source: Box::new(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_back_whole_is_repeated_and_a_mistake_is_not() {
+        for code in [
+            "08006", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03", "25P03",
+            "25P04",
+        ] {
+            assert!(is_transient_code(code), "{code}");
+        }
+        // A refused login, no such database, a right that lacks, a limit in time, a wrong statement.
+        for code in [
+            "28P01", "28000", "3D000", "42501", "57014", "42601", "23505",
+        ] {
+            assert!(!is_transient_code(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Secrets Manager: how the functions come by their passwords, also while these change.
+//!
+//! A store's account is a secret: where the store is, a name and a password. It is read when a
+//! connection is first made and kept. A rotation changes the password under living processes:
+//! whoever is refused reads the secret again and tries what it has, the newest first. In the moment
+//! between the store's change and the secret's, that is the pending version.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, de};
+use tokio::sync::Mutex;
+
+use crate::aws::{self, AwsError};
+use runtime::calls;
+use runtime::faults::Point;
+
+/// The longest that a request to Secrets Manager may take.
+pub const LONGEST: Duration = Duration::from_secs(2);
+
+/// What kind of store an account is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    Postgres,
+    Mongo,
+    RabbitMq,
+}
+
+/// An account of a store, as its secret describes it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    pub engine: Engine,
+    pub host: String,
+    #[serde(deserialize_with = "port")]
+    pub port: u16,
+    /// The port of RabbitMQ's management API, which speaks HTTPS.
+    #[serde(default, deserialize_with = "optional_port")]
+    pub management_port: Option<u16>,
+    /// The database that the account is for; RabbitMQ's virtual host.
+    pub dbname: Option<String>,
+    pub username: String,
+    pub password: SecretString,
+}
+
+impl Server {
+    /// Reads a secret's text.
+    ///
+    /// # Errors
+    /// It describes no account.
+    pub fn read(text: &SecretString) -> io::Result<Self> {
+        serde_json::from_str(text.expose_secret())
+            // The text isn't shown, only what was missed in it.
+            .map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("a secret: {error}"))
+            })
+    }
+
+    /// Whether both are of one account, by whatever password.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (self.engine, &self.host, self.port, &self.username)
+            == (other.engine, &other.host, other.port, &other.username)
+    }
+
+    fn logs_in_as(&self, other: &Self) -> bool {
+        self.is_of(other) && self.password.expose_secret() == other.password.expose_secret()
+    }
+}
+
+/// A number; RDS writes it as one, a template's text as a string.
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Port {
+        Number(u16),
+        Text(String),
+    }
+    match Port::deserialize(deserializer)? {
+        Port::Number(number) => Ok(number),
+        Port::Text(text) => text.parse().map_err(de::Error::custom),
+    }
+}
+
+fn optional_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    port(deserializer).map(Some)
+}
+
+/// Which of a secret's versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Current,
+    /// Made by a rotation that has not ended.
+    Pending,
+    Previous,
+}
+
+impl Stage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "AWSCURRENT",
+            Self::Pending => "AWSPENDING",
+            Self::Previous => "AWSPREVIOUS",
+        }
+    }
+}
+
+/// A version of a secret.
+pub struct Version {
+    pub id: String,
+    pub text: SecretString,
+}
+
+/// Reads a version of a secret, by its stage and, where one is given, its id; none where there is no such.
+pub async fn read(
+    client: &Client,
+    id: &str,
+    stage: Stage,
+    version: Option<&str>,
+) -> Result<Option<Version>, AwsError> {
+    calls::repeatable(
+        Point::ReadSecret,
+        LONGEST,
+        AwsError::is_transient,
+        || async {
+            let reading = client.get_secret_value().secret_id(id);
+            let reading = reading.set_version_id(version.map(str::to_owned));
+            match reading.version_stage(stage.as_str()).send().await {
+                Ok(answer) => Ok(answer.secret_string.map(|text| Version {
+                    id: answer.version_id.unwrap_or_default(),
+                    text: SecretString::from(text),
+                })),
+                Err(error) => match error.as_service_error() {
+                    Some(refused) if refused.is_resource_not_found_exception() => Ok(None),
+                    _ => Err(AwsError::from(error)),
+                },
+            }
+        },
+    )
+    .await
+}
+
+/// An error that may say that a name or a password was wrong.
+pub trait Refusal: From<io::Error> {
+    /// Whether it says so.
+    fn is_refusal(&self) -> bool;
+}
+
+/// An account, read when it is first used.
+pub struct Secret {
+    client: Client,
+    id: String,
+    kept: Mutex<Option<Server>>,
+}
+
+impl Secret {
+    /// The secret with this name or ARN.
+    pub async fn new(id: &str) -> Self {
+        Self::of(aws::secrets_manager(LONGEST).await, id)
+    }
+
+    pub fn of(client: Client, id: &str) -> Self {
+        Self {
+            client,
+            id: id.to_owned(),
+            kept: Mutex::new(None),
+        }
+    }
+
+    /// The account, as it was when it last let somebody in, or else as it is now.
+    ///
+    /// # Errors
+    /// Secrets Manager's, or that there is no account in it.
+    pub async fn server(&self) -> io::Result<Server> {
+        if let Some(kept) = self.kept.lock().await.clone() {
+            return Ok(kept);
+        }
+        let now = self.version(Stage::Current).await?;
+        now.ok_or_else(|| io::Error::other(format!("the secret {} is empty", self.id)))
+    }
+
+    /// Logs in by the password that was right last; refused, by those that the secret has now.
+    pub async fn log_in<T, E, Opening>(&self, open: impl Fn(Server) -> Opening) -> Result<T, E>
+    where
+        E: Refusal,
+        Opening: Future<Output = Result<T, E>>,
+    {
+        let mut refused = None;
+        let mut tried: Vec<Server> = Vec::new();
+        let kept = self.kept.lock().await.clone();
+        for source in [
+            None,
+            Some(Stage::Current),
+            Some(Stage::Pending),
+            Some(Stage::Previous),
+        ] {
+            let server = match source {
+                None => kept.clone(),
+                Some(stage) => self.version(stage).await?,
+            };
+            let Some(server) = server.filter(|new| !tried.iter().any(|old| old.logs_in_as(new)))
+            else {
+                continue;
+            };
+            match open(server.clone()).await {
+                Err(error) if error.is_refusal() => {
+                    tracing::info!(secret = self.id, "a password was refused");
+                    refused = Some(error);
+                    tried.push(server);
+                }
+                outcome => {
+                    *self.kept.lock().await = Some(server);
+                    return outcome;
+                }
+            }
+        }
+        Err(refused
+            .unwrap_or_else(|| io::Error::other(format!("the secret {} is empty", self.id)).into()))
+    }
+
+    /// The account as one of the secret's versions has it.
+    pub async fn version(&self, stage: Stage) -> io::Result<Option<Server>> {
+        // Boxed: what is nested in it is deeper than the compiler computes layouts.
+        match Box::pin(read(&self.client, &self.id, stage, None)).await {
+            Ok(version) => version
+                .map(|version| Server::read(&version.text))
+                .transpose(),
+            Err(AwsError::Connection(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// Prints no password.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Secret").field(&self.id).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(text: &str) -> io::Result<Server> {
+        Server::read(&SecretString::from(text))
+    }
+
+    #[test]
+    fn an_account_is_read_whether_its_port_is_a_number_or_a_text() {
+        for port in ["5671", "\"5671\""] {
+            let text = format!(
+                r#"{{"engine":"rabbitmq","host":"h","port":{port},"management_port":{port},
+                    "username":"u","password":"p","dbname":"/","of":"no interest"}}"#
+            );
+            let read = server(&text).unwrap();
+            assert_eq!((read.port, read.management_port), (5671, Some(5671)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_account_is_refused_without_showing_it() {
+        let error = server(r#"{"engine":"postgres","password":"hidden"}"#).unwrap_err();
+        assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
+    }
+}

