@@ -4,8 +4,11 @@
 //! A function's own package only decodes, calls one step of the business, and encodes.
 
 pub mod http;
+mod macros;
 
 pub use domain::{auth, bookings, events, notifications, payments, token_key, users};
-pub use runtime::{Error, calls, config, faults, functions, invocation, start, telemetry};
+pub use runtime::{
+    Error, FromConfig, calls, config, faults, functions, invocation, start, telemetry,
+};
 pub use stores::{aws, broker, db, docdb, secrets, settle_queue, tls, web};
 pub use values::{idempotency, ids, money, page, time};

@@ -70,7 +70,7 @@ fn a_function_knows_the_facade_and_only_a_deploy_knows_the_operations() {
         for known in &packages[&name] {
             let may = match known.as_str() {
                 "shared" => true,
-                "operations" => ["migrate", "rotate-secret"].contains(&name.as_str()),
+                "operations" => name == "deploy",
                 other => !layers.contains(&other) && !packages.contains_key(other),
             };
             assert!(may, "{name} knows {known}");

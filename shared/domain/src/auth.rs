@@ -14,6 +14,8 @@ use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use runtime::FromConfig;
+use runtime::config::Config;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +128,12 @@ impl TokenSigner {
 impl fmt::Debug for TokenSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenSigner(…)")
+    }
+}
+
+impl FromConfig for TokenVerifier {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
+        Ok(Self::new(config.token_public_key.required()?)?)
     }
 }
 

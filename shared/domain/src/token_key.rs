@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::auth::{self, KeyError, TokenSigner};
+use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::Point;
@@ -46,12 +47,8 @@ pub struct TokenKey {
     signer: OnceCell<TokenSigner>,
 }
 
-impl TokenKey {
-    /// The key in the secret that the configuration names.
-    ///
-    /// # Errors
-    /// It names none.
-    pub async fn new(config: &Config) -> Result<Self, runtime::Error> {
+impl FromConfig for TokenKey {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         Ok(Self {
             id: config.token_key_secret.required()?.clone(),
             client: aws::secrets_manager(LONGEST).await,
@@ -59,7 +56,9 @@ impl TokenKey {
             signer: OnceCell::new(),
         })
     }
+}
 
+impl TokenKey {
     /// What signs by it. It is read once.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What a deploy and a rotation need: the stores' accounts, new passwords, and CloudFormation's answer.
 //!
-//! Only `migrate` and `rotate-secret` depend on this crate.
+//! Only `functions/deploy` depends on this crate.
 
 pub mod accounts;
 pub mod cloudformation;

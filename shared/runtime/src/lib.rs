@@ -15,17 +15,30 @@ use crate::config::Config;
 /// What stops a function before its first request, or an invocation that has no caller to answer.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a function makes from its settings, once, before its first request.
+pub trait FromConfig: Sized {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// A setting is missing or can't be read.
+    fn from_config(config: &Config) -> impl Future<Output = Result<Self, Error>> + Send;
+}
+
+/// For a function whose clients are made anew at each invocation.
+impl FromConfig for Config {
+    async fn from_config(config: &Config) -> Result<Self, Error> {
+        Ok(config.clone())
+    }
+}
+
 /// Reads the configuration and makes the function's clients from it, before the first request.
 ///
 /// # Errors
 /// A setting that is missing or unreadable: the function must not start without it.
-pub async fn start<App, Make>(make: Make) -> Result<App, Error>
-where
-    Make: AsyncFnOnce(&Config) -> Result<App, Error>,
-{
+pub async fn start<App: FromConfig>() -> Result<App, Error> {
     telemetry::init();
     let started = match Config::from_env() {
-        Ok(config) => make(&config).await,
+        Ok(config) => App::from_config(&config).await,
         Err(missing) => Err(missing.into()),
     };
     started.inspect_err(

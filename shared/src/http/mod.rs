@@ -32,8 +32,11 @@ pub use routes::Route;
 
 use crate::{Error, calls, faults, telemetry};
 
-/// What a function answers.
+/// A response to a request.
 pub type Response = http::Response<Body>;
+
+/// What a function answers a request with.
+pub type Answer = Result<Response, Problem>;
 
 /// Says that this response repeats the one that an earlier request with the same key had.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::secrets::{Refusal, Secret, Server};
 use crate::session::Session;
 use crate::tls;
+use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::Point;
@@ -52,19 +53,17 @@ struct Kept {
     used: Instant,
 }
 
-impl Db {
-    /// The database of the account that the configuration names.
-    ///
-    /// # Errors
-    /// It names none.
-    pub async fn new(config: &Config) -> Result<Self, runtime::Error> {
+impl FromConfig for Db {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         Ok(Self {
             account: Secret::new(config.database_secret.required()?).await,
             pooler: config.pooler.clone(),
             kept: Mutex::new(None),
         })
     }
+}
 
+impl Db {
     /// Runs a statement that is safe to repeat, and repeats it once where it failed for a moment.
     pub async fn repeatable<T>(
         &self,

@@ -7,7 +7,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 
 use crate::aws::{self, AwsError};
-use runtime::Error;
+use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::Point;
@@ -24,12 +24,8 @@ pub struct SettleQueue {
     delay: Duration,
 }
 
-impl SettleQueue {
-    /// A client for the queue that the configuration names.
-    ///
-    /// # Errors
-    /// It names none.
-    pub async fn new(config: &Config) -> Result<Self, Error> {
+impl FromConfig for SettleQueue {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         let url = config.settle_queue_url.required()?.clone();
         let client = aws::sqs(LONGEST).await;
         Ok(Self {
@@ -38,7 +34,9 @@ impl SettleQueue {
             delay: config.settle_delay,
         })
     }
+}
 
+impl SettleQueue {
     /// Sends a message, which is delivered after the delay.
     ///
     /// # Errors
@@ -68,20 +66,18 @@ pub struct DeadLetters {
     queue: SettleQueue,
 }
 
-impl DeadLetters {
-    /// A client for the queues that the configuration names.
-    ///
-    /// # Errors
-    /// It lacks one.
-    pub async fn new(config: &Config) -> Result<Self, Error> {
-        let queue = SettleQueue::new(config).await?;
+impl FromConfig for DeadLetters {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
+        let queue = SettleQueue::from_config(config).await?;
         Ok(Self {
             client: queue.client.clone(),
             url: config.settle_dead_letter_queue_url.required()?.clone(),
             queue,
         })
     }
+}
 
+impl DeadLetters {
     /// Puts a message away that no repeat would make readable, with the reason.
     ///
     /// # Errors

@@ -127,13 +127,20 @@ fn part_of<'a>(template: &'a str, function: &str) -> &'a str {
     part.split("\n    Type: AWS::").next().unwrap()
 }
 
+/// The binaries of all functions: one file each.
+fn binaries() -> BTreeSet<String> {
+    let areas = fs::read_dir(in_project("functions")).unwrap();
+    let files = areas.flat_map(|area| fs::read_dir(area.unwrap().path().join("src/bin")).unwrap());
+    files
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_owned())
+        .map(|name| name.into_string().unwrap())
+        .collect()
+}
+
 #[test]
 fn the_template_has_every_function_and_every_route() {
     let template = read("template.yaml");
-    let functions: BTreeSet<_> = fs::read_dir(in_project("functions"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let functions = binaries();
     for function in &functions {
         assert!(
             template.contains(&format!("Binary: {function}\n")),
@@ -241,8 +248,7 @@ async fn every_trigger_has_a_sample_event_that_its_function_takes() {
                 .replace(".json", "")
         })
         .collect();
-    for entry in fs::read_dir(in_project("functions")).unwrap() {
-        let function = entry.unwrap().file_name().into_string().unwrap();
+    for function in binaries() {
         let mut samples = names
             .iter()
             .filter(|name| name.starts_with(&function))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Booking;
 use crate::notifications::Announcement;
 use crate::payments::ChargeFunction;
-use runtime::Error;
+use runtime::FromConfig;
 use runtime::config::Config;
 use stores::broker::{Broker, BrokerError, Message};
 use stores::db::Db;
@@ -24,22 +24,20 @@ pub struct BoxOffice {
     pub(super) stack: String,
 }
 
-impl BoxOffice {
-    /// Makes the clients that it needs; each connects when it is first used.
-    ///
-    /// # Errors
-    /// A setting is missing or can't be read.
-    pub async fn new(config: &Config) -> Result<Self, Error> {
+impl FromConfig for BoxOffice {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         Ok(Self {
-            db: Db::new(config).await?,
-            payments: ChargeFunction::new(config).await?,
+            db: Db::from_config(config).await?,
+            payments: ChargeFunction::from_config(config).await?,
             broker: Broker::new(&config.broker_secret).await?,
-            settle_queue: SettleQueue::new(config).await?,
+            settle_queue: SettleQueue::from_config(config).await?,
             sweep_after: config.sweep_after,
             stack: config.stack.clone(),
         })
     }
+}
 
+impl BoxOffice {
     /// Hands the booking's confirmation to the broker; whether the broker has it.
     ///
     /// A broker that is down is no reason to refuse a booking: the row says that it was not

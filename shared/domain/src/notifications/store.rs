@@ -11,7 +11,9 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Announcement, Message, Notification, NotificationError};
+use runtime::FromConfig;
 use runtime::calls;
+use runtime::config::Config;
 use runtime::faults::Point;
 use runtime::telemetry;
 use stores::docdb::{self, DocumentStore, Documents};
@@ -73,6 +75,13 @@ pub struct Delivered {
 pub struct Notifications {
     notifications: Documents<Stored>,
     quarantine: Documents<Quarantined>,
+}
+
+impl FromConfig for Notifications {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
+        let store = DocumentStore::new(&config.documents_secret).await?;
+        Ok(Self::new(&store))
+    }
 }
 
 impl Notifications {

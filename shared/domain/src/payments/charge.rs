@@ -7,7 +7,9 @@ use tracing::Instrument;
 use super::gateway::Gateway;
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
+use runtime::FromConfig;
 use runtime::calls;
+use runtime::config::Config;
 use runtime::telemetry;
 use stores::docdb::DocumentStore;
 use values::ids::{PaymentId, UserId};
@@ -21,6 +23,13 @@ const BATCH: i64 = 50;
 pub struct Payments {
     pub(super) records: Records,
     gateway: Gateway,
+}
+
+impl FromConfig for Payments {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
+        let store = DocumentStore::new(&config.documents_secret).await?;
+        Ok(Self::new(&store))
+    }
 }
 
 impl Payments {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Charge, PaymentMethod, PaymentStatus};
 use runtime::Error;
+use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::Point;
@@ -92,19 +93,17 @@ pub struct ChargeFunction {
     function: String,
 }
 
-impl ChargeFunction {
-    /// A client for the function that the configuration names.
-    ///
-    /// # Errors
-    /// It names none.
-    pub async fn new(config: &Config) -> Result<Self, Error> {
+impl FromConfig for ChargeFunction {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         let function = config.charge_function.required()?.clone();
         Ok(Self {
             client: aws::lambda(LONGEST).await,
             function,
         })
     }
+}
 
+impl ChargeFunction {
     /// Charges for a booking, see [`super::Payments::charge`].
     ///
     /// # Errors

@@ -1,0 +1,45 @@
+//! `POST /bookings`.
+
+use shared::auth::TokenVerifier;
+use shared::bookings::{BookingRequest, BoxOffice, Outcome};
+use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
+use shared::{clients, serve};
+
+clients! { App { tokens: TokenVerifier, office: BoxOffice } }
+
+async fn handle(app: &App, request: Request) -> Answer {
+    let user = request.user(&app.tokens)?;
+    let fields = request.fields()?;
+    let repeatable = request.repeatable(&fields)?;
+    let wanted: BookingRequest = fields.decode()?;
+    let booked = app.office.book(user, wanted, repeatable).await?;
+    let answer = match booked.outcome {
+        Outcome::Confirmed(booking) => Ok(created(&booking)),
+        Outcome::Pending(booking) => Ok(accepted(
+            &booking,
+            &format!("/bookings/{}", booking.booking_id),
+            5,
+        )),
+        Outcome::Declined(booking) => {
+            let detail = format!(
+                "The payment of booking {} was declined; its tickets went back.",
+                booking.booking_id
+            );
+            Err(Problem::new(Code::PaymentDeclined, detail))
+        }
+        Outcome::Expired(booking) => {
+            let detail = format!(
+                "Booking {} was not paid in time; nothing was charged and its tickets went back.",
+                booking.booking_id
+            );
+            Err(Problem::new(Code::PaymentDeclined, detail))
+        }
+    };
+    if booked.replayed {
+        replayed(answer)
+    } else {
+        answer
+    }
+}
+
+serve!(routes::CREATE_BOOKING, App, handle);

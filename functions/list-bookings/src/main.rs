@@ -1,8 +1,0 @@
-use list_bookings::{App, handle};
-use shared::http::{self, routes};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), shared::Error> {
-    let app = shared::start(App::new).await?;
-    http::serve(&routes::LIST_BOOKINGS, app, handle).await
-}

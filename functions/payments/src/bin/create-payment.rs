@@ -1,0 +1,46 @@
+//! `POST /payments`.
+
+use shared::auth::TokenVerifier;
+use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
+use shared::payments::{Outcome, PaymentRequest, Payments};
+use shared::settle_queue::SettleQueue;
+use shared::{clients, serve};
+
+clients! { App { tokens: TokenVerifier, payments: Payments, settle_queue: SettleQueue } }
+
+async fn handle(app: &App, request: Request) -> Answer {
+    let user = request.user(&app.tokens)?;
+    let fields = request.fields()?;
+    let repeatable = request.repeatable(&fields)?;
+    let wanted: PaymentRequest = fields.decode()?;
+    let paid = app
+        .payments
+        .pay(&app.settle_queue, user, wanted, repeatable)
+        .await?;
+    let answer = match paid.outcome {
+        Outcome::Paid(payment) => Ok(created(&payment)),
+        Outcome::Pending(payment) => Ok(accepted(
+            &payment,
+            &format!("/payments/{}", payment.payment_id),
+            5,
+        )),
+        Outcome::Declined(payment) => {
+            let detail = format!("Payment {} was declined.", payment.payment_id);
+            Err(Problem::new(Code::PaymentDeclined, detail))
+        }
+        Outcome::Voided(payment) => {
+            let detail = format!(
+                "Payment {} was not made in time; nothing was charged.",
+                payment.payment_id
+            );
+            Err(Problem::new(Code::PaymentDeclined, detail))
+        }
+    };
+    if paid.replayed {
+        replayed(answer)
+    } else {
+        answer
+    }
+}
+
+serve!(routes::CREATE_PAYMENT, App, handle);

@@ -1,9 +1,0 @@
-use rotate_secret::handle;
-use shared::config::Config;
-use shared::invocation;
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), shared::Error> {
-    let config = shared::start(async |config: &Config| Ok(config.clone())).await?;
-    invocation::serve("rotate-secret", config, handle).await
-}

@@ -1,0 +1,40 @@
+//! What every function's file would say anew.
+
+/// Declares what one process of a function keeps between requests, each made from its settings.
+#[macro_export]
+macro_rules! clients {
+    ($app:ident { $($name:ident: $client:ty),+ $(,)? }) => {
+        /// What one process of this function keeps between requests.
+        struct $app {
+            $($name: $client,)+
+        }
+
+        impl $crate::FromConfig for $app {
+            async fn from_config(config: &$crate::config::Config) -> Result<Self, $crate::Error> {
+                Ok(Self {
+                    $($name: <$client as $crate::FromConfig>::from_config(config).await?,)+
+                })
+            }
+        }
+    };
+}
+
+/// The main function of a binary that serves the requests of a route, or the invocations of the
+/// function that the binary is named after.
+#[macro_export]
+macro_rules! serve {
+    ($route:expr, $app:ty, $handle:path) => {
+        #[tokio::main(flavor = "current_thread")]
+        async fn main() -> Result<(), $crate::Error> {
+            let app = $crate::start::<$app>().await?;
+            $crate::http::serve(&$route, app, $handle).await
+        }
+    };
+    ($app:ty, $handle:path) => {
+        #[tokio::main(flavor = "current_thread")]
+        async fn main() -> Result<(), $crate::Error> {
+            let app = $crate::start::<$app>().await?;
+            $crate::invocation::serve(env!("CARGO_BIN_NAME"), app, $handle).await
+        }
+    };
+}
