@@ -36,7 +36,7 @@ use crate::lambda::{Invoked, Lambda};
 
 type PathParameters = Result<RawPathParams, RawPathParamsRejection>;
 
-const LARGEST_BODY: usize = 10 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether a URL has this character in no place: a client has to encode it.
@@ -72,7 +72,7 @@ pub async fn serve(address: SocketAddr, lambda: Lambda, cors: &Cors) -> Result<(
 fn router(lambda: Lambda) -> Router {
     let mut router = Router::new().route(
         "/2015-03-31/functions/{function}/invocations",
-        post(invoke_api::invoke).layer(DefaultBodyLimit::max(invoke_api::LARGEST_EVENT)),
+        post(invoke_api::invoke).layer(DefaultBodyLimit::max(invoke_api::MAX_EVENT_BYTES)),
     );
     let mut by_path = HashMap::<&str, Vec<&'static Route>>::new();
     for route in ALL {
@@ -168,7 +168,7 @@ async fn event(
     {
         return Err(malformed("Percent-encode the query."));
     }
-    let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| {
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
         Problem::new(
             Code::PayloadTooLarge,
             "The body could not be read, or is more than 10 MB.",

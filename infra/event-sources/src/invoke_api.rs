@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::lambda::{InvokeError, Invoked, Lambda};
 
 /// The largest event that Lambda takes, in bytes.
-pub const LARGEST_EVENT: usize = 6 * 1024 * 1024;
+pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 
 const INVOCATION_TYPE: &str = "x-amz-invocation-type";
 const FUNCTION_ERROR: &str = "x-amz-function-error";

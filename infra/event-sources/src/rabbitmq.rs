@@ -26,9 +26,9 @@ use crate::lambda::{Invoked, Lambda};
 const BATCH_SIZE: u16 = 100;
 const WINDOW: Duration = Duration::from_millis(500);
 /// The longest that the broker may take for one answer.
-const LONGEST: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lambda's limit of an invocation's payload, in bytes; base64 makes four of three.
-const LARGEST_BATCH: usize = 6 * 1024 * 1024 * 3 / 4;
+const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024 * 3 / 4;
 
 /// Consumes the queue of notifications, for as long as the process lives.
 pub async fn run(account: Secret, lambda: Lambda) {
@@ -45,7 +45,7 @@ pub async fn run(account: Secret, lambda: Lambda) {
 
 async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
     let (_connection, mut consumer) =
-        calls::once(Point::SourceConnect, LONGEST, || connect(account)).await?;
+        calls::once(Point::SourceConnect, CONNECT_TIMEOUT, || connect(account)).await?;
     tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming");
     let mut failures = 0;
     loop {
@@ -54,7 +54,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
         let event = event(&batch).to_string();
         match lambda.invoke("send-notification", event).await {
             Ok(Invoked::Answered(_)) => {
-                calls::once(Point::SourceAck, LONGEST, || async {
+                calls::once(Point::SourceAck, CONNECT_TIMEOUT, || async {
                     Ok::<_, Error>(last.ack(BasicAckOptions { multiple: true }).await?)
                 })
                 .await?;
@@ -73,7 +73,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
                     multiple: true,
                     requeue: true,
                 };
-                calls::once(Point::SourceReject, LONGEST, || async {
+                calls::once(Point::SourceReject, CONNECT_TIMEOUT, || async {
                     Ok::<_, Error>(last.nack(whole).await?)
                 })
                 .await?;
@@ -116,7 +116,7 @@ async fn next_batch(consumer: &mut Consumer) -> Result<Vec<Delivery>, Error> {
     let closes = Instant::now() + WINDOW;
     let mut size = first.data.len();
     let mut batch = vec![first];
-    while batch.len() < usize::from(BATCH_SIZE) && size < LARGEST_BATCH {
+    while batch.len() < usize::from(BATCH_SIZE) && size < MAX_BATCH_BYTES {
         match timeout_at(closes, consumer.next()).await {
             Ok(delivery) => {
                 let delivery = delivery.ok_or("the broker ended the consumer")??;

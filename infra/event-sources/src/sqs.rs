@@ -21,11 +21,11 @@ const BATCH_SIZE: i32 = 10;
 /// How long an empty queue is watched in one request, in seconds.
 const WAIT: i32 = 5;
 /// The longest that SQS may take for one answer.
-const LONGEST: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Consumes the queue at `url`, for as long as the process lives.
 pub async fn run(url: String, lambda: Lambda) {
-    let client = aws::sqs(LONGEST).await;
+    let client = aws::sqs(REQUEST_TIMEOUT).await;
     loop {
         if let Err(error) = poll(&client, &url, &lambda).await {
             tracing::warn!(
@@ -38,7 +38,7 @@ pub async fn run(url: String, lambda: Lambda) {
 }
 
 async fn poll(client: &Client, url: &str, lambda: &Lambda) -> Result<(), Error> {
-    let received = calls::once(Point::SourceReceive, LONGEST, || async {
+    let received = calls::once(Point::SourceReceive, REQUEST_TIMEOUT, || async {
         let receiving = client
             .receive_message()
             .queue_url(url)
@@ -99,7 +99,7 @@ async fn delete(client: &Client, url: &str, messages: Vec<&Message>) -> Result<(
             .build()
     });
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    calls::once(Point::SourceDelete, LONGEST, || async {
+    calls::once(Point::SourceDelete, REQUEST_TIMEOUT, || async {
         let deleting = client.delete_message_batch().queue_url(url);
         let deleting = deleting.set_entries(Some(entries.clone())).send();
         Ok::<_, Error>(deleting.await?)

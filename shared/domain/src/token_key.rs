@@ -13,7 +13,7 @@ use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::Point;
 use stores::aws::{self, AwsError};
-use stores::secrets::{self, LONGEST, Stage, Version};
+use stores::secrets::{self, SECRETS_TIMEOUT, Stage, Version};
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ impl FromConfig for TokenKey {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         Ok(Self {
             id: config.token_key_secret.required()?.clone(),
-            client: aws::secrets_manager(LONGEST).await,
+            client: aws::secrets_manager(SECRETS_TIMEOUT).await,
             lifetime: config.token_lifetime,
             signer: OnceCell::new(),
         })
@@ -114,9 +114,9 @@ impl TokenKey {
             serde_json::to_string(&content).map_err(|error| AwsError::Refused(error.into()))?;
         // Of a version's name 32 to 64 characters are wanted.
         let name = format!("{behind:0<47.47}-and-its-key");
-        calls::repeatable(
+        calls::idempotent(
             Point::WriteTokenKey,
-            LONGEST,
+            SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
                 let writing = self.client.put_secret_value().secret_id(&self.id);

@@ -23,11 +23,11 @@ use runtime::config::Config;
 use runtime::faults::Point;
 use stores::broker::{self, BrokerError};
 use stores::db::{self, Owner};
-use stores::secrets::{Engine, Refusal, Secret, Server, Stage};
+use stores::secrets::{AuthRejected, Engine, Secret, Server, Stage};
 use stores::{docdb, web};
 
 /// The longest that a login or the setting of a password may take.
-const LONGEST: Duration = Duration::from_secs(10);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 // What RabbitMQ's management answers; the first also where a user is missing.
 const BAD_REQUEST: u16 = 400;
@@ -65,12 +65,12 @@ impl AccountError {
     }
 }
 
-impl Refusal for AccountError {
-    fn is_refusal(&self) -> bool {
+impl AuthRejected for AccountError {
+    fn is_auth_rejected(&self) -> bool {
         match self {
-            Self::Database(error) => error.is_refusal(),
-            Self::Documents(error) => error.is_refusal(),
-            Self::Broker(error) => error.is_refusal(),
+            Self::Database(error) => error.is_auth_rejected(),
+            Self::Documents(error) => error.is_auth_rejected(),
+            Self::Broker(error) => error.is_auth_rejected(),
             Self::Management(status) => *status == UNAUTHORIZED,
             Self::Connection(_) | Self::Unreached(_) | Self::Name(_) => false,
         }
@@ -79,9 +79,9 @@ impl Refusal for AccountError {
 
 /// Logs in, and out again.
 pub(crate) async fn open(account: &Server) -> Result<(), AccountError> {
-    calls::repeatable(
+    calls::idempotent(
         Point::OpenSession,
-        LONGEST,
+        LOGIN_TIMEOUT,
         AccountError::is_transient,
         || async {
             match account.engine {
@@ -149,7 +149,7 @@ impl Owners {
                 continue;
             };
             match open(&version).await {
-                Err(error) if error.is_refusal() => {}
+                Err(error) if error.is_auth_rejected() => {}
                 outcome => return outcome,
             }
         }
@@ -165,7 +165,7 @@ impl Owners {
         {
             return Err(AccountError::Name(name.clone()));
         }
-        calls::once(Point::SetPassword, LONGEST, || async {
+        calls::once(Point::SetPassword, LOGIN_TIMEOUT, || async {
             match account.engine {
                 Engine::Postgres => {
                     let connection = self.databases.connect("postgres").await?;
@@ -193,9 +193,9 @@ impl Owners {
         let vhost = account.dbname.as_deref().unwrap_or("/");
         let path = format!("permissions/{}", vhost.replace('/', "%2F"));
         let permissions = broker::permissions();
-        calls::repeatable(
+        calls::idempotent(
             Point::PermitInBroker,
-            LONGEST,
+            LOGIN_TIMEOUT,
             AccountError::is_transient,
             || {
                 let put = |owner| put_in_broker(owner, account, &path, &permissions);

@@ -11,10 +11,10 @@ use runtime::faults::Point;
 use stores::web;
 
 /// The longest that an answer may take.
-const LONGEST: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An answer has room for 4096 bytes: more, and the reason isn't shown at all.
-const LONGEST_REASON: usize = 900;
+const MAX_REASON_CHARS: usize = 900;
 
 /// What CloudFormation asks.
 #[derive(Debug, Deserialize)]
@@ -51,7 +51,7 @@ impl Event {
             Err(reason) => (
                 "FAILED",
                 Value::Null,
-                reason.chars().take(LONGEST_REASON).collect(),
+                reason.chars().take(MAX_REASON_CHARS).collect(),
             ),
         };
         let answer = json!({
@@ -65,9 +65,9 @@ impl Event {
             "Data": data,
         })
         .to_string();
-        calls::repeatable(
+        calls::idempotent(
             Point::AnswerCloudFormation,
-            LONGEST,
+            ANSWER_TIMEOUT,
             calls::is_broken,
             || async {
                 // The address was signed for no type of content.

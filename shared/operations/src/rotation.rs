@@ -23,7 +23,7 @@ use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::Point;
 use stores::aws::{self, AwsError};
-use stores::secrets::{self, LONGEST, Refusal, Server, Stage};
+use stores::secrets::{self, AuthRejected, SECRETS_TIMEOUT, Server, Stage};
 
 /// What Secrets Manager invokes a rotation function with.
 #[derive(Debug, Deserialize)]
@@ -78,7 +78,7 @@ impl Rotation {
     /// It lacks one.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            client: aws::secrets_manager(LONGEST).await,
+            client: aws::secrets_manager(SECRETS_TIMEOUT).await,
             owners: Owners::new(config).await?,
         })
     }
@@ -107,9 +107,9 @@ impl Rotation {
             serde_json::from_str(current.expose_secret()).map_err(std::io::Error::other)?;
         account["password"] = self.password().await?.into();
         let account = account.to_string();
-        calls::repeatable(
+        calls::idempotent(
             Point::PutSecret,
-            LONGEST,
+            SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
                 let putting = self.client.put_secret_value().secret_id(&request.secret_id);
@@ -126,9 +126,9 @@ impl Rotation {
 
     /// 32 letters and digits: 190 bits, and nothing that a URL, a statement or a shell minds.
     async fn password(&self) -> Result<String, AwsError> {
-        let made = calls::repeatable(
+        let made = calls::idempotent(
             Point::MakePassword,
-            LONGEST,
+            SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
                 let making = self.client.get_random_password().password_length(32);
@@ -145,7 +145,7 @@ impl Rotation {
         match accounts::open(&pending).await {
             // A repeat of this step.
             Ok(()) => return Ok(()),
-            Err(error) if error.is_refusal() => {}
+            Err(error) if error.is_auth_rejected() => {}
             Err(error) => return Err(error.into()),
         }
         let current = self.read(request, Stage::Current).await?;
@@ -157,9 +157,9 @@ impl Rotation {
     }
 
     async fn finish(&self, request: &Request) -> Result<(), RotationError> {
-        let described = calls::repeatable(
+        let described = calls::idempotent(
             Point::DescribeSecret,
-            LONGEST,
+            SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
                 let describing = self.client.describe_secret().secret_id(&request.secret_id);
@@ -172,7 +172,7 @@ impl Rotation {
         if current == Some(&request.client_request_token) {
             return Ok(());
         }
-        calls::once(Point::PromoteSecret, LONGEST, || async {
+        calls::once(Point::PromoteSecret, SECRETS_TIMEOUT, || async {
             let promoting = self.client.update_secret_version_stage();
             let promoting = promoting
                 .secret_id(&request.secret_id)

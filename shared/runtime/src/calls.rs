@@ -20,7 +20,7 @@ task_local! {
 
 /// What an invocation has where nobody says how much: `cargo lambda`'s own Invoke gives deadlines of
 /// 1970.
-const USUAL: Duration = Duration::from_secs(15);
+const DEFAULT_INVOCATION_TIME: Duration = Duration::from_secs(15);
 
 /// Runs `work` as an invocation that ends at `deadline`.
 pub async fn until<Work: Future>(deadline: SystemTime, work: Work) -> Work::Output {
@@ -28,7 +28,7 @@ pub async fn until<Work: Future>(deadline: SystemTime, work: Work) -> Work::Outp
         .duration_since(SystemTime::now())
         .ok()
         .filter(|left| !left.is_zero())
-        .unwrap_or(USUAL);
+        .unwrap_or(DEFAULT_INVOCATION_TIME);
     ENDS.scope(Instant::now() + left, work).await
 }
 
@@ -61,7 +61,7 @@ where
 /// Makes a call that is safe to repeat, and repeats it once after an error that is transient: where the
 /// connection was at fault rather than what was asked. Lambda's freezing and a server's restart break
 /// connections. A server that is slow is not asked again.
-pub async fn repeatable<T, E, Call>(
+pub async fn idempotent<T, E, Call>(
     point: Point,
     most: Duration,
     is_transient: impl Fn(&E) -> bool,
@@ -100,12 +100,16 @@ mod tests {
 
     async fn tries(kind: io::ErrorKind) -> u32 {
         let tries = AtomicU32::new(0);
-        let outcome: io::Result<()> =
-            repeatable(Point::ReadBooking, USUAL, is_broken, async || {
+        let outcome: io::Result<()> = idempotent(
+            Point::ReadBooking,
+            DEFAULT_INVOCATION_TIME,
+            is_broken,
+            async || {
                 tries.fetch_add(1, Ordering::Relaxed);
                 Err(kind.into())
-            })
-            .await;
+            },
+        )
+        .await;
         assert!(outcome.is_err());
         tries.into_inner()
     }
@@ -121,7 +125,12 @@ mod tests {
         let started = Instant::now();
         let deadline = SystemTime::now() + Duration::from_millis(800);
         let outcome: io::Result<()> = until(deadline, async {
-            once(Point::ReadBooking, USUAL, std::future::pending).await
+            once(
+                Point::ReadBooking,
+                DEFAULT_INVOCATION_TIME,
+                std::future::pending,
+            )
+            .await
         })
         .await;
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);

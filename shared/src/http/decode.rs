@@ -2,8 +2,8 @@
 //! end, so that one answer names every field at fault.
 
 use domain::bookings::BookingRequest;
-use domain::events::{Future, HIGHEST_PRICE, NewEvent};
-use domain::payments::{HIGHEST_AMOUNT, PaymentRequest};
+use domain::events::{Future, MAX_PRICE, NewEvent};
+use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
 
@@ -51,7 +51,7 @@ impl Decode for NewEvent {
         let capacity = fields.required("capacity");
         let max_tickets_per_booking = fields.optional("max_tickets_per_booking");
         let price = number.zip(currency).and_then(|(number, currency)| {
-            Money::new(number, currency.unwrap_or_default(), HIGHEST_PRICE)
+            Money::new(number, currency.unwrap_or_default(), MAX_PRICE)
                 .inspect_err(|error| fields.reject("price", error))
                 .ok()
         });
@@ -90,7 +90,7 @@ impl Decode for PaymentRequest {
         let currency = fields.optional::<Currency>("currency");
         let payment_method = fields.optional("payment_method");
         let amount = number.zip(currency).and_then(|(number, currency)| {
-            let amount = Money::new(number, currency.unwrap_or_default(), HIGHEST_AMOUNT)
+            let amount = Money::new(number, currency.unwrap_or_default(), MAX_AMOUNT)
                 .inspect_err(|error| fields.reject("amount", error))
                 .ok()?;
             if amount.is_zero() {

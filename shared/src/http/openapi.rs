@@ -179,7 +179,7 @@ fn parameters(route: &Route) -> Vec<Parameter> {
             .pattern(Some("^[A-Za-z0-9_-]+$"));
         parameters.push(cursor.schema(Some(form)));
     }
-    if route.repeatable {
+    if route.idempotency {
         let key = "Identifies this request: a repeat gets the first answer and does nothing twice. May be \
              quoted, as an RFC 9651 string.";
         let schema = string()
@@ -263,7 +263,7 @@ fn seconds_header() -> Header {
     )
 }
 
-/// A page of what `item` refers to, see [`super::Items`].
+/// A page of what `item` refers to, see [`values::page::Paginated`].
 fn page(item: Ref) -> ObjectBuilder {
     let cursor = ObjectBuilder::new()
         .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))

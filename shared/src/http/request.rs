@@ -17,13 +17,13 @@ use super::body::Fields;
 use super::problem::{Code, Problem};
 use super::routes::Route;
 use crate::auth::TokenVerifier;
-use crate::idempotency::{IdempotencyKey, Repeatable, RequestHash};
+use crate::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use crate::ids::UserId;
 use crate::page::{InvalidPage, Page};
 use crate::telemetry;
 
 /// The largest body taken, in bytes.
-const LARGEST_BODY: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -65,8 +65,8 @@ impl Request {
         } else {
             body.into_bytes()
         };
-        if body.len() > LARGEST_BODY {
-            let detail = format!("The body must be at most {LARGEST_BODY} bytes.");
+        if body.len() > MAX_BODY_BYTES {
+            let detail = format!("The body must be at most {MAX_BODY_BYTES} bytes.");
             return Err(Problem::new(Code::PayloadTooLarge, detail));
         }
         Ok(Self {
@@ -197,14 +197,14 @@ impl Request {
     ///
     /// # Errors
     /// 400 for a key that can't be one.
-    pub fn repeatable(&self, fields: &Fields) -> Result<Option<Repeatable>, Problem> {
+    pub fn idempotency(&self, fields: &Fields) -> Result<Option<IdempotentRequest>, Problem> {
         let Some(value) = self.header(&IDEMPOTENCY_KEY)? else {
             return Ok(None);
         };
         let key = IdempotencyKey::parse(value).ok_or_else(|| {
             malformed("Idempotency-Key must be 1 to 255 printable ASCII characters.")
         })?;
-        Ok(Some(Repeatable {
+        Ok(Some(IdempotentRequest {
             key,
             hash: RequestHash::of(fields.canonical().as_bytes()),
         }))
@@ -498,7 +498,7 @@ mod tests {
                 drop(request.page::<crate::ids::EventId>("events"));
                 drop(request.optional_fields());
                 let fields = request.fields()?;
-                request.repeatable(&fields)?;
+                request.idempotency(&fields)?;
                 fields.decode::<crate::bookings::BookingRequest>().map(drop)
             });
             let status = status(decoded);

@@ -31,7 +31,7 @@ pub struct Route {
     /// Whether a token is needed.
     pub signed_in: bool,
     /// Whether it takes an `Idempotency-Key`.
-    pub repeatable: bool,
+    pub idempotency: bool,
     /// Whether it takes `limit` and `cursor`.
     pub paged: bool,
     pub body: Option<Body>,
@@ -114,7 +114,7 @@ impl Route {
             path,
             summary,
             signed_in: false,
-            repeatable: false,
+            idempotency: false,
             paged: false,
             body: None,
             answers: &[],
@@ -142,7 +142,7 @@ impl Route {
         if self.body.is_some() || self.paged {
             problems.push(Code::ValidationFailed);
         }
-        if self.repeatable {
+        if self.idempotency {
             problems.extend([Code::RequestInProgress, Code::IdempotencyKeyReused]);
         }
         problems.extend(self.problems);
@@ -200,7 +200,7 @@ pub static GET_EVENT: Route = Route {
 
 pub static CREATE_BOOKING: Route = Route {
     signed_in: true,
-    repeatable: true,
+    idempotency: true,
     body: Some(Body::Required(Shape::of::<BookingRequest>())),
     answers: &[
         answer::<Booking>(StatusCode::CREATED, "Booked and paid."),
@@ -261,7 +261,7 @@ pub static CANCEL_BOOKING: Route = Route {
 
 pub static CREATE_PAYMENT: Route = Route {
     signed_in: true,
-    repeatable: true,
+    idempotency: true,
     body: Some(Body::Required(Shape::of::<PaymentRequest>())),
     answers: &[
         answer::<Payment>(StatusCode::CREATED, "Paid."),

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::secrets::{Refusal, Secret, Server};
+use crate::secrets::{AuthRejected, Secret, Server};
 use crate::tls;
 use runtime::Error;
 use runtime::calls;
@@ -40,7 +40,7 @@ const DEAD_LETTER_EXCHANGE: &str = "admit.dead-letters";
 pub const DEAD_LETTER_QUEUE: &str = "admit.notifications.dead-letters";
 
 /// The longest that a request waits for the broker before it leaves the announcing to the sweep.
-const LONGEST: Duration = Duration::from_secs(2);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the broker doesn't have a message, or may not have it.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ impl Broker {
     /// The broker doesn't have it, or may not have it. A repeat is safe: whoever reads it twice
     /// knows it by its id.
     pub async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
-        let limit = LONGEST.min(calls::remaining() / 2);
+        let limit = PUBLISH_TIMEOUT.min(calls::remaining() / 2);
         timeout(limit, self.publish_reconnecting(message))
             .await
             .unwrap_or(Err(BrokerError::TimedOut))
@@ -121,7 +121,7 @@ impl Broker {
             _connection,
         } = self.connect().await?;
         for redriven in 0..most {
-            let taken = calls::once(Point::BrokerTakeDeadLetter, LONGEST, || async {
+            let taken = calls::once(Point::BrokerTakeDeadLetter, PUBLISH_TIMEOUT, || async {
                 let options = BasicGetOptions::default();
                 Ok::<_, BrokerError>(channel.basic_get(DEAD_LETTER_QUEUE.into(), options).await?)
             })
@@ -139,7 +139,7 @@ impl Broker {
                 body: letter.data.clone(),
             };
             publish(&channel, &message).await?;
-            calls::once(Point::BrokerDropDeadLetter, LONGEST, || async {
+            calls::once(Point::BrokerDropDeadLetter, PUBLISH_TIMEOUT, || async {
                 Ok::<_, BrokerError>(letter.ack(BasicAckOptions::default()).await?)
             })
             .await?;
@@ -160,7 +160,7 @@ impl Broker {
     }
 
     async fn connect(&self) -> Result<OpenChannel, BrokerError> {
-        calls::once(Point::BrokerConnect, LONGEST, || async {
+        calls::once(Point::BrokerConnect, PUBLISH_TIMEOUT, || async {
             let connection = log_in(&self.account).await?;
             let channel = connection.create_channel().await?;
             let confirms = ConfirmSelectOptions::default();
@@ -255,8 +255,8 @@ pub async fn connect(account: Server) -> Result<Connection, BrokerError> {
     Ok(Connection::connect_uri_with_config(uri, properties, trusted, runtime).await?)
 }
 
-impl Refusal for BrokerError {
-    fn is_refusal(&self) -> bool {
+impl AuthRejected for BrokerError {
+    fn is_auth_rejected(&self) -> bool {
         const ACCESS_REFUSED: u16 = 403;
         let Self::Amqp(error) = self else {
             return false;
@@ -313,7 +313,7 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
         mandatory: true,
         ..Default::default()
     };
-    let sent = calls::once(Point::BrokerPublish, LONGEST, || async {
+    let sent = calls::once(Point::BrokerPublish, PUBLISH_TIMEOUT, || async {
         let sent = channel
             .basic_publish(
                 EXCHANGE.into(),
@@ -327,7 +327,7 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
         Ok::<_, BrokerError>(sent.map_ok(taken).shared())
     })
     .await?;
-    let taken = calls::once(Point::BrokerConfirm, LONGEST, || async {
+    let taken = calls::once(Point::BrokerConfirm, PUBLISH_TIMEOUT, || async {
         Ok::<_, BrokerError>(sent.clone().await?)
     })
     .await?;

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::secrets::{Refusal, Secret, Server};
+use crate::secrets::{AuthRejected, Secret, Server};
 use crate::session::Session;
 use crate::tls;
 use runtime::FromConfig;
@@ -20,18 +20,18 @@ use runtime::faults::Point;
 
 /// The longest that a statement may take, the connecting before it included. The server's own
 /// limit, set in the migrations, is the same: neither goes on without the other.
-const LONGEST: Duration = Duration::from_secs(5);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that connecting may take: so long that the statement still has its time.
-const LONGEST_CONNECTING: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection that was idle this long is tested before use: Lambda freezes the process between
 /// requests, and a server or a proxy may have closed the socket meanwhile. A busy one isn't, which
 /// saves the round trip.
-const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// The longest that such a test takes before the connection counts as dead.
-const LONGEST_TEST: Duration = Duration::from_millis(500);
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A statement that runs on a connection.
 pub type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
@@ -65,12 +65,15 @@ impl FromConfig for Db {
 
 impl Db {
     /// Runs a statement that is safe to repeat, and repeats it once where it failed for a moment.
-    pub async fn repeatable<T>(
+    pub async fn idempotent<T>(
         &self,
         point: Point,
         statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
     ) -> Result<T, Error> {
-        calls::repeatable(point, LONGEST, is_transient, || self.run(&statement)).await
+        calls::idempotent(point, STATEMENT_TIMEOUT, is_transient, || {
+            self.run(&statement)
+        })
+        .await
     }
 
     /// Runs a statement that, repeated, might do or say something else.
@@ -79,7 +82,7 @@ impl Db {
         point: Point,
         statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
     ) -> Result<T, Error> {
-        calls::once(point, LONGEST, || self.run(&statement)).await
+        calls::once(point, STATEMENT_TIMEOUT, || self.run(&statement)).await
     }
 
     async fn run<T>(
@@ -117,7 +120,7 @@ impl Db {
         let login = self
             .account
             .log_in(|account| async move { connect(&account, None, pooler).await });
-        match timeout(LONGEST_CONNECTING, Box::pin(login)).await {
+        match timeout(CONNECT_TIMEOUT, Box::pin(login)).await {
             Ok(outcome) => outcome,
             Err(elapsed) => Err(Error::Io(elapsed.into())),
         }
@@ -197,7 +200,7 @@ impl Owner {
     /// # Errors
     /// The server's.
     pub async fn create(&self, database: &'static str) -> Result<(), Error> {
-        calls::repeatable(
+        calls::idempotent(
             Point::CreateDatabases,
             Duration::MAX,
             is_transient,
@@ -250,8 +253,8 @@ fn is_taken(code: Option<&str>) -> bool {
     matches!(code, Some("42P04" | "23505"))
 }
 
-impl Refusal for Error {
-    fn is_refusal(&self) -> bool {
+impl AuthRejected for Error {
+    fn is_auth_rejected(&self) -> bool {
         let Self::Database(error) = self else {
             return false;
         };
@@ -266,10 +269,10 @@ impl Refusal for Error {
 impl Kept {
     /// The connection, if it lives.
     async fn living(mut self) -> Option<PgConnection> {
-        if self.used.elapsed() < TEST_AFTER_IDLE {
+        if self.used.elapsed() < PING_AFTER_IDLE {
             return Some(self.connection);
         }
-        match timeout(LONGEST_TEST, self.connection.ping()).await {
+        match timeout(PING_TIMEOUT, self.connection.ping()).await {
             Ok(Ok(())) => Some(self.connection),
             _ => None,
         }

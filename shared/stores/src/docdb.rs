@@ -15,14 +15,14 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::secrets::{Refusal, Secret, Server};
+use crate::secrets::{AuthRejected, Secret, Server};
 use crate::tls;
 use runtime::calls;
 use runtime::config::Setting;
 use runtime::faults::Point;
 
 /// The longest that a request to the store may take, the looking for a server included.
-const LONGEST: Duration = Duration::from_secs(5);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request looks for a server before it is answered with 503.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -106,12 +106,15 @@ impl<T: Send + Sync> Documents<T> {
     }
 
     /// Does one operation, and repeats it once where it failed for a moment.
-    pub async fn repeatable<R>(
+    pub async fn idempotent<R>(
         &self,
         point: Point,
         operation: impl for<'c> Fn(&'c Collection<T>) -> Running<'c, R>,
     ) -> Result<R, Error> {
-        calls::repeatable(point, LONGEST, is_transient, || self.run(&operation)).await
+        calls::idempotent(point, OPERATION_TIMEOUT, is_transient, || {
+            self.run(&operation)
+        })
+        .await
     }
 
     /// The ids of up to `limit` documents, in the order of a field that an index serves: for those who
@@ -124,7 +127,7 @@ impl<T: Send + Sync> Documents<T> {
         limit: i64,
     ) -> Result<Vec<String>, Error> {
         let found: Vec<Id> = self
-            .repeatable(point, |collection| {
+            .idempotent(point, |collection| {
                 let (ids, filter) = (collection.clone_with_type::<Id>(), filter.clone());
                 Box::pin(async move {
                     let found = ids.find(filter).projection(doc! {"_id": 1});
@@ -144,14 +147,14 @@ impl<T: Send + Sync> Documents<T> {
         let kept = self.store.client.lock().await.clone();
         if let Some(client) = kept {
             match operation(&self.collection(&client)).await {
-                Err(error) if error.is_refusal() => {}
+                Err(error) if error.is_auth_rejected() => {}
                 outcome => return outcome,
             }
         }
         let login = self.store.account.log_in(|account| async move {
             let client = connect(&account)?;
             match operation(&self.collection(&client)).await {
-                Err(error) if error.is_refusal() => Err(error),
+                Err(error) if error.is_auth_rejected() => Err(error),
                 outcome => Ok((client, outcome)),
             }
         });
@@ -180,8 +183,8 @@ impl<T> fmt::Debug for Documents<T> {
     }
 }
 
-impl Refusal for Error {
-    fn is_refusal(&self) -> bool {
+impl AuthRejected for Error {
+    fn is_auth_rejected(&self) -> bool {
         match &*self.kind {
             ErrorKind::Authentication { .. } => true,
             ErrorKind::Command(error) => error.code == AUTHENTICATION_FAILED,

@@ -19,7 +19,7 @@ use runtime::calls;
 use runtime::faults::Point;
 
 /// The longest that a request to Secrets Manager may take.
-pub const LONGEST: Duration = Duration::from_secs(2);
+pub const SECRETS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What kind of store an account is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -120,9 +120,9 @@ pub async fn read(
     stage: Stage,
     version: Option<&str>,
 ) -> Result<Option<Version>, AwsError> {
-    calls::repeatable(
+    calls::idempotent(
         Point::ReadSecret,
-        LONGEST,
+        SECRETS_TIMEOUT,
         AwsError::is_transient,
         || async {
             let reading = client.get_secret_value().secret_id(id);
@@ -143,9 +143,9 @@ pub async fn read(
 }
 
 /// An error that may say that a name or a password was wrong.
-pub trait Refusal: From<io::Error> {
+pub trait AuthRejected: From<io::Error> {
     /// Whether it says so.
-    fn is_refusal(&self) -> bool;
+    fn is_auth_rejected(&self) -> bool;
 }
 
 /// An account, read when it is first used.
@@ -158,7 +158,7 @@ pub struct Secret {
 impl Secret {
     /// The secret with this name or ARN.
     pub async fn new(id: &str) -> Self {
-        Self::of(aws::secrets_manager(LONGEST).await, id)
+        Self::of(aws::secrets_manager(SECRETS_TIMEOUT).await, id)
     }
 
     pub fn of(client: Client, id: &str) -> Self {
@@ -184,7 +184,7 @@ impl Secret {
     /// Logs in by the password that was right last; refused, by those that the secret has now.
     pub async fn log_in<T, E, Opening>(&self, open: impl Fn(Server) -> Opening) -> Result<T, E>
     where
-        E: Refusal,
+        E: AuthRejected,
         Opening: Future<Output = Result<T, E>>,
     {
         let mut refused = None;
@@ -205,7 +205,7 @@ impl Secret {
                 continue;
             };
             match open(server.clone()).await {
-                Err(error) if error.is_refusal() => {
+                Err(error) if error.is_auth_rejected() => {
                     tracing::info!(secret = self.id, "a password was refused");
                     refused = Some(error);
                     tried.push(server);

@@ -14,7 +14,7 @@ use runtime::faults::Point;
 use values::time;
 
 /// The longest that a request to SQS may take: what isn't queued is swept.
-const LONGEST: Duration = Duration::from_secs(2);
+const SQS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The queue that `settle-bookings` consumes.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct SettleQueue {
 impl FromConfig for SettleQueue {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         let url = config.settle_queue_url.required()?.clone();
-        let client = aws::sqs(LONGEST).await;
+        let client = aws::sqs(SQS_TIMEOUT).await;
         Ok(Self {
             client,
             url,
@@ -43,9 +43,9 @@ impl SettleQueue {
     /// The queue can't be reached.
     pub async fn send(&self, body: &str) -> Result<(), AwsError> {
         let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
-        calls::repeatable(
+        calls::idempotent(
             Point::SendToSettle,
-            LONGEST,
+            SQS_TIMEOUT,
             AwsError::is_transient,
             || async {
                 let message = self.client.send_message().queue_url(&self.url);
@@ -94,9 +94,9 @@ impl DeadLetters {
             attribute(reason.to_owned())?,
             attribute(time::now().to_rfc3339())?,
         );
-        calls::repeatable(
+        calls::idempotent(
             Point::SendToDeadLetters,
-            LONGEST,
+            SQS_TIMEOUT,
             AwsError::is_transient,
             || async {
                 let message = self.client.send_message().queue_url(&self.url);
@@ -121,9 +121,9 @@ impl DeadLetters {
     pub async fn redrive(&self, most: usize) -> Result<usize, AwsError> {
         let mut redriven = 0;
         while redriven < most {
-            let taken = calls::repeatable(
+            let taken = calls::idempotent(
                 Point::TakeDeadLetters,
-                LONGEST,
+                SQS_TIMEOUT,
                 AwsError::is_transient,
                 || async {
                     let receiving = self.client.receive_message().queue_url(&self.url);
@@ -140,9 +140,9 @@ impl DeadLetters {
                 self.queue
                     .send(message.body.as_deref().unwrap_or_default())
                     .await?;
-                calls::repeatable(
+                calls::idempotent(
                     Point::DropDeadLetter,
-                    LONGEST,
+                    SQS_TIMEOUT,
                     AwsError::is_transient,
                     || async {
                         let deleting = self.client.delete_message().queue_url(&self.url);

@@ -56,7 +56,7 @@ impl RequestHash {
 
 /// A request that may be repeated: its key and the hash of its body.
 #[derive(Debug, Clone)]
-pub struct Repeatable {
+pub struct IdempotentRequest {
     pub key: IdempotencyKey,
     pub hash: RequestHash,
 }

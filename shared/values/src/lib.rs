@@ -1,5 +1,5 @@
 //! Values: what is read at the edge and can't be wrong inside. Ids, money, times, texts, pages of a
-//! list, and the key that makes a request repeatable.
+//! list, and the key that makes a request idempotent.
 //!
 //! This crate knows no other crate of Admit.
 

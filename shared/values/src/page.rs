@@ -48,7 +48,7 @@ pub struct Page<Id> {
 
 /// One page of a list.
 #[derive(Debug, Serialize)]
-pub struct Items<T> {
+pub struct Paginated<T> {
     pub items: Vec<T>,
     /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<Cursor>,
@@ -95,14 +95,14 @@ impl<Id: Display + FromStr> Page<Id> {
     }
 
     /// The page that `rows` make, as many as [`Self::rows_to_read`] said.
-    pub fn of<T>(&self, mut rows: Vec<T>, position: impl Fn(&T) -> Position<Id>) -> Items<T> {
+    pub fn of<T>(&self, mut rows: Vec<T>, position: impl Fn(&T) -> Position<Id>) -> Paginated<T> {
         let has_next = rows.len() > self.limit;
         rows.truncate(self.limit);
         let next_cursor = rows
             .last()
             .filter(|_| has_next)
             .map(|last| encode(&self.list, &position(last)));
-        Items {
+        Paginated {
             items: rows,
             next_cursor,
         }

@@ -10,9 +10,9 @@ clients! { App { tokens: TokenVerifier, office: BoxOffice } }
 async fn handle(app: &App, request: Request) -> Answer {
     let user = request.user(&app.tokens)?;
     let fields = request.fields()?;
-    let repeatable = request.repeatable(&fields)?;
+    let idempotency = request.idempotency(&fields)?;
     let wanted: BookingRequest = fields.decode()?;
-    let booked = app.office.book(user, wanted, repeatable).await?;
+    let booked = app.office.book(user, wanted, idempotency).await?;
     let answer = match booked.outcome {
         Outcome::Confirmed(booking) => Ok(created(&booking)),
         Outcome::Pending(booking) => Ok(accepted(

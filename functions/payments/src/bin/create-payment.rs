@@ -11,11 +11,11 @@ clients! { App { tokens: TokenVerifier, payments: Payments, settle_queue: Settle
 async fn handle(app: &App, request: Request) -> Answer {
     let user = request.user(&app.tokens)?;
     let fields = request.fields()?;
-    let repeatable = request.repeatable(&fields)?;
+    let idempotency = request.idempotency(&fields)?;
     let wanted: PaymentRequest = fields.decode()?;
     let paid = app
         .payments
-        .pay(&app.settle_queue, user, wanted, repeatable)
+        .pay(&app.settle_queue, user, wanted, idempotency)
         .await?;
     let answer = match paid.outcome {
         Outcome::Paid(payment) => Ok(created(&payment)),

@@ -2,11 +2,11 @@
 
 use super::confirm::{confirm, mark_unknown};
 use super::read;
-use super::reserve::{Reserved, release, reserve, unreserve};
+use super::reserve::{Reservation, release, reserve, undo_reserve};
 use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, Stored};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::telemetry;
-use values::idempotency::{Repeatable, RequestHash};
+use values::idempotency::{IdempotentRequest, RequestHash};
 use values::ids::{PaymentId, UserId};
 
 const ACCEPTED: u16 = 202;
@@ -59,17 +59,17 @@ impl BoxOffice {
         &self,
         user: UserId,
         request: BookingRequest,
-        repeatable: Option<Repeatable>,
+        idempotency: Option<IdempotentRequest>,
     ) -> Result<Booked, BookingError> {
         if request.user_id != user {
             return Err(BookingError::AnotherUser);
         }
         telemetry::note("event_id", &request.event_id);
-        let booking = match reserve(&self.db, &request, repeatable.as_ref()).await? {
-            Reserved::Tickets(booking) => booking,
-            Reserved::Before(stored) => {
+        let booking = match reserve(&self.db, &request, idempotency.as_ref()).await? {
+            Reservation::New(booking) => booking,
+            Reservation::Replay(stored) => {
                 telemetry::note("booking_id", stored.booking.booking_id);
-                return replay(stored, repeatable.map(|repeatable| repeatable.hash));
+                return replay(stored, idempotency.map(|idempotency| idempotency.hash));
             }
         };
         telemetry::note("booking_id", booking.booking_id);
@@ -119,7 +119,7 @@ impl BoxOffice {
             // Known not to have begun. Where the reservation may still stand, the sweep ends it; to
             // say 202 would promise a booking that may be gone.
             Err(InvokeError::Busy) => {
-                if let Err(error) = unreserve(&self.db, id).await {
+                if let Err(error) = undo_reserve(&self.db, id).await {
                     let error = telemetry::chain(&error);
                     tracing::error!(error, "reservation not undone; the sweep ends it");
                 }

@@ -22,7 +22,7 @@ pub async fn cancel(
 ) -> Result<Booking, BookingError> {
     telemetry::note("booking_id", booking_id);
     let cancelled = db
-        .repeatable(Point::Cancel, |connection| {
+        .idempotent(Point::Cancel, |connection| {
             let statement = booking_rows!(
                 r#"
                 with held as materialized (
@@ -97,7 +97,7 @@ pub(super) async fn refund(
         PaymentStatus::Refunded => {}
         status => return Err(format!("the payment is {status:?}, not refunded").into()),
     }
-    db.repeatable(Point::MarkRefunded, |connection| {
+    db.idempotent(Point::MarkRefunded, |connection| {
         let statement = sqlx::query!(
             "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
             booking_id as BookingId,

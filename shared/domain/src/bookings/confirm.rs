@@ -15,7 +15,7 @@ pub(super) async fn confirm(
     announced: bool,
 ) -> Result<Option<Stored>, BookingError> {
     let confirmed = db
-        .repeatable(Point::Confirm, |connection| {
+        .idempotent(Point::Confirm, |connection| {
             let statement = booking_rows!(
                 r#"
                 update booking b
@@ -37,7 +37,7 @@ pub(super) async fn confirm(
 
 /// Notes that the broker has the booking's confirmation.
 pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
-    db.repeatable(Point::MarkAnnounced, |connection| {
+    db.idempotent(Point::MarkAnnounced, |connection| {
         let statement = sqlx::query!(
             "update booking set announced_at = now() where booking_id = $1 and announced_at is null",
             booking_id as BookingId,
@@ -55,7 +55,7 @@ pub(super) async fn mark_unknown(
     booking_id: BookingId,
 ) -> Result<Option<Booking>, BookingError> {
     let marked = db
-        .repeatable(Point::MarkUnknown, |connection| {
+        .idempotent(Point::MarkUnknown, |connection| {
             let statement = booking_rows!(
                 r#"
                 update booking b

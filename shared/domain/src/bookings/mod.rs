@@ -3,7 +3,7 @@
 //! ```text
 //! reserve ─ charge ─┬─ paid ────── announce ─ confirm   PENDING → CONFIRMED
 //!                   ├─ declined ── release              PENDING → REJECTED
-//!                   ├─ busy ────── unreserve            as if it had never been asked for
+//!                   ├─ busy ────── undo_reserve         as if it had never been asked for
 //!                   └─ unknown ─── settle, later        PENDING until the payment record tells
 //! ```
 //!

@@ -4,7 +4,7 @@ use super::{Booking, BookingError, BookingRow, Stored, booking_rows};
 use runtime::faults::Point;
 use stores::db::Db;
 use values::ids::{BookingId, UserId};
-use values::page::{Items, Page, Position};
+use values::page::{Page, Paginated, Position};
 
 /// A booking of `user`.
 ///
@@ -27,10 +27,10 @@ pub async fn list(
     db: &Db,
     user: UserId,
     page: &Page<BookingId>,
-) -> Result<Items<Booking>, BookingError> {
+) -> Result<Paginated<Booking>, BookingError> {
     let after = page.after();
     let rows = db
-        .repeatable(Point::ListBookings, |connection| {
+        .idempotent(Point::ListBookings, |connection| {
             let statement = booking_rows!(
                 "select",
                 r#"
@@ -58,7 +58,7 @@ pub async fn list(
 /// Any booking, for those who serve no user.
 pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Stored, BookingError> {
     let row = db
-        .repeatable(Point::ReadBooking, |connection| {
+        .idempotent(Point::ReadBooking, |connection| {
             let statement = booking_rows!(
                 "select",
                 "from booking b where booking_id = $1",

@@ -1,4 +1,4 @@
-//! Reserve and its undos, unreserve and release: the only places where a pending booking's tickets
+//! Reserve and its undos, undo_reserve and release: the only places where a pending booking's tickets
 //! move.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Booking, BookingError, BookingRequest, Status, Stored, booking_rows};
 use runtime::faults::Point;
 use stores::db::{self, Db};
-use values::idempotency::Repeatable;
+use values::idempotency::IdempotentRequest;
 use values::ids::{BookingId, EventId, PaymentId, UserId};
 
 /// What a request for tickets found.
-pub(super) enum Reserved {
+pub(super) enum Reservation {
     /// Tickets: the booking is PENDING and holds them.
-    Tickets(Booking),
+    New(Booking),
     /// The booking that this same request made before.
-    Before(Stored),
+    Replay(Stored),
 }
 
 /// How often to try when a reservation failed and the tickets then turn out to be available.
-const ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Takes the tickets, makes the booking and keeps the request's key.
 ///
@@ -27,12 +27,12 @@ const ATTEMPTS: u32 = 3;
 pub(super) async fn reserve(
     db: &Db,
     request: &BookingRequest,
-    repeatable: Option<&Repeatable>,
-) -> Result<Reserved, BookingError> {
+    idempotency: Option<&IdempotentRequest>,
+) -> Result<Reservation, BookingError> {
     let booking_id = BookingId::generate();
     let sent = AtomicBool::new(false);
-    for _ in 0..ATTEMPTS {
-        match try_to_reserve(db, booking_id, request, repeatable, &sent).await {
+    for _ in 0..MAX_ATTEMPTS {
+        match try_to_reserve(db, booking_id, request, idempotency, &sent).await {
             Ok(Some(reserved)) => return Ok(reserved),
             // Tickets have come back since.
             Ok(None) => {}
@@ -41,7 +41,7 @@ pub(super) async fn reserve(
                     && db::is_unavailable(cause)
                     && sent.load(Ordering::Relaxed)
                 {
-                    drop(unreserve(db, booking_id).await);
+                    drop(undo_reserve(db, booking_id).await);
                 }
                 return Err(error);
             }
@@ -61,11 +61,11 @@ async fn try_to_reserve(
     db: &Db,
     booking_id: BookingId,
     request: &BookingRequest,
-    repeatable: Option<&Repeatable>,
+    idempotency: Option<&IdempotentRequest>,
     sent: &AtomicBool,
-) -> Result<Option<Reserved>, BookingError> {
+) -> Result<Option<Reservation>, BookingError> {
     let reserved = db
-        .repeatable(Point::Reserve, |connection| {
+        .idempotent(Point::Reserve, |connection| {
             sent.store(true, Ordering::Relaxed);
             let statement = booking_rows!(
                 r#"
@@ -89,19 +89,19 @@ async fn try_to_reserve(
                 request.user_id as UserId,
                 &request.event_id as &EventId,
                 request.tickets as _,
-                repeatable.map(|repeatable| repeatable.key.as_str()),
-                repeatable.map(|repeatable| repeatable.hash.as_str()),
+                idempotency.map(|idempotency| idempotency.key.as_str()),
+                idempotency.map(|idempotency| idempotency.hash.as_str()),
             );
             Box::pin(statement.fetch_optional(connection))
         })
         .await;
     match reserved {
-        Ok(Some(row)) => Ok(Some(Reserved::Tickets(Stored::try_from(row)?.booking))),
-        Ok(None) => explain(db, booking_id, request, repeatable).await,
+        Ok(Some(row)) => Ok(Some(Reservation::New(Stored::try_from(row)?.booking))),
+        Ok(None) => explain(db, booking_id, request, idempotency).await,
         Err(error)
             if db::violates(&error, "booking_request") || db::violates(&error, "booking_pkey") =>
         {
-            explain(db, booking_id, request, repeatable).await
+            explain(db, booking_id, request, idempotency).await
         }
         Err(error) => Err(error.into()),
     }
@@ -112,16 +112,16 @@ async fn explain(
     db: &Db,
     booking_id: BookingId,
     request: &BookingRequest,
-    repeatable: Option<&Repeatable>,
-) -> Result<Option<Reserved>, BookingError> {
+    idempotency: Option<&IdempotentRequest>,
+) -> Result<Option<Reservation>, BookingError> {
     let before = db
-        .repeatable(Point::ExplainRequest, |connection| {
+        .idempotent(Point::ExplainRequest, |connection| {
             let statement = booking_rows!(
                 "select",
                 "from booking b where booking_id = $1 or (user_id = $2 and idempotency_key = $3)",
                 booking_id as BookingId,
                 request.user_id as UserId,
-                repeatable.map(|repeatable| repeatable.key.as_str()),
+                idempotency.map(|idempotency| idempotency.key.as_str()),
             );
             Box::pin(statement.fetch_optional(connection))
         })
@@ -130,13 +130,13 @@ async fn explain(
         let stored = Stored::try_from(row)?;
         return Ok(Some(if stored.booking.booking_id == booking_id {
             // Reserved by this very request, whose first try was not answered.
-            Reserved::Tickets(stored.booking)
+            Reservation::New(stored.booking)
         } else {
-            Reserved::Before(stored)
+            Reservation::Replay(stored)
         }));
     }
     let event = db
-        .repeatable(Point::ExplainEvent, |connection| {
+        .idempotent(Point::ExplainEvent, |connection| {
             let statement = sqlx::query!(
                 r#"
                 select available, max_tickets_per_booking as most, starts_at <= now() as "begun!"
@@ -165,8 +165,8 @@ async fn explain(
 ///
 /// Locks the event's row before the booking's, as `reserve` does (see ARCHITECTURE.md). So does
 /// `release`.
-pub(super) async fn unreserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
-    db.repeatable(Point::Unreserve, |connection| {
+pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
+    db.idempotent(Point::Unreserve, |connection| {
         let statement = sqlx::query!(
             r#"
             with held as materialized (
@@ -201,7 +201,7 @@ pub(super) async fn release(
     end: Status,
 ) -> Result<Option<Stored>, BookingError> {
     let released = db
-        .repeatable(Point::Release, |connection| {
+        .idempotent(Point::Release, |connection| {
             let statement = booking_rows!(
                 r#"
                 with held as materialized (

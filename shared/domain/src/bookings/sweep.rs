@@ -21,7 +21,7 @@ use values::ids::BookingId;
 use values::time::{self, Timestamp};
 
 /// The rows that one statement of the sweep reads or changes, at most.
-const BATCH: i64 = 50;
+const BATCH_SIZE: i64 = 50;
 
 /// One booking's work is begun while there is this much time left: enough to end it.
 const ENOUGH_TIME: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ impl BoxOffice {
                 };
                 settling.instrument(part_span(booking)).await?;
             }
-            if batch.len() < BATCH as usize {
+            if batch.len() < BATCH_SIZE as usize {
                 return Ok(());
             }
         }
@@ -123,7 +123,7 @@ impl BoxOffice {
                 };
                 refunding.instrument(part_span(booking)).await?;
             }
-            if batch.len() < BATCH as usize {
+            if batch.len() < BATCH_SIZE as usize {
                 return Ok(());
             }
         }
@@ -155,7 +155,7 @@ impl BoxOffice {
                 }
                 swept.announced += 1;
             }
-            if batch.len() < BATCH as usize {
+            if batch.len() < BATCH_SIZE as usize {
                 return Ok(());
             }
         }
@@ -172,7 +172,7 @@ impl BoxOffice {
         swept.failed += 1;
         tracing::error!(error = telemetry::chain(error), "left for another sweep");
         self.db
-            .repeatable(Point::Postpone, |connection| {
+            .idempotent(Point::Postpone, |connection| {
                 let statement = sqlx::query!(
                     r#"
                     update booking
@@ -191,7 +191,7 @@ impl BoxOffice {
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
         let rows = self
             .db
-            .repeatable(Point::FindUnsettled, |connection| {
+            .idempotent(Point::FindUnsettled, |connection| {
                 let statement = booking_rows!(
                     "select",
                     r#"
@@ -202,7 +202,7 @@ impl BoxOffice {
                      limit $2
                     "#,
                     before,
-                    BATCH,
+                    BATCH_SIZE,
                 );
                 Box::pin(statement.fetch_all(connection))
             })
@@ -213,7 +213,7 @@ impl BoxOffice {
     async fn refunds_due(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
         let rows = self
             .db
-            .repeatable(Point::FindRefundsDue, |connection| {
+            .idempotent(Point::FindRefundsDue, |connection| {
                 let statement = booking_rows!(
                     "select",
                     r#"
@@ -224,7 +224,7 @@ impl BoxOffice {
                      limit $2
                     "#,
                     before,
-                    BATCH,
+                    BATCH_SIZE,
                 );
                 Box::pin(statement.fetch_all(connection))
             })
@@ -235,7 +235,7 @@ impl BoxOffice {
     async fn unannounced(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
         let rows = self
             .db
-            .repeatable(Point::FindUnannounced, |connection| {
+            .idempotent(Point::FindUnannounced, |connection| {
                 let statement = booking_rows!(
                     "select",
                     r#"
@@ -245,7 +245,7 @@ impl BoxOffice {
                      limit $2
                     "#,
                     before,
-                    BATCH,
+                    BATCH_SIZE,
                 );
                 Box::pin(statement.fetch_all(connection))
             })
@@ -258,7 +258,7 @@ impl BoxOffice {
         let before = time::ago(idempotency::RETENTION);
         let forgotten = self
             .db
-            .repeatable(Point::ForgetKeys, |connection| {
+            .idempotent(Point::ForgetKeys, |connection| {
                 let statement = sqlx::query!(
                     r#"
                     update booking
@@ -271,7 +271,7 @@ impl BoxOffice {
                             for update skip locked)
                     "#,
                     before,
-                    BATCH * 20,
+                    BATCH_SIZE * 20,
                 );
                 Box::pin(statement.execute(connection))
             })
@@ -283,7 +283,7 @@ impl BoxOffice {
     async fn measure_backlog(&self) -> Result<(), Error> {
         let backlog = self
             .db
-            .repeatable(Point::MeasureBacklog, |connection| {
+            .idempotent(Point::MeasureBacklog, |connection| {
                 let statement = sqlx::query!(
                     r#"
                     select (select extract(epoch from now() - min(created_at)) from booking

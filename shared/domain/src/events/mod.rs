@@ -12,14 +12,14 @@ use stores::db::{self, Db};
 use values::ids::{EventId, UserId};
 use values::json::parse_string;
 use values::money::{Currency, Money, Number};
-use values::page::{Items, Page, Position};
+use values::page::{Page, Paginated, Position};
 use values::text;
 use values::tickets::Tickets;
 use values::time::{self, Timestamp};
 use values::{amount_schema, integer_schema, string_schema};
 
 /// The most that a ticket costs, in major units.
-pub const HIGHEST_PRICE: i64 = 1_000_000_000;
+pub const MAX_PRICE: i64 = 1_000_000_000;
 
 /// A name or a venue: one line of 1 to 200 characters, not blank to the eye.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -105,7 +105,7 @@ amount_schema!(
     Price,
     "In major units of the currency, with no more decimals than it has.",
     0,
-    HIGHEST_PRICE
+    MAX_PRICE
 );
 
 /// An event that an organizer puts on sale.
@@ -237,7 +237,7 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
 /// [`EventError::NotFound`], or the store's.
 pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
     let row = db
-        .repeatable(Point::GetEvent, |connection| {
+        .idempotent(Point::GetEvent, |connection| {
             let statement = sqlx::query_as!(
                 EventRow,
                 r#"
@@ -260,10 +260,10 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
 ///
 /// # Errors
 /// The store's.
-pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Items<Event>, EventError> {
+pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, EventError> {
     let after = page.after();
     let rows = db
-        .repeatable(Point::ListEvents, |connection| {
+        .idempotent(Point::ListEvents, |connection| {
             let statement = sqlx::query_as!(
                 EventRow,
                 r#"

@@ -18,7 +18,7 @@ use runtime::faults::Point;
 use runtime::telemetry;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::{BookingId, EventId, UserId};
-use values::page::{Items, Page, Position};
+use values::page::{Page, Paginated, Position};
 use values::time::{self, Timestamp};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ const NOTIFICATION_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60)
 const QUARANTINE_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The most documents that are forgotten at once.
-const BATCH: i64 = 500;
+const BATCH_SIZE: i64 = 500;
 
 /// What the clean-up forgot.
 #[derive(Debug, Default, Serialize)]
@@ -103,7 +103,7 @@ impl Notifications {
             .build();
         let oldest = IndexModel::builder().keys(doc! {"created_at": 1}).build();
         self.notifications
-            .repeatable(Point::IndexNotifications, |notifications| {
+            .idempotent(Point::IndexNotifications, |notifications| {
                 let indexes = [newest.clone(), oldest.clone()];
                 Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
@@ -118,7 +118,7 @@ impl Notifications {
             .keys(doc! {"quarantined_at": 1})
             .build();
         self.quarantine
-            .repeatable(Point::IndexQuarantine, |quarantine| {
+            .idempotent(Point::IndexQuarantine, |quarantine| {
                 let index = oldest.clone();
                 Box::pin(async move { quarantine.create_index(index).await.map(drop) })
             })
@@ -177,7 +177,7 @@ impl Notifications {
         &self,
         user: UserId,
         page: &Page<String>,
-    ) -> Result<Items<Notification>, NotificationError> {
+    ) -> Result<Paginated<Notification>, NotificationError> {
         let mut filter = doc! {"user_id": user.get()};
         if let Some(Position { at, id }) = page.after() {
             let at = DateTime::from_millis(at.timestamp_millis());
@@ -193,7 +193,7 @@ impl Notifications {
         }
         let found: Vec<Stored> = self
             .notifications
-            .repeatable(Point::ListNotifications, |notifications| {
+            .idempotent(Point::ListNotifications, |notifications| {
                 let found = notifications.find(filter.clone());
                 let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
                 let found = newest_first.limit(page.rows_to_read());
@@ -222,7 +222,7 @@ impl Notifications {
             let after = doc! {"_id": {"$gt": &last}};
             let ids = self
                 .quarantine
-                .ids(Point::FindQuarantined, after, "_id", BATCH)
+                .ids(Point::FindQuarantined, after, "_id", BATCH_SIZE)
                 .await?;
             let Some(end) = ids.last() else { break };
             last.clone_from(end);
@@ -243,7 +243,7 @@ impl Notifications {
     async fn redrive_one(&self, id: &str) -> Result<bool, NotificationError> {
         let message = self
             .quarantine
-            .repeatable(Point::ReadQuarantined, |quarantine| {
+            .idempotent(Point::ReadQuarantined, |quarantine| {
                 Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
             })
             .await?;
@@ -257,7 +257,7 @@ impl Notifications {
         let notification = [Stored::from(&announcement)];
         insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
         self.quarantine
-            .repeatable(Point::ReleaseQuarantined, |quarantine| {
+            .idempotent(Point::ReleaseQuarantined, |quarantine| {
                 Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
             })
             .await?;
@@ -288,10 +288,10 @@ impl Notifications {
         let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
         let notifications = self
             .notifications
-            .ids(Point::FindOldNotifications, old, "created_at", BATCH)
+            .ids(Point::FindOldNotifications, old, "created_at", BATCH_SIZE)
             .await?;
         self.notifications
-            .repeatable(Point::ForgetNotifications, |stored| {
+            .idempotent(Point::ForgetNotifications, |stored| {
                 let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
                 Box::pin(forgetting.into_future())
             })
@@ -299,10 +299,10 @@ impl Notifications {
         let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
         let quarantined = self
             .quarantine
-            .ids(Point::FindOldQuarantined, old, "quarantined_at", BATCH)
+            .ids(Point::FindOldQuarantined, old, "quarantined_at", BATCH_SIZE)
             .await?;
         self.quarantine
-            .repeatable(Point::ForgetQuarantined, |quarantine| {
+            .idempotent(Point::ForgetQuarantined, |quarantine| {
                 let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
                 Box::pin(forgetting.into_future())
             })
@@ -324,7 +324,7 @@ async fn insert_new<T: Serialize + Send + Sync>(
         return Ok(());
     }
     let inserted = collection
-        .repeatable(point, |collection| {
+        .idempotent(point, |collection| {
             Box::pin(
                 collection
                     .insert_many(documents)

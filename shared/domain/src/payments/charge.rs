@@ -16,7 +16,7 @@ use values::ids::{PaymentId, UserId};
 use values::time::Timestamp;
 
 /// The most payments that one sweep settles, and the most whose keys are looked up at once.
-const BATCH: i64 = 50;
+const BATCH_SIZE: i64 = 50;
 
 /// The payment store and the gateway behind it.
 #[derive(Debug, Clone)]
@@ -176,13 +176,13 @@ impl Payments {
     /// # Errors
     /// The store's.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
-        for record in self.records.unsettled(before, BATCH).await? {
+        for record in self.records.unsettled(before, BATCH_SIZE).await? {
             let settling = self.settle_or_postpone(record);
             settling.instrument(telemetry::part_span()).await?;
         }
         // Half of the time is kept for the answer.
         let half = calls::remaining() / 2;
-        while self.records.forget_keys(BATCH).await? > 0 && calls::remaining() > half {}
+        while self.records.forget_keys(BATCH_SIZE).await? > 0 && calls::remaining() > half {}
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use values::ids::PaymentId;
 
 /// The longest that anyone waits for a charge: a little longer than `charge-payment` may run, whose
 /// own end is an answer.
-const LONGEST: Duration = Duration::from_secs(11);
+const CHARGE_TIMEOUT: Duration = Duration::from_secs(11);
 
 /// What `charge-payment` is asked to do. Each is safe to repeat.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl FromConfig for ChargeFunction {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         let function = config.charge_function.required()?.clone();
         Ok(Self {
-            client: aws::lambda(LONGEST).await,
+            client: aws::lambda(CHARGE_TIMEOUT).await,
             function,
         })
     }
@@ -166,7 +166,7 @@ impl ChargeFunction {
     async fn invoke(&self, command: &Command) -> Result<Reply, InvokeError> {
         let payload =
             serde_json::to_vec(command).map_err(|error| InvokeError::Sdk(error.into()))?;
-        let attempt = || calls::once(Point::InvokeCharge, LONGEST, || self.send(&payload));
+        let attempt = || calls::once(Point::InvokeCharge, CHARGE_TIMEOUT, || self.send(&payload));
         match attempt().await {
             Err(error) if error.is_transient() => {
                 calls::pause().await;

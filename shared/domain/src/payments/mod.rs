@@ -32,7 +32,7 @@ use values::{amount_schema, string_schema};
 const DATABASE: &str = "payment_db";
 
 /// The most that one payment takes, in major units.
-pub const HIGHEST_AMOUNT: i64 = 100_000_000_000;
+pub const MAX_AMOUNT: i64 = 100_000_000_000;
 
 /// Where a payment is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -135,7 +135,7 @@ amount_schema!(
     Amount,
     "Above 0, in major units of the currency, with no more decimals than it has.",
     above 0,
-    HIGHEST_AMOUNT
+    MAX_AMOUNT
 );
 
 /// A payment that somebody wants to make.

@@ -9,7 +9,7 @@ use super::{
 };
 use runtime::telemetry;
 use stores::settle_queue::SettleQueue;
-use values::idempotency::{self, Repeatable};
+use values::idempotency::{self, IdempotentRequest};
 use values::ids::{PaymentId, UserId};
 use values::time;
 
@@ -57,7 +57,7 @@ impl Payments {
         settle_queue: &SettleQueue,
         user: UserId,
         request: PaymentRequest,
-        repeatable: Option<Repeatable>,
+        idempotency: Option<IdempotentRequest>,
     ) -> Result<Paid, PaymentError> {
         if request.user_id != user {
             return Err(PaymentError::AnotherUser);
@@ -70,7 +70,7 @@ impl Payments {
             currency: request.amount.currency(),
         };
         let mut record = Record::new(&charge, PaymentStatus::Pending);
-        if let Some(Repeatable { key, hash }) = repeatable {
+        if let Some(IdempotentRequest { key, hash }) = idempotency {
             record.request_id = format!("{user}:{key}");
             record.request_hash = Some(hash.as_str().to_owned());
             let until = time::now() + idempotency::RETENTION;

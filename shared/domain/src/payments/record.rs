@@ -17,7 +17,7 @@ use values::money::{Currency, Money};
 use values::time::{self, Timestamp};
 
 /// The longest that a settling that failed is put off.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// A payment's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ impl Records {
             .build();
         let keys = IndexModel::builder().keys(doc! {"key_until": 1}).build();
         self.0
-            .repeatable(Point::IndexRecords, |payments| {
+            .idempotent(Point::IndexRecords, |payments| {
                 let indexes = [request.clone(), unsettled.clone(), keys.clone()];
                 Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
@@ -143,7 +143,7 @@ impl Records {
         for _ in 0..5 {
             let opened = self
                 .0
-                .repeatable(Point::OpenRecord, |payments| {
+                .idempotent(Point::OpenRecord, |payments| {
                     let opening = payments.find_one_and_update(
                         doc! {"request_id": &record.request_id},
                         doc! {"$setOnInsert": &on_insert},
@@ -173,7 +173,7 @@ impl Records {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         let advanced = self
             .0
-            .repeatable(Point::AdvanceRecord, |payments| {
+            .idempotent(Point::AdvanceRecord, |payments| {
                 let moving = payments.find_one_and_update(
                     doc! {"_id": payment_id.to_string(), "status": from.as_str()},
                     doc! {"$set": {"status": to.as_str(), "updated_at": now}},
@@ -194,7 +194,7 @@ impl Records {
         status: u16,
     ) -> Result<(), PaymentError> {
         self.0
-            .repeatable(Point::MarkPaymentAnswered, |payments| {
+            .idempotent(Point::MarkPaymentAnswered, |payments| {
                 let marking = payments.update_one(
                     doc! {"_id": payment_id.to_string(), "first_answer": null},
                     doc! {"$set": {"first_answer": i32::from(status)}},
@@ -207,7 +207,7 @@ impl Records {
 
     pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
         self.0
-            .repeatable(Point::ReadRecord, |payments| {
+            .idempotent(Point::ReadRecord, |payments| {
                 let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
                 Box::pin(reading.into_future())
             })
@@ -224,7 +224,7 @@ impl Records {
     ) -> Result<Vec<Record>, PaymentError> {
         let found = self
             .0
-            .repeatable(Point::FindPendingPayments, |payments| {
+            .idempotent(Point::FindPendingPayments, |payments| {
                 let found = payments.find(doc! {
                     "status": PaymentStatus::Pending.as_str(),
                     "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
@@ -240,10 +240,10 @@ impl Records {
 
     /// Has a payment's settling tried again after 2, 4, 8 … seconds, half a minute at most.
     pub(super) async fn postpone(&self, record: &Record) -> Result<(), PaymentError> {
-        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 4)).min(LONGEST_PAUSE);
+        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 4)).min(MAX_PAUSE);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
         self.0
-            .repeatable(Point::PostponePayment, |payments| {
+            .idempotent(Point::PostponePayment, |payments| {
                 let postponing = payments.update_one(
                     doc! {"_id": record.payment_id.to_string()},
                     doc! {"$set": {"next_attempt_at": next, "attempts": record.attempts + 1}},
@@ -263,7 +263,7 @@ impl Records {
             .await?;
         for id in &over {
             self.0
-                .repeatable(Point::ForgetPaymentKey, |payments| {
+                .idempotent(Point::ForgetPaymentKey, |payments| {
                     let forgetting = payments.update_one(
                         doc! {"_id": id},
                         doc! {

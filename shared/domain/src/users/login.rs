@@ -11,7 +11,7 @@ use values::time;
 
 /// Failed logins that a name may have within [`WINDOW_SECONDS`]. NIST SP 800-63B allows 100; a
 /// person who forgot a password never gets near it, and a guesser gets nowhere with it.
-const MOST_FAILURES: i32 = 100;
+const MAX_FAILURES: i32 = 100;
 const WINDOW_SECONDS: u32 = 15 * 60;
 
 /// Why nobody was logged in.
@@ -41,7 +41,7 @@ pub async fn log_in(
 ) -> Result<Session, LoginError> {
     let name = count_key(&credentials.username);
     let account = db
-        .repeatable(Point::FindAccount, |connection| {
+        .idempotent(Point::FindAccount, |connection| {
             let statement = sqlx::query!(
                 r#"
                 select user_id as "user_id?: UserId", password_hash as "password_hash?",
@@ -57,7 +57,7 @@ pub async fn log_in(
         .await?;
     if account
         .failures
-        .is_some_and(|failures| failures >= MOST_FAILURES)
+        .is_some_and(|failures| failures >= MAX_FAILURES)
     {
         let retry_after = account
             .retry_after
@@ -99,7 +99,7 @@ fn count_key(username: &str) -> String {
 
 /// Counts a failed login, and clears away a few windows that are over.
 async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
-    db.repeatable(Point::CountLoginFailure, |connection| {
+    db.idempotent(Point::CountLoginFailure, |connection| {
         let statement = sqlx::query!(
             r#"
             with over as (
