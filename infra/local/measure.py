@@ -123,7 +123,7 @@ class Measurement:
             for line in self.account.log(f"/aws/lambda/{function}", since):
                 with contextlib.suppress(ValueError):
                     event = json.loads(line)
-                    if event.get("message") in ("answered", "done"):
+                    if event.get("message") in ("request completed", "invocation completed"):
                         found.setdefault(name, []).append(event["elapsed_ms"])
         return found
 

@@ -83,12 +83,17 @@ where
             match outcome {
                 Ok(output) => {
                     let said = serde_json::to_string(&output).unwrap_or_default();
-                    tracing::info!(status = "ok", elapsed_ms, output = said, "done");
+                    tracing::info!(
+                        status = "ok",
+                        elapsed_ms,
+                        output = said,
+                        "invocation completed"
+                    );
                     Ok::<_, Error>(output)
                 }
                 Err(error) => {
                     let error = telemetry::chain(error.as_ref());
-                    tracing::error!(status = "failed", elapsed_ms, error, "failed");
+                    tracing::error!(status = "failed", elapsed_ms, error, "invocation failed");
                     // Whoever invoked it is one of us, and reads the whole chain.
                     Err(error.into())
                 }

@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for Object {
                 let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if fields.iter().any(|(known, _)| *known == name) {
-                        return Err(de::Error::custom("a name stands twice"));
+                        return Err(de::Error::custom("duplicate field name"));
                     }
                     // No request has more than ten fields. This ends the search above, whose cost
                     // grows with the square of their number.

@@ -12,7 +12,7 @@ impl From<RegisterError> for Problem {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::UsernameTaken => {
-                Self::new(Code::UsernameTaken, "Somebody has this username already.")
+                Self::new(Code::UsernameTaken, "This username is taken.")
             }
             RegisterError::Hash(_) => Self::internal("registering a user", error),
             RegisterError::Database(cause) => Self::of_database("storing the user", cause),
@@ -28,7 +28,7 @@ impl From<LoginError> for Problem {
                 "The username or the password is wrong.",
             ),
             LoginError::TooMany { retry_after } => {
-                let detail = "Too many failed logins with this username; wait before the next.";
+                let detail = "Too many failed logins with this username. Wait before you retry.";
                 Self::new(Code::TooManyRequests, detail).retry_after(retry_after)
             }
             LoginError::Key(cause) => Self::unavailable("reading the token key", cause),
@@ -41,10 +41,7 @@ impl From<LoginError> for Problem {
 impl From<EventError> for Problem {
     fn from(error: EventError) -> Self {
         match error {
-            EventError::Exists => Self::new(
-                Code::EventExists,
-                "There is an event with this event_id already.",
-            ),
+            EventError::Exists => Self::new(Code::EventExists, "This event_id is taken."),
             EventError::NotFound => Self::not_found("event"),
             EventError::Database(cause) => Self::of_database("using the event store", cause),
         }
@@ -56,7 +53,7 @@ impl From<BookingError> for Problem {
         match error {
             BookingError::AnotherUser => Self::new(
                 Code::Forbidden,
-                "The user_id must be that of the user who is logged in.",
+                "The user_id must be that of the logged-in user.",
             ),
             BookingError::EventNotFound => Self::not_found("event"),
             // Without their number: it may be another one by the time that it is read.
@@ -71,7 +68,7 @@ impl From<BookingError> for Problem {
             }
             BookingError::KeyReused => Self::new(
                 Code::IdempotencyKeyReused,
-                "This Idempotency-Key was used with another body; take a new one.",
+                "This Idempotency-Key was used with another body. Use a new key.",
             ),
             BookingError::InProgress => {
                 let detail = "The first request with this Idempotency-Key is still running.";
@@ -81,7 +78,7 @@ impl From<BookingError> for Problem {
             BookingError::NotCancellable {
                 status: Status::Pending,
             } => {
-                let detail = "The booking's payment is not settled yet; cancel it when it is.";
+                let detail = "The booking's payment is not settled yet. Retry when it is.";
                 Self::new(Code::NotCancellable, detail).retry_after(5)
             }
             BookingError::NotCancellable { status } => Self::new(
@@ -100,11 +97,11 @@ impl From<PaymentError> for Problem {
         match error {
             PaymentError::AnotherUser => Self::new(
                 Code::Forbidden,
-                "The user_id must be that of the user who is logged in.",
+                "The user_id must be that of the logged-in user.",
             ),
             PaymentError::KeyReused => Self::new(
                 Code::IdempotencyKeyReused,
-                "This Idempotency-Key was used with another body; take a new one.",
+                "This Idempotency-Key was used with another body. Use a new key.",
             ),
             PaymentError::InProgress => {
                 let detail = "The first request with this Idempotency-Key is still running.";

@@ -113,7 +113,7 @@ where
         route = route.path,
         status = response.status().as_u16(),
         elapsed_ms = telemetry::elapsed_ms(started),
-        "answered"
+        "request completed"
     );
     response
 }

@@ -102,7 +102,7 @@ impl Code {
             Self::Unavailable => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Unavailable for the moment",
+                "Temporarily unavailable",
             ),
         }
     }
@@ -169,7 +169,7 @@ impl Problem {
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [only] => format!("{} {}", only.pointer, only.detail),
-            _ => format!("{} fields can't be taken as they are.", errors.len()),
+            _ => format!("{} fields are invalid.", errors.len()),
         };
         Self {
             errors,
@@ -197,8 +197,7 @@ impl Problem {
 
     /// 500: our fault, while `doing` something.
     pub fn internal(doing: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let detail =
-            "Something went wrong on our side. It has been logged under this request's id.";
+        let detail = "Something went wrong on our side. We logged it under this request_id.";
         Self {
             cause: Some((doing, cause.into())),
             ..Self::new(Code::Internal, detail)
@@ -210,7 +209,7 @@ impl Problem {
         doing: &'static str,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        let detail = "This can't be served right now; please repeat the request.";
+        let detail = "The service is temporarily unavailable. Please retry.";
         let cause = Some((doing, cause.into()));
         Self {
             cause,
@@ -260,7 +259,7 @@ impl Problem {
             tracing::error!(
                 code,
                 error = format!("{doing}: {}", telemetry::chain(cause.as_ref())),
-                "failed"
+                "request failed"
             );
         }
         self

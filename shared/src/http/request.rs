@@ -102,7 +102,7 @@ impl Request {
     /// 401 for a token that is missing, forged, expired or made for something else.
     pub fn user(&self, tokens: &TokenVerifier) -> Result<UserId, Problem> {
         let user = tokens.verify(self.bearer_token()?).ok_or_else(|| {
-            Problem::unauthorized("This token is not valid, or no longer: log in again.")
+            Problem::unauthorized("This token is invalid or has expired. Log in again.")
         })?;
         telemetry::note_user(user);
         Ok(user)

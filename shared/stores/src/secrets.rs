@@ -206,7 +206,7 @@ impl Secret {
             };
             match open(server.clone()).await {
                 Err(error) if error.is_auth_rejected() => {
-                    tracing::info!(secret = self.id, "a password was refused");
+                    tracing::info!(secret = self.id, "password refused");
                     refused = Some(error);
                     tried.push(server);
                 }

@@ -67,7 +67,7 @@ async fn the_line_of_every_request_names_what_it_is_about() {
             let mut lines = lines().into_iter();
             lines
                 .any(|line| {
-                    text(&line, "message") == "answered"
+                    text(&line, "message") == "request completed"
                         && text(&line, "function") == function
                         && line[field].to_string().trim_matches('"') == id
                 })
@@ -117,7 +117,7 @@ async fn a_booking_is_followed_by_its_id_through_all_functions() {
         let lines = lines_about(&booking);
         let mut lines = lines
             .into_iter()
-            .filter(|line| text(line, "message") == "answered");
+            .filter(|line| text(line, "message") == "request completed");
         lines
             .find(|line| text(line, "function") == function)
             .unwrap()

@@ -354,7 +354,8 @@ async fn first_sweep() {
     let started = read().rfind("\"serving\"").unwrap_or_default();
     eventually("the first sweep is done", async || {
         let swept = read()[started..].lines().any(|line| {
-            line.contains(r#""message":"done""#) && line.contains(r#""function":"charge-payment""#)
+            line.contains(r#""message":"invocation completed""#)
+                && line.contains(r#""function":"charge-payment""#)
         });
         swept.then_some(())
     })

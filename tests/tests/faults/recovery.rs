@@ -419,7 +419,7 @@ async fn the_lines_that_matter_most_tell_their_request_and_their_booking() {
         .faults
         .arm_in("create-booking", "InvokeCharge", Fault::FailsBefore, 2);
     let pending = app.book(&user, &event, 1).await.text("booking_id");
-    for message in ["outcome is unknown", "left pending"] {
+    for message in ["charge outcome unknown", "left pending"] {
         assert_told(&line(since, "create-booking", message).await, &pending);
     }
     // Refund failed: in the cancel, in the sweep, and in the function that was asked.
@@ -433,7 +433,10 @@ async fn the_lines_that_matter_most_tell_their_request_and_their_booking() {
         &line(since, "cancel-booking", "refund failed").await,
         &booking,
     );
-    assert_told(&line(since, "charge-payment", "failed").await, &booking);
+    assert_told(
+        &line(since, "charge-payment", "invocation failed").await,
+        &booking,
+    );
     assert_told(
         &line(since, "settle-bookings", "left for another sweep").await,
         &booking,
@@ -444,7 +447,7 @@ async fn the_lines_that_matter_most_tell_their_request_and_their_booking() {
         .faults
         .arm_in("list-bookings", "ListBookings", Fault::FailsBefore, 2);
     let failed = app.get(&user, "/bookings").await;
-    let told = line(since, "list-bookings", "failed").await;
+    let told = line(since, "list-bookings", "request failed").await;
     assert_eq!(told["request_id"], failed.body["request_id"], "{told}");
     assert_eq!(told["user_id"], user.id, "{told}");
     range.close().await;

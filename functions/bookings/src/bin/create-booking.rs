@@ -22,14 +22,14 @@ async fn handle(app: &App, request: Request) -> Answer {
         )),
         Outcome::Declined(booking) => {
             let detail = format!(
-                "The payment of booking {} was declined; its tickets went back.",
+                "The payment of booking {} was declined; its tickets were released.",
                 booking.booking_id
             );
             Err(Problem::new(Code::PaymentDeclined, detail))
         }
         Outcome::Expired(booking) => {
             let detail = format!(
-                "Booking {} was not paid in time; nothing was charged and its tickets went back.",
+                "Booking {} was not paid in time; nothing was charged and its tickets were released.",
                 booking.booking_id
             );
             Err(Problem::new(Code::PaymentDeclined, detail))

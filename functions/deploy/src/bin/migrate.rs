@@ -60,7 +60,7 @@ async fn handle(config: &Config, trigger: Trigger) -> Result<Option<Migrated>, E
         Ok(migrated) => Ok(serde_json::to_value(migrated)?),
         Err(error) => {
             let reason = telemetry::chain(error.as_ref());
-            tracing::error!(reason, "the deploy must not go on");
+            tracing::error!(reason, "migration failed; the deploy stops");
             Err(reason)
         }
     };

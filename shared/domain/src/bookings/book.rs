@@ -126,10 +126,7 @@ impl BoxOffice {
                 return Err(BookingError::Busy);
             }
             Err(error) => {
-                tracing::warn!(
-                    error = telemetry::chain(&error),
-                    "the charge's outcome is unknown"
-                );
+                tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
                 return Ok(self.leave_to_settle(booking.clone()).await);
             }
         };
@@ -143,14 +140,14 @@ impl BoxOffice {
     /// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
     /// sweep makes it certain, so that no error here changes the answer.
     async fn leave_to_settle(&self, booking: Booking) -> Outcome {
-        tracing::warn!("booking left pending: its charge's outcome is unknown");
+        tracing::warn!("booking left pending: charge outcome unknown");
         let unsettled = Unsettled::Booking {
             booking_id: booking.booking_id,
         };
         if let Err(error) = enqueue_settlement(&self.settle_queue, &unsettled).await {
             tracing::warn!(
                 error = telemetry::chain(&error),
-                "not queued to be settled; the sweep will"
+                "settlement not enqueued; the sweep settles it"
             );
         }
         match mark_unknown(&self.db, booking.booking_id).await {
@@ -160,10 +157,7 @@ impl BoxOffice {
                 Err(_) => Outcome::Pending(booking),
             },
             Err(error) => {
-                tracing::warn!(
-                    error = telemetry::chain(&error),
-                    "the answer 202 is not on record"
-                );
+                tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
                 Outcome::Pending(booking)
             }
         }

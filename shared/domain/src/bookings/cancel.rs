@@ -65,7 +65,7 @@ pub async fn cancel(
     {
         tracing::warn!(
             error = telemetry::chain(error.as_ref()),
-            "refund failed; the sweep will repeat it"
+            "refund failed; the sweep retries it"
         );
     }
     Ok(booking)

@@ -51,9 +51,9 @@ pub enum Status {
     Pending,
     /// Paid.
     Confirmed,
-    /// Declined; its tickets went back.
+    /// Declined; its tickets were released.
     Rejected,
-    /// Never paid, and now it can't be; its tickets went back.
+    /// Never paid, and now it can't be; its tickets were released.
     Expired,
     /// Was confirmed; its tickets went back, and the money goes back.
     Cancelled,

@@ -54,7 +54,7 @@ impl BoxOffice {
             Err(error) => {
                 tracing::warn!(
                     error = runtime::telemetry::chain(&error),
-                    "not announced; the sweep will"
+                    "booking not announced; the sweep announces it"
                 );
                 false
             }

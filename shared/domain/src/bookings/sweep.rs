@@ -64,7 +64,7 @@ impl BoxOffice {
             if let Err(error) = stage {
                 tracing::error!(
                     error = telemetry::chain(error.as_ref()),
-                    "a part of the sweep failed"
+                    "sweep stage failed"
                 );
                 outcome = Err(error);
             }

@@ -111,14 +111,11 @@ impl Payments {
         {
             tracing::warn!(
                 error = telemetry::chain(&error),
-                "not queued to be settled; the sweep will"
+                "settlement not enqueued; the sweep settles it"
             );
         }
         if let Err(error) = self.records.mark_answered(payment_id, ACCEPTED).await {
-            tracing::warn!(
-                error = telemetry::chain(&error),
-                "the answer 202 is not on record"
-            );
+            tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
         }
     }
 }
