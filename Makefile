@@ -57,7 +57,7 @@ model: ## the booking protocol's model, checked exhaustively (FAULTS=2 for more 
 check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks at before it tests
 	cargo fmt --all -- --check
 	SQLX_OFFLINE=true cargo clippy --workspace --all-targets --locked -- --deny warnings
-	SQLX_OFFLINE=true cargo check --release --locked --quiet -p shared # without its fault points
+	SQLX_OFFLINE=true cargo check --release --locked --quiet -p shared -p operations # without its fault points
 	@$(LOCAL) queries --check
 	SQLX_OFFLINE=true RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked --quiet
 	$(CARGO_TOOLS)/cargo-deny --log-level error check bans licenses sources

@@ -22,11 +22,16 @@ const LAYERS: [(&str, &[&str]); 6] = [
 /// What only those who answer a request, or an invocation, may know.
 const HTTP: [&str; 3] = ["aws_lambda_events", "http", "lambda_http"];
 
+/// The project's folder: cargo runs a test in its package's.
+fn root() -> PathBuf {
+    env::current_dir().unwrap().parent().unwrap().to_owned()
+}
+
 /// The packages of this workspace with what each depends on outside of its tests.
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
-    let metadata = Command::new(env!("CARGO"))
+    let metadata = Command::new(env::var("CARGO").unwrap())
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root())
         .output()
         .unwrap();
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
@@ -63,7 +68,7 @@ fn each_layer_knows_only_those_below_it() {
 #[test]
 fn a_function_knows_the_facade_and_only_a_deploy_knows_the_operations() {
     let layers: Vec<_> = LAYERS.iter().map(|(layer, _)| *layer).collect();
-    let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
+    let functions = root().join("functions");
     let packages = packages();
     for function in fs::read_dir(functions).unwrap() {
         let name = function.unwrap().file_name().into_string().unwrap();
@@ -81,45 +86,91 @@ fn a_function_knows_the_facade_and_only_a_deploy_knows_the_operations() {
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     for (layer, _) in LAYERS {
-        let folder = if layer == "shared" { "." } else { layer };
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(folder)
-            .join("src");
-        let mut left = modules(&source);
-        // Takes away those that import none of the rest, until there are no more.
-        while let Some(ground) = left
-            .iter()
-            .find(|(_, imports)| !imports.iter().any(|name| left.contains_key(name)))
-            .map(|(name, _)| name.clone())
-        {
-            left.remove(&ground);
-        }
-        assert!(left.is_empty(), "a circle in {layer}: {left:?}");
+        let folder = if layer == "shared" { "" } else { layer };
+        check_siblings(&root().join("shared").join(folder).join("src"), "crate::");
     }
 }
 
-/// The modules of a crate, each with those that it imports.
-fn modules(source: &Path) -> BTreeMap<String, BTreeSet<String>> {
-    let mut modules = BTreeMap::new();
-    for entry in fs::read_dir(source).unwrap().flatten() {
-        let path = entry.path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if name == "lib" {
-            continue;
-        }
-        let mut imports = BTreeSet::new();
-        for file in files(&path) {
-            let text = fs::read_to_string(file).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap();
-            for rest in code.split("crate::").skip(1) {
-                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
-                imports.insert(rest[..end.unwrap_or(rest.len())].to_owned());
-            }
-        }
-        imports.remove(&name);
-        modules.insert(name, imports);
+/// Checks the modules that stand in a folder, each with all below it, and then those of each module.
+fn check_siblings(folder: &Path, path: &str) {
+    let siblings: BTreeMap<_, _> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|module| {
+            (
+                module.file_stem().unwrap().to_str().unwrap().to_owned(),
+                module,
+            )
+        })
+        .filter(|(name, _)| !["lib", "mod"].contains(&name.as_str()))
+        .collect();
+    let mut left: BTreeMap<_, _> = siblings
+        .iter()
+        .map(|(name, module)| (name, imports(module, path)))
+        .collect();
+    // Takes away those that import none of the rest, until there are no more.
+    while let Some(ground) = left
+        .iter()
+        .find(|(name, imports)| {
+            !imports
+                .iter()
+                .any(|other| other != **name && left.contains_key(other))
+        })
+        .map(|(name, _)| *name)
+    {
+        left.remove(ground);
     }
-    modules
+    assert!(
+        left.is_empty(),
+        "a circle in {}: {left:?}",
+        folder.display()
+    );
+    for (name, module) in siblings.iter().filter(|(_, module)| module.is_dir()) {
+        check_siblings(module, &format!("{path}{name}::"));
+    }
+}
+
+/// What a module imports by a path, or from its parent.
+fn imports(module: &Path, path: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in files(module) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let mut after: Vec<_> = code.split(path).skip(1).collect();
+        if file == *module {
+            after.extend(code.split("super::").skip(1));
+        }
+        found.extend(after.into_iter().flat_map(names));
+    }
+    found
+}
+
+/// The first names of `a::b…` or of `{a, b::{c, d}, e}…`.
+fn names(path: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        let text = text.trim_start().chars();
+        text.take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
+    let Some(list) = path.strip_prefix('{') else {
+        return vec![name(path)];
+    };
+    let deeper = |c| match c {
+        '{' => 1,
+        '}' => -1,
+        _ => 0,
+    };
+    let mut depth = 0;
+    let end = list.find(|c| {
+        depth += deeper(c);
+        depth < 0
+    });
+    let mut depth = 0;
+    let parts = list[..end.unwrap_or(list.len())].split(|c| {
+        depth += deeper(c);
+        depth == 0 && c == ','
+    });
+    parts.map(name).collect()
 }
 
 fn files(path: &Path) -> Vec<PathBuf> {

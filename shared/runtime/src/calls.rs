@@ -87,9 +87,13 @@ pub async fn pause() {
     sleep(Duration::from_millis(fastrand::u64(50..150))).await;
 }
 
-/// Whether an I/O error says that a connection broke. A timeout doesn't: the server may be busy.
+/// Whether an I/O error says that a connection broke. A timeout doesn't: the server may be busy. Nor does
+/// an answer that says so, or that refuses.
 pub fn is_broken(error: &io::Error) -> bool {
-    error.kind() != io::ErrorKind::TimedOut
+    !matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied
+    )
 }
 
 #[cfg(test)]

@@ -8,9 +8,14 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::decode::Decode;
 use super::problem::{Code, FieldError, Problem};
 use crate::money::Number;
+
+/// A request that a JSON object is decoded into.
+pub trait Decode: Sized {
+    /// Takes its fields; `None` after one was at fault, which `fields` has noted.
+    fn decode(fields: &mut Fields) -> Option<Self>;
+}
 
 /// The fields of a request's body that were not taken yet, and the errors found so far.
 #[derive(Debug)]

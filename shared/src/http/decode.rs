@@ -7,13 +7,7 @@ use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
 
-use super::body::Fields;
-
-/// A request that a JSON object is decoded into.
-pub trait Decode: Sized {
-    /// Takes its fields; `None` after one was at fault, which `fields` has noted.
-    fn decode(fields: &mut Fields) -> Option<Self>;
-}
+use super::body::{Decode, Fields};
 
 impl Decode for Registration {
     fn decode(fields: &mut Fields) -> Option<Self> {

@@ -24,8 +24,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::Instrument;
 
-pub use body::Fields;
-pub use decode::Decode;
+pub use body::{Decode, Fields};
 pub use problem::{Code, FieldError, Problem};
 pub use request::Request;
 pub use routes::Route;

@@ -46,7 +46,7 @@ async fn settings(timeout: Duration) -> SdkConfig {
 }
 
 /// An HTTP client with the one TLS provider.
-pub fn http_client() -> SharedHttpClient {
+pub(crate) fn http_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https()

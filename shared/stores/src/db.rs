@@ -292,7 +292,7 @@ pub fn is_transient(error: &Error) -> bool {
 fn is_transient_code(code: &str) -> bool {
     // A serialization failure, a deadlock, a lock that was not to be had in time, a transaction that
     // its client left open: the statement was taken back whole.
-    ends_session(code) || matches!(code, "40001" | "40P01" | "55P03" | "25P03" | "25P04")
+    ends_session(code) || matches!(code, "40001" | "40P01" | "55P03" | "25P03")
 }
 
 /// Whether a server that says this does no more for this session: a connection exception, an operator's
@@ -357,7 +357,6 @@ mod tests {
     fn what_was_taken_back_whole_is_repeated_and_a_mistake_is_not() {
         for code in [
             "08006", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "55P03", "25P03",
-            "25P04",
         ] {
             assert!(is_transient_code(code), "{code}");
         }

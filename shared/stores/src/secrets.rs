@@ -228,7 +228,13 @@ impl Secret {
                 .map(|version| Server::read(&version.text))
                 .transpose(),
             Err(AwsError::Connection(error)) => Err(error),
-            Err(error) => Err(io::Error::other(error)),
+            // It was repeated already, or no repeat helps.
+            Err(error @ AwsError::Busy(_)) => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, error))
+            }
+            Err(error @ AwsError::Refused(_)) => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, error))
+            }
         }
     }
 }

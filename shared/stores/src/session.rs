@@ -16,8 +16,8 @@ use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 /// Runs statements, without names behind a pooler.
 #[derive(Debug)]
 pub struct Session<'c> {
-    pub connection: &'c mut PgConnection,
-    pub pooled: bool,
+    pub(crate) connection: &'c mut PgConnection,
+    pub(crate) pooled: bool,
 }
 
 impl<'c> Executor<'c> for Session<'c> {

@@ -165,6 +165,7 @@ mod tests {
     use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -197,8 +198,9 @@ mod tests {
                 socket.write_all(answer.as_bytes()).await.unwrap();
             }
         };
-        let sent = queue.send("{}");
-        let (sent, ()) = tokio::join!(sent, serve);
+        // Every answer is asked for, or this ends here.
+        let both = async { tokio::join!(queue.send("{}"), serve) };
+        let (sent, ()) = timeout(Duration::from_secs(10), both).await.unwrap();
         sent
     }
 

@@ -25,7 +25,7 @@ pub fn authorities() -> io::Result<&'static str> {
 }
 
 /// A file with the authorities, for clients that want one.
-pub fn authorities_file() -> io::Result<PathBuf> {
+pub(crate) fn authorities_file() -> io::Result<PathBuf> {
     static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
     match (config::ca_file(), WRITTEN.get()) {
         (Some(file), _) => Ok(file),

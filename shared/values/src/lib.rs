@@ -8,7 +8,7 @@ pub mod ids;
 pub mod json;
 pub mod money;
 pub mod page;
-pub mod schema;
+mod schema;
 pub mod text;
 pub mod tickets;
 pub mod time;

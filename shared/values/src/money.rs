@@ -85,7 +85,8 @@ impl utoipa::PartialSchema for Currency {
 
 impl utoipa::ToSchema for Currency {}
 
-/// The digits that a number may have, zeros at its ends aside: those that a [`Decimal`] always holds.
+/// The digits that a number may have, before and after its point together and without the zeros at its
+/// ends that say nothing: those that a [`Decimal`] always holds.
 const MAX_DIGITS: usize = 28;
 
 /// A decimal number as it was written in JSON, exact.

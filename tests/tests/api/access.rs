@@ -208,7 +208,8 @@ async fn no_store_is_reached_without_tls_or_by_a_stranger_to_it() {
     let owner = account("database-owner").await;
     let plain = database(&owner, "users_db").ssl_mode(PgSslMode::Disable);
     assert!(PgConnection::connect_with(&plain).await.is_err());
-    let amazons = in_project("shared/certificates/amazon.pem");
+    let amazons = in_project("shared/stores/certificates/amazon.pem");
+    assert!(amazons.is_file(), "{amazons:?}");
     let stranger = database(&owner, "users_db").ssl_root_cert(amazons);
     assert!(PgConnection::connect_with(&stranger).await.is_err());
 

@@ -216,15 +216,29 @@ impl Notifications {
     /// The store's. A repeat is safe.
     pub async fn redrive(&self, most: usize) -> Result<Delivered, NotificationError> {
         let mut delivered = Delivered::default();
-        let mut last = String::new();
+        // From anywhere to the end, and from the beginning to there: what can't be read and takes all the
+        // time does not stand before the rest for ever. The ids are hexadecimal.
+        let start = format!("{:x}", fastrand::u64(..));
+        let mut last = start.clone();
+        let mut wrapped = false;
         let half = calls::remaining() / 2;
         while calls::remaining() > half {
-            let after = doc! {"_id": {"$gt": &last}};
+            let after = if wrapped {
+                doc! {"_id": {"$gt": &last, "$lte": &start}}
+            } else {
+                doc! {"_id": {"$gt": &last}}
+            };
             let ids = self
                 .quarantine
                 .ids(Point::FindQuarantined, after, "_id", BATCH_SIZE)
                 .await?;
-            let Some(end) = ids.last() else { break };
+            let Some(end) = ids.last() else {
+                if wrapped {
+                    break;
+                }
+                (wrapped, last) = (true, String::new());
+                continue;
+            };
             last.clone_from(end);
             for id in &ids {
                 if delivered.stored == most || calls::remaining() < half {

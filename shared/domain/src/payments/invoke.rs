@@ -71,6 +71,8 @@ impl From<SdkError<invoke::InvokeError>> for InvokeError {
             SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
                 Self::Connection(io::Error::other(error))
             }
+            // An answer that broke off.
+            SdkError::ResponseError(_) => Self::Connection(io::Error::other(error)),
             SdkError::ServiceError(service) if service.err().is_too_many_requests_exception() => {
                 Self::Busy
             }

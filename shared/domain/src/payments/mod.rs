@@ -21,7 +21,8 @@ use utoipa::ToSchema;
 pub use charge::Payments;
 pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
 pub use pay::{Outcome, Paid};
-pub use unsettled::{Unsettled, enqueue_settlement};
+pub use unsettled::Unsettled;
+pub(crate) use unsettled::enqueue_settlement;
 
 use values::ids::{BookingId, PaymentId, UserId};
 use values::json::parse_string;
