@@ -8,7 +8,7 @@ mod macros;
 
 pub use domain::{auth, bookings, events, notifications, payments, token_key, users};
 pub use runtime::{
-    Error, FromConfig, calls, config, faults, functions, invocation, start, telemetry,
+    Error, FromConfig, block_on, calls, config, faults, functions, invocation, start, telemetry,
 };
 pub use stores::{aws, broker, db, docdb, secrets, settle_queue, tls, web};
 pub use values::{idempotency, ids, money, page, time};

@@ -24,17 +24,19 @@ macro_rules! clients {
 #[macro_export]
 macro_rules! serve {
     ($route:expr, $app:ty, $handle:path) => {
-        #[tokio::main(flavor = "current_thread")]
-        async fn main() -> Result<(), $crate::Error> {
-            let app = $crate::start::<$app>().await?;
-            $crate::http::serve(&$route, app, $handle).await
+        fn main() -> Result<(), $crate::Error> {
+            $crate::block_on(async {
+                let app = $crate::start::<$app>().await?;
+                $crate::http::serve(&$route, app, $handle).await
+            })
         }
     };
     ($app:ty, $handle:path) => {
-        #[tokio::main(flavor = "current_thread")]
-        async fn main() -> Result<(), $crate::Error> {
-            let app = $crate::start::<$app>().await?;
-            $crate::invocation::serve(env!("CARGO_BIN_NAME"), app, $handle).await
+        fn main() -> Result<(), $crate::Error> {
+            $crate::block_on(async {
+                let app = $crate::start::<$app>().await?;
+                $crate::invocation::serve(env!("CARGO_BIN_NAME"), app, $handle).await
+            })
         }
     };
 }

@@ -45,3 +45,14 @@ pub async fn start<App: FromConfig>() -> Result<App, Error> {
         |error| tracing::error!(error = %telemetry::chain(error.as_ref()), "cannot start"),
     )
 }
+
+/// Runs a function's process to its end, on one thread: it serves one invocation at a time.
+///
+/// # Errors
+/// The work's own, or that the system has no resources for it.
+pub fn block_on(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
