@@ -1,4 +1,4 @@
-//! What every function's file would say anew.
+//! The code that every function's file would otherwise repeat.
 
 /// Declares what one process of a function keeps between requests, each made from its settings.
 #[macro_export]

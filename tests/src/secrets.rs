@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use lapin::Connection;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use shared::secrets::{Engine, Secret, Server};
+use shared::secrets::{Engine, Secret, StoreCredentials};
 use shared::{aws, broker, web};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use uuid::Uuid;
@@ -38,12 +38,12 @@ pub fn named(name: &str) -> String {
 }
 
 /// An account as it is now.
-pub async fn account(name: &str) -> Server {
-    Secret::new(&named(name)).await.server().await.unwrap()
+pub async fn account(name: &str) -> StoreCredentials {
+    Secret::new(&named(name)).await.credentials().await.unwrap()
 }
 
 /// Options to log in to one of PostgreSQL's databases.
-pub fn database(account: &Server, name: &str) -> PgConnectOptions {
+pub fn database(account: &StoreCredentials, name: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .host(&account.host)
         .port(account.port)
@@ -55,7 +55,7 @@ pub fn database(account: &Server, name: &str) -> PgConnectOptions {
 }
 
 /// A client of the document store.
-pub async fn documents(account: &Server) -> mongodb::Client {
+pub async fn documents(account: &StoreCredentials) -> mongodb::Client {
     assert_eq!(account.engine, Engine::Mongo);
     let tls = format!("tls=true&tlsCAFile={}", setting("ADMIT_CA_FILE"));
     let url = url(
@@ -67,7 +67,7 @@ pub async fn documents(account: &Server) -> mongodb::Client {
 }
 
 /// An account as a URL with its password.
-pub fn url(scheme: &str, account: &Server, rest: &str) -> String {
+pub fn url(scheme: &str, account: &StoreCredentials, rest: &str) -> String {
     let (name, password) = (&account.username, account.password.expose_secret());
     format!(
         "{scheme}://{name}:{password}@{}:{}{rest}",
@@ -82,9 +82,9 @@ pub async fn broker(name: &str) -> Connection {
 }
 
 /// Asks the broker's management, as `account`; the status of its answer.
-pub async fn manage(account: &Server, method: &'static str, path: &str) -> u16 {
+pub async fn manage(account: &StoreCredentials, method: &'static str, path: &str) -> u16 {
     let owner = Secret::new(&named("broker-owner")).await;
-    let port = owner.server().await.unwrap().management_port.unwrap();
+    let port = owner.credentials().await.unwrap().management_port.unwrap();
     let login = format!("{}:{}", account.username, account.password.expose_secret());
     let login = format!("Basic {}", BASE64_STANDARD.encode(login));
     let url = format!("https://{}:{port}/api/{path}", account.host);

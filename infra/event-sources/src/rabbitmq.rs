@@ -15,7 +15,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, Consumer};
 use serde_json::{Value, json};
 use shared::broker::{self, NOTIFICATIONS_QUEUE};
-use shared::faults::Point;
+use shared::faults::FailPoint;
 use shared::secrets::Secret;
 use shared::{Error, calls, telemetry};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -45,7 +45,10 @@ pub async fn run(account: Secret, lambda: Lambda) {
 
 async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
     let (_connection, mut consumer) =
-        calls::once(Point::SourceConnect, CONNECT_TIMEOUT, || connect(account)).await?;
+        calls::once(FailPoint::SourceConnect, CONNECT_TIMEOUT, || {
+            connect(account)
+        })
+        .await?;
     tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming");
     let mut failures = 0;
     loop {
@@ -54,7 +57,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
         let event = event(&batch).to_string();
         match lambda.invoke("send-notification", event).await {
             Ok(Invoked::Answered(_)) => {
-                calls::once(Point::SourceAck, CONNECT_TIMEOUT, || async {
+                calls::once(FailPoint::SourceAck, CONNECT_TIMEOUT, || async {
                     Ok::<_, Error>(last.ack(BasicAckOptions { multiple: true }).await?)
                 })
                 .await?;
@@ -73,7 +76,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
                     multiple: true,
                     requeue: true,
                 };
-                calls::once(Point::SourceReject, CONNECT_TIMEOUT, || async {
+                calls::once(FailPoint::SourceReject, CONNECT_TIMEOUT, || async {
                     Ok::<_, Error>(last.nack(whole).await?)
                 })
                 .await?;

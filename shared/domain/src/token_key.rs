@@ -11,7 +11,7 @@ use crate::auth::{self, KeyError, TokenSigner};
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::aws::{self, AwsError};
 use stores::secrets::{self, SECRETS_TIMEOUT, Stage, Version};
 
@@ -59,20 +59,20 @@ impl FromConfig for TokenKey {
 }
 
 impl TokenKey {
-    /// What signs by it. It is read once.
+    /// The signer that uses this key. A process reads the key once.
     ///
     /// # Errors
     /// There is none, or it can't be read.
     pub async fn signer(&self) -> Result<&TokenSigner, TokenKeyError> {
         let reading = self.signer.get_or_try_init(|| async {
-            let key = self.there(self.read().await?)?;
+            let key = self.key_or_missing(self.read().await?)?;
             Ok(TokenSigner::new(&key, self.lifetime)?)
         });
         reading.await
     }
 
-    /// Its public half, 32 bytes in base64; made now, where there is none. Of two who make one at
-    /// once, both have the first one's.
+    /// The key's public half, 32 bytes in base64. Makes the key if there is none. If two callers make one
+    /// at the same time, both get the first.
     ///
     /// # Errors
     /// It can't be read or written.
@@ -83,10 +83,10 @@ impl TokenKey {
             self.write(&made, &found.version).await?;
             found = self.read().await?;
         }
-        Ok(auth::public_half(&self.there(found)?)?)
+        Ok(auth::public_half(&self.key_or_missing(found)?)?)
     }
 
-    fn there(&self, found: Found) -> Result<SecretString, TokenKeyError> {
+    fn key_or_missing(&self, found: Found) -> Result<SecretString, TokenKeyError> {
         found
             .key
             .ok_or_else(|| TokenKeyError::Missing(self.id.clone()))
@@ -104,8 +104,8 @@ impl TokenKey {
         })
     }
 
-    /// Writes a key behind the version that had none. The new version is named after that one, so
-    /// that a second writer finds it taken.
+    /// Writes a key as the version after `behind`, which had none. The new version's name is derived from
+    /// `behind`, so that a second writer finds the name taken.
     async fn write(&self, key: &SecretString, behind: &str) -> Result<(), AwsError> {
         let content = Content {
             private_key: Some(key.expose_secret().to_owned()),
@@ -115,7 +115,7 @@ impl TokenKey {
         // Of a version's name 32 to 64 characters are wanted.
         let name = format!("{behind:0<47.47}-and-its-key");
         calls::idempotent(
-            Point::WriteTokenKey,
+            FailPoint::WriteTokenKey,
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {

@@ -20,10 +20,10 @@ use sqlx::postgres::PgConnection;
 use runtime::Error;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::broker::{self, BrokerError};
 use stores::db::{self, Owner};
-use stores::secrets::{AuthRejected, Engine, Secret, Server, Stage};
+use stores::secrets::{AuthRejected, Engine, Secret, Stage, StoreCredentials};
 use stores::{docdb, web};
 
 /// The longest that a login or the setting of a password may take.
@@ -78,9 +78,9 @@ impl AuthRejected for AccountError {
 }
 
 /// Logs in, and out again.
-pub(crate) async fn open(account: &Server) -> Result<(), AccountError> {
+pub(crate) async fn open(account: &StoreCredentials) -> Result<(), AccountError> {
     calls::idempotent(
-        Point::OpenSession,
+        FailPoint::OpenSession,
         LOGIN_TIMEOUT,
         AccountError::is_transient,
         || async {
@@ -132,7 +132,7 @@ impl Owners {
     /// # Errors
     /// Secrets Manager's or the store's.
     pub async fn let_in(&self, secret: &Secret) -> Result<(), AccountError> {
-        let account = secret.server().await?;
+        let account = secret.credentials().await?;
         if account.engine == Engine::RabbitMq {
             match self.permit_in_broker(&account).await {
                 // There is no such user.
@@ -157,7 +157,10 @@ impl Owners {
     }
 
     /// Sets the password that `account` is to have, and makes it where it isn't there.
-    pub(crate) async fn set_password(&self, account: &Server) -> Result<(), AccountError> {
+    pub(crate) async fn set_password(
+        &self,
+        account: &StoreCredentials,
+    ) -> Result<(), AccountError> {
         let name = &account.username;
         if !name
             .bytes()
@@ -165,7 +168,7 @@ impl Owners {
         {
             return Err(AccountError::Name(name.clone()));
         }
-        calls::once(Point::SetPassword, LOGIN_TIMEOUT, || async {
+        calls::once(FailPoint::SetPassword, LOGIN_TIMEOUT, || async {
             match account.engine {
                 Engine::Postgres => {
                     let connection = self.databases.connect("postgres").await?;
@@ -189,12 +192,12 @@ impl Owners {
         }
     }
 
-    async fn permit_in_broker(&self, account: &Server) -> Result<(), AccountError> {
+    async fn permit_in_broker(&self, account: &StoreCredentials) -> Result<(), AccountError> {
         let vhost = account.dbname.as_deref().unwrap_or("/");
         let path = format!("permissions/{}", vhost.replace('/', "%2F"));
         let permissions = broker::permissions();
         calls::idempotent(
-            Point::PermitInBroker,
+            FailPoint::PermitInBroker,
             LOGIN_TIMEOUT,
             AccountError::is_transient,
             || {
@@ -208,7 +211,7 @@ impl Owners {
 
 async fn set_in_postgres(
     mut connection: PgConnection,
-    account: &Server,
+    account: &StoreCredentials,
 ) -> Result<(), AccountError> {
     let (name, password) = (
         &account.username,
@@ -247,7 +250,10 @@ fn verifier(password: &str) -> io::Result<String> {
     Ok(format!("SCRAM-SHA-256${ROUNDS}:{salt}${stored}:{served}"))
 }
 
-async fn set_in_documents(owner: &Server, account: &Server) -> Result<(), AccountError> {
+async fn set_in_documents(
+    owner: &StoreCredentials,
+    account: &StoreCredentials,
+) -> Result<(), AccountError> {
     let admin = docdb::connect(owner)?.database("admin");
     let (name, password) = (&account.username, account.password.expose_secret());
     let known = admin.run_command(doc! {"usersInfo": name}).await?;
@@ -270,8 +276,8 @@ async fn set_in_documents(owner: &Server, account: &Server) -> Result<(), Accoun
 
 /// Puts what is to be of an account into RabbitMQ's management.
 async fn put_in_broker(
-    owner: Server,
-    account: &Server,
+    owner: StoreCredentials,
+    account: &StoreCredentials,
     path: &str,
     what: &Value,
 ) -> Result<(), AccountError> {

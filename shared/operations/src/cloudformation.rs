@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use runtime::calls;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::web;
 
 /// The longest that an answer may take.
@@ -66,7 +66,7 @@ impl Event {
         })
         .to_string();
         calls::idempotent(
-            Point::AnswerCloudFormation,
+            FailPoint::AnswerCloudFormation,
             ANSWER_TIMEOUT,
             calls::is_broken,
             || async {

@@ -21,9 +21,9 @@ use crate::accounts::{self, AccountError, Owners};
 use runtime::Error;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::aws::{self, AwsError};
-use stores::secrets::{self, AuthRejected, SECRETS_TIMEOUT, Server, Stage};
+use stores::secrets::{self, AuthRejected, SECRETS_TIMEOUT, Stage, StoreCredentials};
 
 /// What Secrets Manager invokes a rotation function with.
 #[derive(Debug, Deserialize)]
@@ -108,7 +108,7 @@ impl Rotation {
         account["password"] = self.password().await?.into();
         let account = account.to_string();
         calls::idempotent(
-            Point::PutSecret,
+            FailPoint::PutSecret,
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -127,7 +127,7 @@ impl Rotation {
     /// 32 letters and digits: 190 bits, and nothing that a URL, a statement or a shell minds.
     async fn password(&self) -> Result<String, AwsError> {
         let made = calls::idempotent(
-            Point::MakePassword,
+            FailPoint::MakePassword,
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -150,7 +150,7 @@ impl Rotation {
         }
         let current = self.read(request, Stage::Current).await?;
         let current = current.ok_or(RotationError::Missing("current"))?;
-        if !pending.is_of(&Server::read(&current)?) {
+        if !pending.is_of(&StoreCredentials::read(&current)?) {
             return Err(RotationError::OtherAccount);
         }
         Ok(self.owners.set_password(&pending).await?)
@@ -158,7 +158,7 @@ impl Rotation {
 
     async fn finish(&self, request: &Request) -> Result<(), RotationError> {
         let described = calls::idempotent(
-            Point::DescribeSecret,
+            FailPoint::DescribeSecret,
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -172,7 +172,7 @@ impl Rotation {
         if current == Some(&request.client_request_token) {
             return Ok(());
         }
-        calls::once(Point::PromoteSecret, SECRETS_TIMEOUT, || async {
+        calls::once(FailPoint::PromoteSecret, SECRETS_TIMEOUT, || async {
             let promoting = self.client.update_secret_version_stage();
             let promoting = promoting
                 .secret_id(&request.secret_id)
@@ -186,9 +186,9 @@ impl Rotation {
         Ok(())
     }
 
-    async fn pending(&self, request: &Request) -> Result<Server, RotationError> {
+    async fn pending(&self, request: &Request) -> Result<StoreCredentials, RotationError> {
         let text = self.read(request, Stage::Pending).await?;
-        Ok(Server::read(
+        Ok(StoreCredentials::read(
             &text.ok_or(RotationError::Missing("pending"))?,
         )?)
     }

@@ -1,5 +1,5 @@
 //! Calls that leave the process. Every one goes through here, so that every one
-//! - is named by its [`Point`], where a debug build can make it fail;
+//! - is named by its [`FailPoint`], where a debug build can make it fail;
 //! - has a limit in time, made from what is left to the invocation that it belongs to;
 //! - is repeated once at most, and only where its caller says that a repeat is safe.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task_local;
 use tokio::time::{sleep, timeout};
 
-use crate::faults::{self, Point};
+use crate::faults::{self, FailPoint};
 use crate::telemetry;
 
 task_local! {
@@ -18,8 +18,8 @@ task_local! {
     static ENDS: Instant;
 }
 
-/// What an invocation has where nobody says how much: `cargo lambda`'s own Invoke gives deadlines of
-/// 1970.
+/// The time limit of an invocation without a usable deadline: `cargo lambda`'s own Invoke API sends
+/// deadlines in 1970.
 const DEFAULT_INVOCATION_TIME: Duration = Duration::from_secs(15);
 
 /// Runs `work` as an invocation that ends at `deadline`.
@@ -32,18 +32,22 @@ pub async fn until<Work: Future>(deadline: SystemTime, work: Work) -> Work::Outp
     ENDS.scope(Instant::now() + left, work).await
 }
 
-/// The time that is left to this invocation; no end of it where this is none.
+/// The time that this invocation has left, or `Duration::MAX` outside of an invocation.
 pub fn remaining() -> Duration {
     ENDS.try_with(|ends| ends.saturating_duration_since(Instant::now()))
         .unwrap_or(Duration::MAX)
 }
 
-/// Makes a call that must not be repeated. It has `most`, or half of what is left to the
-/// invocation where that is less: so there is always time to answer, and to note what is unknown.
+/// Makes a call that must not be repeated. Its time limit is `most` or half of the invocation's
+/// remaining time, whichever is less. So there is always time to answer and to record an unknown outcome.
 ///
 /// # Errors
 /// The call's own, or that it had no answer in time.
-pub async fn once<T, E, Call>(point: Point, most: Duration, call: impl Fn() -> Call) -> Result<T, E>
+pub async fn once<T, E, Call>(
+    point: FailPoint,
+    most: Duration,
+    call: impl Fn() -> Call,
+) -> Result<T, E>
 where
     E: From<io::Error>,
     Call: IntoFuture<Output = Result<T, E>>,
@@ -62,7 +66,7 @@ where
 /// connection was at fault rather than what was asked. Lambda's freezing and a server's restart break
 /// connections. A server that is slow is not asked again.
 pub async fn idempotent<T, E, Call>(
-    point: Point,
+    point: FailPoint,
     most: Duration,
     is_transient: impl Fn(&E) -> bool,
     call: impl Fn() -> Call,
@@ -105,7 +109,7 @@ mod tests {
     async fn tries(kind: io::ErrorKind) -> u32 {
         let tries = AtomicU32::new(0);
         let outcome: io::Result<()> = idempotent(
-            Point::ReadBooking,
+            FailPoint::ReadBooking,
             DEFAULT_INVOCATION_TIME,
             is_broken,
             async || {
@@ -130,7 +134,7 @@ mod tests {
         let deadline = SystemTime::now() + Duration::from_millis(800);
         let outcome: io::Result<()> = until(deadline, async {
             once(
-                Point::ReadBooking,
+                FailPoint::ReadBooking,
                 DEFAULT_INVOCATION_TIME,
                 std::future::pending,
             )

@@ -1,7 +1,7 @@
 //! Everything a function is told by its environment, read once at its start.
 //!
-//! A function is given only what it needs: what is absent is missed when a client that needs it
-//! is made, before the first request, and by name.
+//! A function gets only the settings that it needs. If one is missing, making the client that needs it fails
+//! before the first request, with the variable's name.
 
 use std::env;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Fault points: every boundary that the system crosses, by name, and what can go wrong there.
 //!
-//! [`Point`] lists the calls that leave a process; a call can't be made without one, as the
+//! [`FailPoint`] lists the calls that leave a process; a call can't be made without one, as the
 //! stores' connections are private to the modules that ask for it. The tests make each [`Fault`]
 //! happen at each point and hold the stores against the promises.
 //!
@@ -38,7 +38,7 @@ macro_rules! names {
 
 names! {
     /// A call that leaves the process. Each is made at one place in the code.
-    Point {
+    FailPoint {
         // PostgreSQL: users
         RegisterUser,
         FindAccount,
@@ -154,10 +154,10 @@ names! {
 
 #[cfg(not(debug_assertions))]
 mod switch {
-    use super::Point;
+    use super::FailPoint;
 
     /// Makes the call.
-    pub fn at<Call: IntoFuture>(_: Point, call: impl Fn() -> Call) -> Call::IntoFuture {
+    pub fn at<Call: IntoFuture>(_: FailPoint, call: impl Fn() -> Call) -> Call::IntoFuture {
         call().into_future()
     }
 
@@ -186,14 +186,14 @@ mod switch {
 
     use tokio::time::sleep;
 
-    use super::{Fault, Point};
+    use super::{FailPoint, Fault};
     use crate::config;
 
     /// How late a call is that is late: within every call's limit, so that it is made.
     const LATE: Duration = Duration::from_secs(1);
 
-    /// Makes the call, or what a test has asked to happen in its stead.
-    pub async fn at<T, E, Call>(point: Point, call: impl Fn() -> Call) -> Result<T, E>
+    /// Makes the call, or injects the fault that a test has armed at this point.
+    pub async fn at<T, E, Call>(point: FailPoint, call: impl Fn() -> Call) -> Result<T, E>
     where
         E: From<io::Error>,
         Call: IntoFuture<Output = Result<T, E>>,

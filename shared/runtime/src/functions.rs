@@ -1,6 +1,6 @@
 //! The functions, and how long each may run.
 //!
-//! The times nest, so that who waits outlasts whom it waits for: a client, then API Gateway (30 s),
+//! The timeouts nest, so that a caller outlasts what it calls: a client, then API Gateway (30 s),
 //! then a booking, then its charge. Tests hold them against one another and against `template.yaml`.
 
 use std::time::Duration;

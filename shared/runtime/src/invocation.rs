@@ -99,7 +99,7 @@ where
                 }
             }
         };
-        // Boxed: what is nested in it is deeper than the compiler computes layouts.
+        // Boxed: the nested futures are too deep for the compiler to compute their layout.
         Box::pin(answer.instrument(span))
     }))
     .await

@@ -13,7 +13,7 @@ use crate::money::Number;
 
 /// A request that a JSON object is decoded into.
 pub trait Decode: Sized {
-    /// Takes its fields; `None` after one was at fault, which `fields` has noted.
+    /// Takes the fields that it needs. Returns `None` if one is invalid; `fields` has recorded the error.
     fn decode(fields: &mut Fields) -> Option<Self>;
 }
 
@@ -80,8 +80,8 @@ impl Fields {
         self.read(name, &value)
     }
 
-    /// Takes a field that may be absent or null: the outer `None` notes an error, the inner says
-    /// that there is none.
+    /// Takes a field that may be absent or null. The outer `None` means that it is invalid, and its error
+    /// recorded; the inner `None` means that there is no value.
     pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
         match self.take(name) {
             None => Some(None),

@@ -22,7 +22,7 @@ impl Decode for Registration {
     }
 }
 
-/// The rules for new names and passwords don't count here: what breaks them is just wrong.
+/// Doesn't check the rules for new names and passwords: a login that breaks them is simply wrong.
 impl Decode for Credentials {
     fn decode(fields: &mut Fields) -> Option<Self> {
         let username = fields.required("username");

@@ -1,4 +1,4 @@
-//! What each error of the business is to a client.
+//! Maps each error of `domain` to the problem that the client gets.
 
 use domain::bookings::{BookingError, Status};
 use domain::events::EventError;

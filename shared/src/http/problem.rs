@@ -190,7 +190,7 @@ impl Problem {
         Self::new(Code::Unauthorized, detail)
     }
 
-    /// 404. Also for what is another person's: whether it exists is none of the asker's matter.
+    /// 404. Also for what belongs to another user, so that a client can't tell whether it exists.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("There is no such {what}."))
     }
@@ -218,7 +218,7 @@ impl Problem {
         .retry_after(2)
     }
 
-    /// What a failed statement is to a client, while `doing` something.
+    /// 503 if PostgreSQL was unavailable while `doing` something, else 500.
     pub fn of_database(doing: &'static str, error: sqlx::Error) -> Self {
         if db::is_unavailable(&error) {
             Self::unavailable(doing, error)

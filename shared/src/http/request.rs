@@ -108,11 +108,10 @@ impl Request {
         Ok(user)
     }
 
-    /// The id in the route's path, which the log lines have from now on; what can't be its kind of id
-    /// names nothing.
+    /// The id in the route's path. All later log lines carry it.
     ///
     /// # Errors
-    /// 404.
+    /// 404 if it can't be an id of this kind.
     pub fn path<T: FromStr + Display>(&self, name: &str, what: &str) -> Result<T, Problem> {
         let id = self
             .path_parameters
@@ -210,7 +209,7 @@ impl Request {
         }))
     }
 
-    /// The one value of a header. Two values would be two readings.
+    /// The value of a header. A header that is given twice is ambiguous, and refused.
     fn header(&self, name: &HeaderName) -> Result<Option<&[u8]>, Problem> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next().map(|value| value.as_bytes());

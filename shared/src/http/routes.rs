@@ -35,7 +35,7 @@ pub struct Route {
     /// Whether it takes `limit` and `cursor`.
     pub paged: bool,
     pub body: Option<Body>,
-    pub answers: &'static [Answer],
+    pub answers: &'static [Success],
     /// The problems of this route's own. Those that its traits bring (a token, a body, a list) and
     /// those of every route are added where they are read.
     pub problems: &'static [Code],
@@ -51,7 +51,7 @@ pub enum Body {
 
 /// A successful answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Success {
     pub status: StatusCode,
     pub description: &'static str,
     pub content: Content,
@@ -85,16 +85,16 @@ impl Shape {
     }
 }
 
-const fn answer<T: ToSchema>(status: StatusCode, description: &'static str) -> Answer {
-    Answer {
+const fn answer<T: ToSchema>(status: StatusCode, description: &'static str) -> Success {
+    Success {
         status,
         description,
         content: Content::Json(Shape::of::<T>()),
     }
 }
 
-const fn page<T: ToSchema>(description: &'static str) -> Answer {
-    Answer {
+const fn page<T: ToSchema>(description: &'static str) -> Success {
+    Success {
         status: StatusCode::OK,
         description,
         content: Content::Page(Shape::of::<T>()),
@@ -299,7 +299,7 @@ pub static LIST_NOTIFICATIONS: Route = Route {
 };
 
 pub static GET_OPENAPI: Route = Route {
-    answers: &[Answer {
+    answers: &[Success {
         status: StatusCode::OK,
         description: "This description, as OpenAPI 3.1.",
         content: Content::Other("application/json"),
@@ -313,7 +313,7 @@ pub static GET_OPENAPI: Route = Route {
 };
 
 pub static GET_DOCS: Route = Route {
-    answers: &[Answer {
+    answers: &[Success {
         status: StatusCode::OK,
         description: "A page to read this description and to try it.",
         content: Content::Other("text/html"),
@@ -322,7 +322,7 @@ pub static GET_DOCS: Route = Route {
 };
 
 pub static GET_DOCS_ASSET: Route = Route {
-    answers: &[Answer {
+    answers: &[Success {
         status: StatusCode::OK,
         description: "A script, a style sheet or an icon of that page.",
         content: Content::Other("*/*"),

@@ -24,12 +24,12 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::secrets::{AuthRejected, Secret, Server};
+use crate::secrets::{AuthRejected, Secret, StoreCredentials};
 use crate::tls;
 use runtime::Error;
 use runtime::calls;
 use runtime::config::Setting;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 
 /// Where announcements are published, by their type as the routing key.
 pub const EXCHANGE: &str = "admit.events";
@@ -121,7 +121,7 @@ impl Broker {
             _connection,
         } = self.connect().await?;
         for redriven in 0..most {
-            let taken = calls::once(Point::BrokerTakeDeadLetter, PUBLISH_TIMEOUT, || async {
+            let taken = calls::once(FailPoint::BrokerTakeDeadLetter, PUBLISH_TIMEOUT, || async {
                 let options = BasicGetOptions::default();
                 Ok::<_, BrokerError>(channel.basic_get(DEAD_LETTER_QUEUE.into(), options).await?)
             })
@@ -131,7 +131,7 @@ impl Broker {
             };
             let message = Message {
                 routing_key: letter.routing_key.to_string(),
-                // Without what the broker noted of its dying.
+                // Without headers: the broker has added `x-death` and its like.
                 properties: letter
                     .properties
                     .clone()
@@ -139,7 +139,7 @@ impl Broker {
                 body: letter.data.clone(),
             };
             publish(&channel, &message).await?;
-            calls::once(Point::BrokerDropDeadLetter, PUBLISH_TIMEOUT, || async {
+            calls::once(FailPoint::BrokerDropDeadLetter, PUBLISH_TIMEOUT, || async {
                 Ok::<_, BrokerError>(letter.ack(BasicAckOptions::default()).await?)
             })
             .await?;
@@ -156,11 +156,14 @@ impl Broker {
             channel,
             _connection,
         } = self.connect().await?;
-        calls::once(Point::BrokerDeclare, Duration::MAX, || declare(&channel)).await
+        calls::once(FailPoint::BrokerDeclare, Duration::MAX, || {
+            declare(&channel)
+        })
+        .await
     }
 
     async fn connect(&self) -> Result<OpenChannel, BrokerError> {
-        calls::once(Point::BrokerConnect, PUBLISH_TIMEOUT, || async {
+        calls::once(FailPoint::BrokerConnect, PUBLISH_TIMEOUT, || async {
             let connection = log_in(&self.account).await?;
             let channel = connection.create_channel().await?;
             let confirms = ConfirmSelectOptions::default();
@@ -232,7 +235,7 @@ pub async fn log_in(account: &Secret) -> Result<Connection, BrokerError> {
 ///
 /// # Errors
 /// It can't be reached, or refuses the password.
-pub async fn connect(account: Server) -> Result<Connection, BrokerError> {
+pub async fn connect(account: StoreCredentials) -> Result<Connection, BrokerError> {
     let uri = AMQPUri {
         scheme: AMQPScheme::AMQPS,
         authority: AMQPAuthority {
@@ -313,7 +316,7 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
         mandatory: true,
         ..Default::default()
     };
-    let sent = calls::once(Point::BrokerPublish, PUBLISH_TIMEOUT, || async {
+    let sent = calls::once(FailPoint::BrokerPublish, PUBLISH_TIMEOUT, || async {
         let sent = channel
             .basic_publish(
                 EXCHANGE.into(),
@@ -327,7 +330,7 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
         Ok::<_, BrokerError>(sent.map_ok(taken).shared())
     })
     .await?;
-    let taken = calls::once(Point::BrokerConfirm, PUBLISH_TIMEOUT, || async {
+    let taken = calls::once(FailPoint::BrokerConfirm, PUBLISH_TIMEOUT, || async {
         Ok::<_, BrokerError>(sent.clone().await?)
     })
     .await?;

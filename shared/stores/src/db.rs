@@ -10,16 +10,16 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::secrets::{AuthRejected, Secret, Server};
-use crate::session::Session;
+use crate::secrets::{AuthRejected, Secret, StoreCredentials};
+use crate::session::PgExecutor;
 use crate::tls;
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 
-/// The longest that a statement may take, the connecting before it included. The server's own
-/// limit, set in the migrations, is the same: neither goes on without the other.
+/// The time limit of a statement, including the time to connect. The server's `statement_timeout`, set in
+/// the migrations, is the same, so that neither side runs on alone.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that connecting may take: so long that the statement still has its time.
@@ -34,7 +34,7 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A statement that runs on a connection.
-pub type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
+pub type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
 /// A database, through one connection, as one Lambda process answers one request at a time. It is
 /// made when it is first used, and again when it has broken.
@@ -67,8 +67,8 @@ impl Db {
     /// Runs a statement that is safe to repeat, and repeats it once where it failed for a moment.
     pub async fn idempotent<T>(
         &self,
-        point: Point,
-        statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+        point: FailPoint,
+        statement: impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
     ) -> Result<T, Error> {
         calls::idempotent(point, STATEMENT_TIMEOUT, is_transient, || {
             self.run(&statement)
@@ -79,18 +79,18 @@ impl Db {
     /// Runs a statement that, repeated, might do or say something else.
     pub async fn once<T>(
         &self,
-        point: Point,
-        statement: impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+        point: FailPoint,
+        statement: impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
     ) -> Result<T, Error> {
         calls::once(point, STATEMENT_TIMEOUT, || self.run(&statement)).await
     }
 
     async fn run<T>(
         &self,
-        statement: &impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+        statement: &impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
     ) -> Result<T, Error> {
         let mut kept = self.kept.lock().await;
-        // Taken out while it is used: a statement that is cut off by its limit leaves none behind.
+        // Taken out while in use: if the time limit drops this future, it drops the connection too.
         let living = match kept.take() {
             Some(kept) => kept.living().await,
             None => None,
@@ -103,7 +103,7 @@ impl Db {
             in_transaction(&mut connection, statement).await
         } else {
             let (connection, pooled) = (&mut connection, false);
-            statement(Session { connection, pooled }).await
+            statement(PgExecutor { connection, pooled }).await
         };
         if !outcome.as_ref().is_err_and(ends_connection) {
             *kept = Some(Kept {
@@ -131,10 +131,10 @@ impl Db {
 /// sessions otherwise.
 async fn in_transaction<T>(
     connection: &mut PgConnection,
-    statement: &impl for<'c> Fn(Session<'c>) -> Running<'c, T>,
+    statement: &impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
 ) -> Result<T, Error> {
     let mut transaction = connection.begin().await?;
-    let session = Session {
+    let session = PgExecutor {
         connection: &mut transaction,
         pooled: true,
     };
@@ -150,7 +150,7 @@ async fn in_transaction<T>(
 /// Logs in, by TLS, to a server that proves who it is; to the account's database, or to another,
 /// or at another host.
 pub async fn connect(
-    account: &Server,
+    account: &StoreCredentials,
     database: Option<&str>,
     host: Option<&str>,
 ) -> Result<PgConnection, Error> {
@@ -201,7 +201,7 @@ impl Owner {
     /// The server's.
     pub async fn create(&self, database: &'static str) -> Result<(), Error> {
         calls::idempotent(
-            Point::CreateDatabases,
+            FailPoint::CreateDatabases,
             Duration::MAX,
             is_transient,
             || async {
@@ -222,7 +222,7 @@ impl Owner {
     /// A migration failed, or one that ran before was changed.
     pub async fn migrate(
         &self,
-        point: Point,
+        point: FailPoint,
         database: &'static str,
         migrations: &Migrator,
     ) -> Result<(), Error> {
@@ -335,10 +335,10 @@ pub fn violates(error: &Error, constraint: &str) -> bool {
         .is_some_and(|error| error.constraint() == Some(constraint))
 }
 
-/// A text of a row as the type it was written from.
+/// Parses the text of a column.
 ///
 /// # Errors
-/// It is none: somebody wrote to the table past us.
+/// The text is invalid: it was not written by this code.
 pub fn column<T>(name: &str, text: &str) -> Result<T, Error>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,

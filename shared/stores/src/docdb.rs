@@ -15,11 +15,11 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::secrets::{AuthRejected, Secret, Server};
+use crate::secrets::{AuthRejected, Secret, StoreCredentials};
 use crate::tls;
 use runtime::calls;
 use runtime::config::Setting;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 
 /// The longest that a request to the store may take, the looking for a server included.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,10 +31,10 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
 const AUTHENTICATION_FAILED: i32 = 18;
 
 /// An operation that runs on a collection.
-pub type Running<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
+pub type OperationFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
 /// A client with a connection or two. It connects, and logs in, when it is first used.
-pub fn connect(account: &Server) -> Result<Client, Error> {
+pub fn connect(account: &StoreCredentials) -> Result<Client, Error> {
     let mut options = ClientOptions::builder()
         .hosts(vec![ServerAddress::Tcp {
             host: account.host.clone(),
@@ -86,8 +86,8 @@ struct Id {
     id: String,
 }
 
-/// A collection. Every operation on it is safe to repeat, by what it is: an upsert that the first
-/// wins, an update that looks at what it changes, a deletion, a read.
+/// A collection. Every operation on it is safe to repeat: it is a first-writer-wins upsert, an update that
+/// matches the state that it changes, a deletion or a read.
 pub struct Documents<T> {
     store: Arc<DocumentStore>,
     database: &'static str,
@@ -108,8 +108,8 @@ impl<T: Send + Sync> Documents<T> {
     /// Does one operation, and repeats it once where it failed for a moment.
     pub async fn idempotent<R>(
         &self,
-        point: Point,
-        operation: impl for<'c> Fn(&'c Collection<T>) -> Running<'c, R>,
+        point: FailPoint,
+        operation: impl for<'c> Fn(&'c Collection<T>) -> OperationFuture<'c, R>,
     ) -> Result<R, Error> {
         calls::idempotent(point, OPERATION_TIMEOUT, is_transient, || {
             self.run(&operation)
@@ -121,7 +121,7 @@ impl<T: Send + Sync> Documents<T> {
     /// must not read documents of any size at once.
     pub async fn ids(
         &self,
-        point: Point,
+        point: FailPoint,
         filter: Document,
         order: &'static str,
         limit: i64,
@@ -139,10 +139,10 @@ impl<T: Send + Sync> Documents<T> {
         Ok(found.into_iter().map(|found| found.id).collect())
     }
 
-    /// Does it by the login that there is; where none is, or it is refused, by the one that is right now.
+    /// Runs the operation on the kept client. Without one, or if its login is refused, logs in again first.
     async fn run<R>(
         &self,
-        operation: &impl for<'c> Fn(&'c Collection<T>) -> Running<'c, R>,
+        operation: &impl for<'c> Fn(&'c Collection<T>) -> OperationFuture<'c, R>,
     ) -> Result<R, Error> {
         let kept = self.store.client.lock().await.clone();
         if let Some(client) = kept {

@@ -12,4 +12,4 @@ pub mod settle_queue;
 pub mod tls;
 pub mod web;
 
-pub use session::Session;
+pub use session::PgExecutor;

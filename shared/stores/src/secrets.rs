@@ -1,9 +1,9 @@
 //! Secrets Manager: how the functions come by their passwords, also while these change.
 //!
 //! A store's account is a secret: where the store is, a name and a password. It is read when a
-//! connection is first made and kept. A rotation changes the password under living processes:
-//! whoever is refused reads the secret again and tries what it has, the newest first. In the moment
-//! between the store's change and the secret's, that is the pending version.
+//! connection is first made and kept. A rotation changes the password while processes run: a process
+//! whose login is refused reads the secret again and tries its current, pending and previous version.
+//! Between the store's change and the secret's, only the pending version works.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::aws::{self, AwsError};
 use runtime::calls;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 
 /// The longest that a request to Secrets Manager may take.
 pub const SECRETS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub enum Engine {
 
 /// An account of a store, as its secret describes it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Server {
+pub struct StoreCredentials {
     pub engine: Engine,
     pub host: String,
     #[serde(deserialize_with = "port")]
@@ -46,7 +46,7 @@ pub struct Server {
     pub password: SecretString,
 }
 
-impl Server {
+impl StoreCredentials {
     /// Reads a secret's text.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ pub async fn read(
     version: Option<&str>,
 ) -> Result<Option<Version>, AwsError> {
     calls::idempotent(
-        Point::ReadSecret,
+        FailPoint::ReadSecret,
         SECRETS_TIMEOUT,
         AwsError::is_transient,
         || async {
@@ -152,7 +152,7 @@ pub trait AuthRejected: From<io::Error> {
 pub struct Secret {
     client: Client,
     id: String,
-    kept: Mutex<Option<Server>>,
+    kept: Mutex<Option<StoreCredentials>>,
 }
 
 impl Secret {
@@ -169,11 +169,11 @@ impl Secret {
         }
     }
 
-    /// The account, as it was when it last let somebody in, or else as it is now.
+    /// The account that logged in last, or else the secret's current version.
     ///
     /// # Errors
     /// Secrets Manager's, or that there is no account in it.
-    pub async fn server(&self) -> io::Result<Server> {
+    pub async fn credentials(&self) -> io::Result<StoreCredentials> {
         if let Some(kept) = self.kept.lock().await.clone() {
             return Ok(kept);
         }
@@ -181,14 +181,17 @@ impl Secret {
         now.ok_or_else(|| io::Error::other(format!("the secret {} is empty", self.id)))
     }
 
-    /// Logs in by the password that was right last; refused, by those that the secret has now.
-    pub async fn log_in<T, E, Opening>(&self, open: impl Fn(Server) -> Opening) -> Result<T, E>
+    /// Logs in with the password that worked last. If it is refused, tries the secret's versions.
+    pub async fn log_in<T, E, Opening>(
+        &self,
+        open: impl Fn(StoreCredentials) -> Opening,
+    ) -> Result<T, E>
     where
         E: AuthRejected,
         Opening: Future<Output = Result<T, E>>,
     {
         let mut refused = None;
-        let mut tried: Vec<Server> = Vec::new();
+        let mut tried: Vec<StoreCredentials> = Vec::new();
         let kept = self.kept.lock().await.clone();
         for source in [
             None,
@@ -221,11 +224,11 @@ impl Secret {
     }
 
     /// The account as one of the secret's versions has it.
-    pub async fn version(&self, stage: Stage) -> io::Result<Option<Server>> {
+    pub async fn version(&self, stage: Stage) -> io::Result<Option<StoreCredentials>> {
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
         match Box::pin(read(&self.client, &self.id, stage, None)).await {
             Ok(version) => version
-                .map(|version| Server::read(&version.text))
+                .map(|version| StoreCredentials::read(&version.text))
                 .transpose(),
             Err(AwsError::Connection(error)) => Err(error),
             // It was repeated already, or no repeat helps.
@@ -250,8 +253,8 @@ impl fmt::Debug for Secret {
 mod tests {
     use super::*;
 
-    fn server(text: &str) -> io::Result<Server> {
-        Server::read(&SecretString::from(text))
+    fn server(text: &str) -> io::Result<StoreCredentials> {
+        StoreCredentials::read(&SecretString::from(text))
     }
 
     #[test]

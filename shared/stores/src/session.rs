@@ -1,8 +1,8 @@
 //! A session of PostgreSQL, as a statement sees it.
 //!
-//! Behind a pooler each transaction has another server's session, where a statement's name would be
-//! unknown, or another one's. sqlx names every statement that it prepares, and a query checked at build
-//! time can't be told otherwise: so it is told here.
+//! Behind a pooler, each transaction may run in another server session, where the name of a prepared
+//! statement is unknown or taken. sqlx names every statement that it prepares, and a query checked at
+//! build time has no setting for that. So this executor turns the names off.
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -15,12 +15,12 @@ use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 
 /// Runs statements, without names behind a pooler.
 #[derive(Debug)]
-pub struct Session<'c> {
+pub struct PgExecutor<'c> {
     pub(crate) connection: &'c mut PgConnection,
     pub(crate) pooled: bool,
 }
 
-impl<'c> Executor<'c> for Session<'c> {
+impl<'c> Executor<'c> for PgExecutor<'c> {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(

@@ -10,7 +10,7 @@ use crate::aws::{self, AwsError};
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use values::time;
 
 /// The longest that a request to SQS may take: what isn't queued is swept.
@@ -44,7 +44,7 @@ impl SettleQueue {
     pub async fn send(&self, body: &str) -> Result<(), AwsError> {
         let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
         calls::idempotent(
-            Point::SendToSettle,
+            FailPoint::SendToSettle,
             SQS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -95,7 +95,7 @@ impl DeadLetters {
             attribute(time::now().to_rfc3339())?,
         );
         calls::idempotent(
-            Point::SendToDeadLetters,
+            FailPoint::SendToDeadLetters,
             SQS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -122,7 +122,7 @@ impl DeadLetters {
         let mut redriven = 0;
         while redriven < most {
             let taken = calls::idempotent(
-                Point::TakeDeadLetters,
+                FailPoint::TakeDeadLetters,
                 SQS_TIMEOUT,
                 AwsError::is_transient,
                 || async {
@@ -141,7 +141,7 @@ impl DeadLetters {
                     .send(message.body.as_deref().unwrap_or_default())
                     .await?;
                 calls::idempotent(
-                    Point::DropDeadLetter,
+                    FailPoint::DropDeadLetter,
                     SQS_TIMEOUT,
                     AwsError::is_transient,
                     || async {

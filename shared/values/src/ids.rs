@@ -25,7 +25,7 @@ pub struct InvalidId(&'static str);
 pub struct UserId(i64);
 
 impl UserId {
-    /// Reads a user's number among functions, which write it in one way.
+    /// Reads a user's number from another function of ours, which always writes a plain integer.
     pub fn of_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         i64::deserialize(deserializer).map(Self)
     }

@@ -17,7 +17,7 @@ const MAX_PAGE_SIZE: usize = 100;
 /// What a page holds where nobody says how much.
 const DEFAULT_PAGE_SIZE: usize = 20;
 
-/// A query that asks for no page.
+/// A `limit` or `cursor` that is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPage {
     #[error("must be a whole number from 1 to {MAX_PAGE_SIZE}")]

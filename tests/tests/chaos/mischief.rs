@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::join_all;
-use shared::faults::{Fault, Point};
+use shared::faults::{FailPoint, Fault};
 use tests::stack::{Faults, children, local, pid, signal, start_event_sources};
 use tokio::time::{Instant, sleep};
 
@@ -184,7 +184,7 @@ impl Mischief {
 
     /// Has calls fail at their fault points.
     async fn hurt_calls(self, mut rng: Rng, end: Instant) {
-        let mut names: Vec<_> = Point::ALL
+        let mut names: Vec<_> = FailPoint::ALL
             .iter()
             .map(|point| point.name())
             .filter(|name| {

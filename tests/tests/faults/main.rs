@@ -18,7 +18,7 @@ use std::{env, fs, panic};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use shared::faults::{Fault, Point};
+use shared::faults::{FailPoint, Fault};
 use shared::functions;
 use tests::audit::{Asked, Breach, audit};
 use tests::customer::Purchase;
@@ -48,7 +48,7 @@ struct Case {
 
 /// Every case that there is.
 fn cases() -> Vec<Case> {
-    let calls = Point::ALL.iter().flat_map(|&point| {
+    let calls = FailPoint::ALL.iter().flat_map(|&point| {
         let faults = once_or_twice().filter(move |(fault, _)| can_happen(point, *fault));
         faults.map(move |(fault, times)| Case {
             boundary: point.name(),
@@ -92,11 +92,11 @@ fn once_or_twice() -> impl Iterator<Item = (Fault, u32)> {
 }
 
 /// What no system does. The event sources stand for AWS's own pollers: no function's deadline ends them.
-fn can_happen(point: Point, fault: Fault) -> bool {
+fn can_happen(point: FailPoint, fault: Fault) -> bool {
     match fault {
         Fault::Stalls => !point.name().starts_with("Source"),
         // Nobody takes a message twice: it is taken anew when the connection of whoever had it is gone.
-        Fault::Twice => point != Point::BrokerTakeDeadLetter,
+        Fault::Twice => point != FailPoint::BrokerTakeDeadLetter,
         _ => true,
     }
 }
@@ -107,16 +107,16 @@ fn is_unnoticed(fault: Fault) -> bool {
 }
 
 /// Whether the call is repeated when its connection breaks, so that whoever asked doesn't notice.
-fn is_repeated(point: Point) -> bool {
+fn is_repeated(point: FailPoint) -> bool {
     !matches!(
         point,
         // A repeat would find what it has made itself.
-        Point::RegisterUser | Point::CreateEvent
+        FailPoint::RegisterUser | FailPoint::CreateEvent
         // The deploy, or the operator, repeats these.
-        | Point::MigrateUsers | Point::MigrateBookings | Point::BrokerDeclare
+        | FailPoint::MigrateUsers | FailPoint::MigrateBookings | FailPoint::BrokerDeclare
         // Secrets Manager does.
-        | Point::SetPassword | Point::PromoteSecret
-        | Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter | Point::DropDeadLetter
+        | FailPoint::SetPassword | FailPoint::PromoteSecret
+        | FailPoint::BrokerTakeDeadLetter | FailPoint::BrokerDropDeadLetter | FailPoint::DropDeadLetter
     )
 }
 
@@ -309,7 +309,7 @@ impl Range {
         }
         // A call that hangs ends by its own limit, so early that the function still answers.
         let hangs =
-            case.fault == Fault::Hangs && Point::ALL.iter().any(|p| p.name() == case.boundary);
+            case.fault == Fault::Hangs && FailPoint::ALL.iter().any(|p| p.name() == case.boundary);
         if hangs
             && outcome
                 .answers
@@ -474,8 +474,8 @@ fn every_call_has_a_point_of_its_own_and_every_point_a_call() {
             }
         }
     }
-    for point in Point::ALL {
-        let name = format!("Point::{point}");
+    for point in FailPoint::ALL {
+        let name = format!("FailPoint::{point}");
         let uses = source.match_indices(&name).filter(|(at, _)| {
             let next = source[at + name.len()..].chars().next();
             !next.is_some_and(char::is_alphanumeric)

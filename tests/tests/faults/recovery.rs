@@ -9,7 +9,7 @@ use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use mongodb::bson::{self, Binary, Document, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
-use shared::faults::{Fault, Point};
+use shared::faults::{FailPoint, Fault};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 use tests::customer::Purchase;
@@ -99,7 +99,7 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
     // The booking stands still between its charge and its confirmation …
     range.faults.arm_in(
         "create-booking",
-        Point::BrokerConfirm.name(),
+        FailPoint::BrokerConfirm.name(),
         Fault::Hangs,
         1,
     );
@@ -113,7 +113,7 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
         })
         .await;
         eventually("it waits for the broker", async || {
-            (range.faults.left(Point::BrokerConfirm.name()) == 0).then_some(())
+            (range.faults.left(FailPoint::BrokerConfirm.name()) == 0).then_some(())
         })
         .await;
         // … is settled by another, and cancelled.
@@ -138,7 +138,7 @@ async fn a_charge_that_is_noted_late_does_not_undo_a_refund() {
     let (user, event) = (app.user().await, app.event_with(5).await);
     range.faults.arm_in(
         "charge-payment",
-        Point::AdvanceRecord.name(),
+        FailPoint::AdvanceRecord.name(),
         Fault::Late,
         1,
     );
@@ -600,7 +600,7 @@ async fn charges_beyond_the_bound_are_refused_and_a_repeat_tries_again() {
     // A slow gateway: it takes the card and does not answer.
     range.faults.arm_in(
         "charge-payment",
-        Point::GatewayEnter.name(),
+        FailPoint::GatewayEnter.name(),
         Fault::Hangs,
         2,
     );
@@ -639,7 +639,7 @@ async fn a_refund_is_tried_until_it_is_done_after_pauses_that_grow_and_alarms_se
     // Both tries of the cancel, and of three sweeps.
     range.faults.arm_in(
         "charge-payment",
-        Point::GatewayRefund.name(),
+        FailPoint::GatewayRefund.name(),
         Fault::FailsBefore,
         8,
     );
@@ -740,7 +740,7 @@ async fn while_the_document_store_is_away_the_sweep_announces_and_tells_what_wai
     // On the connection that was kept, and on the one that is made then.
     range.faults.arm_in(
         "create-booking",
-        Point::BrokerPublish.name(),
+        FailPoint::BrokerPublish.name(),
         Fault::FailsBefore,
         2,
     );

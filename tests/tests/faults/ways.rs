@@ -7,7 +7,7 @@ use std::time::Duration;
 use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use shared::faults::{Fault, Point};
+use shared::faults::{FailPoint, Fault};
 use tests::customer::{Payment, Purchase};
 use tests::inbox::Inbox;
 use tests::queues::{enqueue, publish, receive};
@@ -79,174 +79,188 @@ pub enum Way {
 }
 
 /// The way to a call. Without a case here a new point does not compile.
-pub fn to_point(point: Point) -> Way {
+pub fn to_point(point: FailPoint) -> Way {
     match point {
-        Point::RegisterUser => Way::Register,
-        Point::FindAccount => Way::LogIn,
-        Point::CountLoginFailure => Way::FailToLogIn,
-        Point::CreateEvent => Way::CreateEvent,
-        Point::GetEvent => Way::GetEvent,
-        Point::ListEvents => Way::ListEvents,
-        Point::Reserve | Point::Confirm => Way::Book,
-        Point::ExplainRequest => Way::BookTwiceWithOneKey,
-        Point::ExplainEvent => Way::BookMoreThanThereIs,
-        Point::Unreserve => Way::BookInACrowd,
-        Point::MarkAnnounced => Way::BeAnnouncedLater,
-        Point::MarkUnknown => Way::StayUnknown,
-        Point::Release => Way::BeDeclined,
-        Point::Cancel | Point::MarkRefunded => Way::Cancel,
-        Point::Postpone => Way::StayUnknownForLong,
-        Point::ReadBooking => Way::StayUnknown,
-        Point::ListBookings => Way::ListBookings,
-        Point::FindUnsettled => Way::StayUnknown,
-        Point::FindUnannounced => Way::BeAnnouncedLater,
-        Point::FindRefundsDue => Way::Cancel,
-        Point::MeasureBacklog | Point::ForgetKeys => Way::Book,
-        Point::OpenRecord | Point::AdvanceRecord => Way::Book,
-        Point::ReadRecord => Way::Cancel,
-        Point::MarkPaymentAnswered => Way::PayAndStayUnknown,
-        Point::PostponePayment => Way::PayAndStayUnknownForLong,
-        Point::FindPendingPayments => Way::PayAndStayUnknown,
-        Point::FindPaymentKeys | Point::ForgetPaymentKey => Way::ForgetAPaymentKey,
-        Point::GatewayEnter => Way::Book,
-        Point::GatewayRefund => Way::Cancel,
-        Point::StoreNotifications => Way::Book,
-        Point::StoreQuarantine => Way::PoisonTheBroker,
-        Point::ListNotifications => Way::ListNotifications,
-        Point::FindQuarantined
-        | Point::ReadQuarantined
-        | Point::StoreRedriven
-        | Point::ReleaseQuarantined => Way::RedriveTheQuarantine,
-        Point::FindOldNotifications
-        | Point::ForgetNotifications
-        | Point::FindOldQuarantined
-        | Point::ForgetQuarantined => Way::CleanUp,
-        Point::InvokeCharge => Way::Book,
-        Point::BrokerConnect => Way::BookAfresh,
-        Point::BrokerPublish | Point::BrokerConfirm => Way::Book,
-        Point::BrokerTakeDeadLetter | Point::BrokerDropDeadLetter => Way::RedriveDeadAnnouncements,
-        Point::SendToSettle => Way::StayUnknown,
-        Point::SendToDeadLetters => Way::PoisonTheQueue,
-        Point::TakeDeadLetters | Point::DropDeadLetter => Way::RedriveDeadSettlements,
-        Point::SourceConnect => Way::ConsumeAgain,
-        Point::SourceAck => Way::Book,
-        Point::SourceReject => Way::NotifyLater,
-        Point::SourceReceive | Point::SourceDelete => Way::StayUnknown,
-        Point::ReadSecret => Way::BookAfresh,
-        Point::DescribeSecret
-        | Point::MakePassword
-        | Point::PutSecret
-        | Point::SetPassword
-        | Point::PromoteSecret => Way::Rotate,
-        Point::WriteTokenKey => Way::MakeATokenKey,
-        Point::AnswerCloudFormation => Way::Deploy,
-        Point::CreateDatabases
-        | Point::OpenSession
-        | Point::PermitInBroker
-        | Point::MigrateUsers
-        | Point::MigrateBookings
-        | Point::IndexRecords
-        | Point::IndexNotifications
-        | Point::IndexQuarantine
-        | Point::BrokerDeclare => Way::Migrate,
+        FailPoint::RegisterUser => Way::Register,
+        FailPoint::FindAccount => Way::LogIn,
+        FailPoint::CountLoginFailure => Way::FailToLogIn,
+        FailPoint::CreateEvent => Way::CreateEvent,
+        FailPoint::GetEvent => Way::GetEvent,
+        FailPoint::ListEvents => Way::ListEvents,
+        FailPoint::Reserve | FailPoint::Confirm => Way::Book,
+        FailPoint::ExplainRequest => Way::BookTwiceWithOneKey,
+        FailPoint::ExplainEvent => Way::BookMoreThanThereIs,
+        FailPoint::Unreserve => Way::BookInACrowd,
+        FailPoint::MarkAnnounced => Way::BeAnnouncedLater,
+        FailPoint::MarkUnknown => Way::StayUnknown,
+        FailPoint::Release => Way::BeDeclined,
+        FailPoint::Cancel | FailPoint::MarkRefunded => Way::Cancel,
+        FailPoint::Postpone => Way::StayUnknownForLong,
+        FailPoint::ReadBooking => Way::StayUnknown,
+        FailPoint::ListBookings => Way::ListBookings,
+        FailPoint::FindUnsettled => Way::StayUnknown,
+        FailPoint::FindUnannounced => Way::BeAnnouncedLater,
+        FailPoint::FindRefundsDue => Way::Cancel,
+        FailPoint::MeasureBacklog | FailPoint::ForgetKeys => Way::Book,
+        FailPoint::OpenRecord | FailPoint::AdvanceRecord => Way::Book,
+        FailPoint::ReadRecord => Way::Cancel,
+        FailPoint::MarkPaymentAnswered => Way::PayAndStayUnknown,
+        FailPoint::PostponePayment => Way::PayAndStayUnknownForLong,
+        FailPoint::FindPendingPayments => Way::PayAndStayUnknown,
+        FailPoint::FindPaymentKeys | FailPoint::ForgetPaymentKey => Way::ForgetAPaymentKey,
+        FailPoint::GatewayEnter => Way::Book,
+        FailPoint::GatewayRefund => Way::Cancel,
+        FailPoint::StoreNotifications => Way::Book,
+        FailPoint::StoreQuarantine => Way::PoisonTheBroker,
+        FailPoint::ListNotifications => Way::ListNotifications,
+        FailPoint::FindQuarantined
+        | FailPoint::ReadQuarantined
+        | FailPoint::StoreRedriven
+        | FailPoint::ReleaseQuarantined => Way::RedriveTheQuarantine,
+        FailPoint::FindOldNotifications
+        | FailPoint::ForgetNotifications
+        | FailPoint::FindOldQuarantined
+        | FailPoint::ForgetQuarantined => Way::CleanUp,
+        FailPoint::InvokeCharge => Way::Book,
+        FailPoint::BrokerConnect => Way::BookAfresh,
+        FailPoint::BrokerPublish | FailPoint::BrokerConfirm => Way::Book,
+        FailPoint::BrokerTakeDeadLetter | FailPoint::BrokerDropDeadLetter => {
+            Way::RedriveDeadAnnouncements
+        }
+        FailPoint::SendToSettle => Way::StayUnknown,
+        FailPoint::SendToDeadLetters => Way::PoisonTheQueue,
+        FailPoint::TakeDeadLetters | FailPoint::DropDeadLetter => Way::RedriveDeadSettlements,
+        FailPoint::SourceConnect => Way::ConsumeAgain,
+        FailPoint::SourceAck => Way::Book,
+        FailPoint::SourceReject => Way::NotifyLater,
+        FailPoint::SourceReceive | FailPoint::SourceDelete => Way::StayUnknown,
+        FailPoint::ReadSecret => Way::BookAfresh,
+        FailPoint::DescribeSecret
+        | FailPoint::MakePassword
+        | FailPoint::PutSecret
+        | FailPoint::SetPassword
+        | FailPoint::PromoteSecret => Way::Rotate,
+        FailPoint::WriteTokenKey => Way::MakeATokenKey,
+        FailPoint::AnswerCloudFormation => Way::Deploy,
+        FailPoint::CreateDatabases
+        | FailPoint::OpenSession
+        | FailPoint::PermitInBroker
+        | FailPoint::MigrateUsers
+        | FailPoint::MigrateBookings
+        | FailPoint::IndexRecords
+        | FailPoint::IndexNotifications
+        | FailPoint::IndexQuarantine
+        | FailPoint::BrokerDeclare => Way::Migrate,
     }
 }
 
 /// The function whose call on that way is meant: another, as the sweep, may come by the same call. The
 /// event sources are no function.
-pub fn caller(point: Point) -> &'static str {
+pub fn caller(point: FailPoint) -> &'static str {
     match point {
-        Point::RegisterUser => "register-user",
-        Point::FindAccount | Point::CountLoginFailure => "login",
-        Point::CreateEvent => "create-event",
-        Point::GetEvent => "get-event",
-        Point::ListEvents => "list-events",
-        Point::Reserve
-        | Point::ExplainRequest
-        | Point::ExplainEvent
-        | Point::Unreserve
-        | Point::Confirm
-        | Point::MarkUnknown
-        | Point::Release
-        | Point::InvokeCharge
-        | Point::BrokerConnect
-        | Point::BrokerPublish
-        | Point::BrokerConfirm
-        | Point::SendToSettle
-        | Point::ReadSecret => "create-booking",
-        Point::Cancel | Point::MarkRefunded => "cancel-booking",
-        Point::ListBookings => "list-bookings",
-        Point::MarkAnnounced
-        | Point::Postpone
-        | Point::ReadBooking
-        | Point::FindUnsettled
-        | Point::FindUnannounced
-        | Point::FindRefundsDue
-        | Point::MeasureBacklog
-        | Point::ForgetKeys
-        | Point::BrokerTakeDeadLetter
-        | Point::BrokerDropDeadLetter
-        | Point::SendToDeadLetters
-        | Point::TakeDeadLetters
-        | Point::DropDeadLetter => "settle-bookings",
-        Point::OpenRecord
-        | Point::AdvanceRecord
-        | Point::ReadRecord
-        | Point::PostponePayment
-        | Point::FindPendingPayments
-        | Point::FindPaymentKeys
-        | Point::ForgetPaymentKey
-        | Point::GatewayEnter
-        | Point::GatewayRefund => "charge-payment",
-        Point::MarkPaymentAnswered => "create-payment",
-        Point::StoreNotifications
-        | Point::StoreQuarantine
-        | Point::FindQuarantined
-        | Point::ReadQuarantined
-        | Point::StoreRedriven
-        | Point::ReleaseQuarantined
-        | Point::FindOldNotifications
-        | Point::ForgetNotifications
-        | Point::FindOldQuarantined
-        | Point::ForgetQuarantined => "send-notification",
-        Point::ListNotifications => "list-notifications",
-        Point::DescribeSecret
-        | Point::MakePassword
-        | Point::PutSecret
-        | Point::SetPassword
-        | Point::PromoteSecret => "rotate-secret",
-        Point::WriteTokenKey
-        | Point::AnswerCloudFormation
-        | Point::CreateDatabases
-        | Point::OpenSession
-        | Point::PermitInBroker
-        | Point::MigrateUsers
-        | Point::MigrateBookings
-        | Point::IndexRecords
-        | Point::IndexNotifications
-        | Point::IndexQuarantine
-        | Point::BrokerDeclare => "migrate",
-        Point::SourceConnect
-        | Point::SourceAck
-        | Point::SourceReject
-        | Point::SourceReceive
-        | Point::SourceDelete => "",
+        FailPoint::RegisterUser => "register-user",
+        FailPoint::FindAccount | FailPoint::CountLoginFailure => "login",
+        FailPoint::CreateEvent => "create-event",
+        FailPoint::GetEvent => "get-event",
+        FailPoint::ListEvents => "list-events",
+        FailPoint::Reserve
+        | FailPoint::ExplainRequest
+        | FailPoint::ExplainEvent
+        | FailPoint::Unreserve
+        | FailPoint::Confirm
+        | FailPoint::MarkUnknown
+        | FailPoint::Release
+        | FailPoint::InvokeCharge
+        | FailPoint::BrokerConnect
+        | FailPoint::BrokerPublish
+        | FailPoint::BrokerConfirm
+        | FailPoint::SendToSettle
+        | FailPoint::ReadSecret => "create-booking",
+        FailPoint::Cancel | FailPoint::MarkRefunded => "cancel-booking",
+        FailPoint::ListBookings => "list-bookings",
+        FailPoint::MarkAnnounced
+        | FailPoint::Postpone
+        | FailPoint::ReadBooking
+        | FailPoint::FindUnsettled
+        | FailPoint::FindUnannounced
+        | FailPoint::FindRefundsDue
+        | FailPoint::MeasureBacklog
+        | FailPoint::ForgetKeys
+        | FailPoint::BrokerTakeDeadLetter
+        | FailPoint::BrokerDropDeadLetter
+        | FailPoint::SendToDeadLetters
+        | FailPoint::TakeDeadLetters
+        | FailPoint::DropDeadLetter => "settle-bookings",
+        FailPoint::OpenRecord
+        | FailPoint::AdvanceRecord
+        | FailPoint::ReadRecord
+        | FailPoint::PostponePayment
+        | FailPoint::FindPendingPayments
+        | FailPoint::FindPaymentKeys
+        | FailPoint::ForgetPaymentKey
+        | FailPoint::GatewayEnter
+        | FailPoint::GatewayRefund => "charge-payment",
+        FailPoint::MarkPaymentAnswered => "create-payment",
+        FailPoint::StoreNotifications
+        | FailPoint::StoreQuarantine
+        | FailPoint::FindQuarantined
+        | FailPoint::ReadQuarantined
+        | FailPoint::StoreRedriven
+        | FailPoint::ReleaseQuarantined
+        | FailPoint::FindOldNotifications
+        | FailPoint::ForgetNotifications
+        | FailPoint::FindOldQuarantined
+        | FailPoint::ForgetQuarantined => "send-notification",
+        FailPoint::ListNotifications => "list-notifications",
+        FailPoint::DescribeSecret
+        | FailPoint::MakePassword
+        | FailPoint::PutSecret
+        | FailPoint::SetPassword
+        | FailPoint::PromoteSecret => "rotate-secret",
+        FailPoint::WriteTokenKey
+        | FailPoint::AnswerCloudFormation
+        | FailPoint::CreateDatabases
+        | FailPoint::OpenSession
+        | FailPoint::PermitInBroker
+        | FailPoint::MigrateUsers
+        | FailPoint::MigrateBookings
+        | FailPoint::IndexRecords
+        | FailPoint::IndexNotifications
+        | FailPoint::IndexQuarantine
+        | FailPoint::BrokerDeclare => "migrate",
+        FailPoint::SourceConnect
+        | FailPoint::SourceAck
+        | FailPoint::SourceReject
+        | FailPoint::SourceReceive
+        | FailPoint::SourceDelete => "",
     }
 }
 
 /// Calls that another function makes too, each with the way to it there.
-pub const ELSEWHERE: &[(Point, &str, Way)] = &[
-    (Point::Reserve, "create-booking", Way::BookWithoutKey),
-    (Point::Confirm, "settle-bookings", Way::StayUnknown),
-    (Point::BrokerPublish, "settle-bookings", Way::StayUnknown),
-    (Point::BrokerConfirm, "settle-bookings", Way::StayUnknown),
-    (Point::Release, "settle-bookings", Way::NeverBeCharged),
-    (Point::OpenRecord, "charge-payment", Way::NeverBeCharged),
-    (Point::InvokeCharge, "settle-bookings", Way::NeverBeCharged),
-    (Point::InvokeCharge, "cancel-booking", Way::Cancel),
-    (Point::OpenRecord, "create-payment", Way::Pay),
-    (Point::GatewayEnter, "create-payment", Way::Pay),
-    (Point::AdvanceRecord, "create-payment", Way::Pay),
+pub const ELSEWHERE: &[(FailPoint, &str, Way)] = &[
+    (FailPoint::Reserve, "create-booking", Way::BookWithoutKey),
+    (FailPoint::Confirm, "settle-bookings", Way::StayUnknown),
+    (
+        FailPoint::BrokerPublish,
+        "settle-bookings",
+        Way::StayUnknown,
+    ),
+    (
+        FailPoint::BrokerConfirm,
+        "settle-bookings",
+        Way::StayUnknown,
+    ),
+    (FailPoint::Release, "settle-bookings", Way::NeverBeCharged),
+    (FailPoint::OpenRecord, "charge-payment", Way::NeverBeCharged),
+    (
+        FailPoint::InvokeCharge,
+        "settle-bookings",
+        Way::NeverBeCharged,
+    ),
+    (FailPoint::InvokeCharge, "cancel-booking", Way::Cancel),
+    (FailPoint::OpenRecord, "create-payment", Way::Pay),
+    (FailPoint::GatewayEnter, "create-payment", Way::Pay),
+    (FailPoint::AdvanceRecord, "create-payment", Way::Pay),
 ];
 
 /// The way to a function's return, or `None` for a function that nobody thought of.

@@ -1,7 +1,7 @@
 //! `POST /bookings`.
 
 use shared::auth::TokenVerifier;
-use shared::bookings::{BookingRequest, BoxOffice, Outcome};
+use shared::bookings::{BookingOutcome, BookingRequest, BoxOffice};
 use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
 use shared::{clients, serve};
 
@@ -14,20 +14,20 @@ async fn handle(app: &App, request: Request) -> Answer {
     let wanted: BookingRequest = fields.decode()?;
     let booked = app.office.book(user, wanted, idempotency).await?;
     let answer = match booked.outcome {
-        Outcome::Confirmed(booking) => Ok(created(&booking)),
-        Outcome::Pending(booking) => Ok(accepted(
+        BookingOutcome::Confirmed(booking) => Ok(created(&booking)),
+        BookingOutcome::Pending(booking) => Ok(accepted(
             &booking,
             &format!("/bookings/{}", booking.booking_id),
             5,
         )),
-        Outcome::Declined(booking) => {
+        BookingOutcome::Declined(booking) => {
             let detail = format!(
                 "The payment of booking {} was declined; its tickets were released.",
                 booking.booking_id
             );
             Err(Problem::new(Code::PaymentDeclined, detail))
         }
-        Outcome::Expired(booking) => {
+        BookingOutcome::Expired(booking) => {
             let detail = format!(
                 "Booking {} was not paid in time; nothing was charged and its tickets were released.",
                 booking.booking_id

@@ -2,7 +2,7 @@
 
 use shared::auth::TokenVerifier;
 use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
-use shared::payments::{Outcome, PaymentRequest, Payments};
+use shared::payments::{PaymentOutcome, PaymentRequest, Payments};
 use shared::settle_queue::SettleQueue;
 use shared::{clients, serve};
 
@@ -18,17 +18,17 @@ async fn handle(app: &App, request: Request) -> Answer {
         .pay(&app.settle_queue, user, wanted, idempotency)
         .await?;
     let answer = match paid.outcome {
-        Outcome::Paid(payment) => Ok(created(&payment)),
-        Outcome::Pending(payment) => Ok(accepted(
+        PaymentOutcome::Paid(payment) => Ok(created(&payment)),
+        PaymentOutcome::Pending(payment) => Ok(accepted(
             &payment,
             &format!("/payments/{}", payment.payment_id),
             5,
         )),
-        Outcome::Declined(payment) => {
+        PaymentOutcome::Declined(payment) => {
             let detail = format!("Payment {} was declined.", payment.payment_id);
             Err(Problem::new(Code::PaymentDeclined, detail))
         }
-        Outcome::Voided(payment) => {
+        PaymentOutcome::Voided(payment) => {
             let detail = format!(
                 "Payment {} was not made in time; nothing was charged.",
                 payment.payment_id

@@ -1,9 +1,9 @@
 //! Booking: reserve, charge, announce, confirm.
 
-use super::confirm::{confirm, mark_unknown};
+use super::confirm::{confirm, record_accepted};
 use super::read;
 use super::reserve::{Reservation, release, reserve, undo_reserve};
-use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, Stored};
+use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, StoredBooking};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::telemetry;
 use values::idempotency::{IdempotentRequest, RequestHash};
@@ -14,14 +14,14 @@ const ACCEPTED: u16 = 202;
 /// What became of a request for tickets.
 #[derive(Debug)]
 pub struct Booked {
-    pub outcome: Outcome,
+    pub outcome: BookingOutcome,
     /// Whether an earlier request with the same key did it.
     pub replayed: bool,
 }
 
-/// The ways in which a request that made a booking is answered.
+/// The result of a request that made a booking, and its status code.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum BookingOutcome {
     /// Paid: 201.
     Confirmed(Booking),
     /// Not known yet: 202.
@@ -32,10 +32,10 @@ pub enum Outcome {
     Expired(Booking),
 }
 
-impl Outcome {
+impl BookingOutcome {
     /// The answer to the request that made the booking. Once confirmed, it stays so for that request;
     /// later changes show at the booking's own URL.
-    fn of(stored: Stored) -> Self {
+    fn of(stored: StoredBooking) -> Self {
         let mut booking = stored.booking;
         match booking.status {
             Status::Pending => Self::Pending(booking),
@@ -53,8 +53,8 @@ impl BoxOffice {
     /// Books `request` for `user` and charges for it.
     ///
     /// # Errors
-    /// Nothing was made: see [`BookingError`]. A booking that was made is never an error, however
-    /// it went; see [`Outcome`].
+    /// There is no booking: see [`BookingError`]. Once a booking stands, the result is an [`BookingOutcome`], even
+    /// if the payment was declined.
     pub async fn book(
         &self,
         user: UserId,
@@ -98,7 +98,7 @@ impl BoxOffice {
         &self,
         booking: &Booking,
         method: PaymentMethod,
-    ) -> Result<Outcome, BookingError> {
+    ) -> Result<BookingOutcome, BookingError> {
         let id = booking.booking_id;
         let status = if booking.amount.is_zero() {
             Ok(PaymentStatus::Success)
@@ -111,13 +111,13 @@ impl BoxOffice {
                 confirm(&self.db, id, announced).await?
             }
             Ok(PaymentStatus::Declined) => release(&self.db, id, Status::Rejected).await?,
-            // The settling came first, and voided.
+            // `settle-bookings` came first and voided the payment.
             Ok(PaymentStatus::Voided) => release(&self.db, id, Status::Expired).await?,
             Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
                 return Ok(self.leave_to_settle(booking.clone()).await);
             }
-            // Known not to have begun. Where the reservation may still stand, the sweep ends it; to
-            // say 202 would promise a booking that may be gone.
+            // Lambda throttled the charge before it began. If the reservation can't be deleted, the
+            // sweep ends it. 202 would be wrong: it would promise a booking that may be gone.
             Err(InvokeError::Busy) => {
                 if let Err(error) = undo_reserve(&self.db, id).await {
                     let error = telemetry::chain(&error);
@@ -131,15 +131,15 @@ impl BoxOffice {
             }
         };
         match finished {
-            Some(stored) => Ok(Outcome::of(stored)),
-            // The settling was quicker. It follows the same payment record.
-            None => Ok(Outcome::of(read::by_id(&self.db, id).await?)),
+            Some(stored) => Ok(BookingOutcome::of(stored)),
+            // `settle-bookings` was quicker. It follows the same payment record.
+            None => Ok(BookingOutcome::of(read::by_id(&self.db, id).await?)),
         }
     }
 
     /// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
     /// sweep makes it certain, so that no error here changes the answer.
-    async fn leave_to_settle(&self, booking: Booking) -> Outcome {
+    async fn leave_to_settle(&self, booking: Booking) -> BookingOutcome {
         tracing::warn!("booking left pending: charge outcome unknown");
         let unsettled = Unsettled::Booking {
             booking_id: booking.booking_id,
@@ -150,22 +150,22 @@ impl BoxOffice {
                 "settlement not enqueued; the sweep settles it"
             );
         }
-        match mark_unknown(&self.db, booking.booking_id).await {
-            Ok(Some(booking)) => Outcome::Pending(booking),
+        match record_accepted(&self.db, booking.booking_id).await {
+            Ok(Some(booking)) => BookingOutcome::Pending(booking),
             Ok(None) => match read::by_id(&self.db, booking.booking_id).await {
-                Ok(stored) => Outcome::of(stored),
-                Err(_) => Outcome::Pending(booking),
+                Ok(stored) => BookingOutcome::of(stored),
+                Err(_) => BookingOutcome::Pending(booking),
             },
             Err(error) => {
                 tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
-                Outcome::Pending(booking)
+                BookingOutcome::Pending(booking)
             }
         }
     }
 }
 
-/// Answers a request as the one with the same key was answered, or with what has become of it.
-fn replay(stored: Stored, hash: Option<RequestHash>) -> Result<Booked, BookingError> {
+/// Answers a repeated request from the booking that the first request with this key made.
+fn replay(stored: StoredBooking, hash: Option<RequestHash>) -> Result<Booked, BookingError> {
     if stored.request_hash.as_deref() != hash.as_ref().map(RequestHash::as_str) {
         return Err(BookingError::KeyReused);
     }
@@ -173,7 +173,7 @@ fn replay(stored: Stored, hash: Option<RequestHash>) -> Result<Booked, BookingEr
         return Err(BookingError::InProgress);
     }
     Ok(Booked {
-        outcome: Outcome::of(stored),
+        outcome: BookingOutcome::of(stored),
         replayed: true,
     })
 }

@@ -1,8 +1,8 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
-use super::{Booking, BookingError, Status, Stored, booking_rows, read};
+use super::{Booking, BookingError, Status, StoredBooking, booking_rows, read};
 use crate::payments::{ChargeFunction, PaymentStatus};
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
 use values::ids::{BookingId, PaymentId, UserId};
@@ -22,7 +22,7 @@ pub async fn cancel(
 ) -> Result<Booking, BookingError> {
     telemetry::note("booking_id", booking_id);
     let cancelled = db
-        .idempotent(Point::Cancel, |connection| {
+        .idempotent(FailPoint::Cancel, |connection| {
             let statement = booking_rows!(
                 r#"
                 with held as materialized (
@@ -57,7 +57,7 @@ pub async fn cancel(
     let Some(row) = cancelled else {
         return explain_not_cancelled(db, user, booking_id).await;
     };
-    let booking = Stored::try_from(row)?.booking;
+    let booking = StoredBooking::try_from(row)?.booking;
     telemetry::note("event_id", &booking.event_id);
     tracing::info!("booking cancelled");
     if let Some(payment_id) = booking.payment_id
@@ -97,7 +97,7 @@ pub(super) async fn refund(
         PaymentStatus::Refunded => {}
         status => return Err(format!("the payment is {status:?}, not refunded").into()),
     }
-    db.idempotent(Point::MarkRefunded, |connection| {
+    db.idempotent(FailPoint::MarkRefunded, |connection| {
         let statement = sqlx::query!(
             "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
             booking_id as BookingId,

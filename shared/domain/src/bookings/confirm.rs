@@ -1,7 +1,7 @@
 //! Confirm, the end of a booking that is paid, and the mark that it was announced.
 
-use super::{Booking, BookingError, Stored, booking_rows};
-use runtime::faults::Point;
+use super::{Booking, BookingError, StoredBooking, booking_rows};
+use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{BookingId, PaymentId};
 
@@ -13,9 +13,9 @@ pub(super) async fn confirm(
     db: &Db,
     booking_id: BookingId,
     announced: bool,
-) -> Result<Option<Stored>, BookingError> {
+) -> Result<Option<StoredBooking>, BookingError> {
     let confirmed = db
-        .idempotent(Point::Confirm, |connection| {
+        .idempotent(FailPoint::Confirm, |connection| {
             let statement = booking_rows!(
                 r#"
                 update booking b
@@ -32,12 +32,12 @@ pub(super) async fn confirm(
             Box::pin(statement.fetch_optional(connection))
         })
         .await?;
-    Ok(confirmed.map(Stored::try_from).transpose()?)
+    Ok(confirmed.map(StoredBooking::try_from).transpose()?)
 }
 
 /// Notes that the broker has the booking's confirmation.
 pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
-    db.idempotent(Point::MarkAnnounced, |connection| {
+    db.idempotent(FailPoint::MarkAnnounced, |connection| {
         let statement = sqlx::query!(
             "update booking set announced_at = now() where booking_id = $1 and announced_at is null",
             booking_id as BookingId,
@@ -50,12 +50,12 @@ pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(),
 
 /// Notes that the request was answered with 202, and so no longer runs. `None` where the booking
 /// is not pending any more.
-pub(super) async fn mark_unknown(
+pub(super) async fn record_accepted(
     db: &Db,
     booking_id: BookingId,
 ) -> Result<Option<Booking>, BookingError> {
     let marked = db
-        .idempotent(Point::MarkUnknown, |connection| {
+        .idempotent(FailPoint::MarkUnknown, |connection| {
             let statement = booking_rows!(
                 r#"
                 update booking b
@@ -69,7 +69,7 @@ pub(super) async fn mark_unknown(
         })
         .await?;
     Ok(marked
-        .map(Stored::try_from)
+        .map(StoredBooking::try_from)
         .transpose()?
         .map(|stored| stored.booking))
 }

@@ -30,7 +30,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use book::{Booked, Outcome};
+pub use book::{Booked, BookingOutcome};
 pub use cancel::cancel;
 pub use office::BoxOffice;
 pub use read::{get, list};
@@ -123,8 +123,8 @@ pub struct Booking {
     pub created_at: DateTime<Utc>,
 }
 
-/// A booking as it is stored, with what only we need to know.
-pub(crate) struct Stored {
+/// A booking with the columns that clients don't see.
+pub(crate) struct StoredBooking {
     booking: Booking,
     request_hash: Option<String>,
     /// The status code that the request which made it was answered with.
@@ -145,7 +145,7 @@ pub(crate) struct BookingRow {
     first_answer: Option<i16>,
 }
 
-impl TryFrom<BookingRow> for Stored {
+impl TryFrom<BookingRow> for StoredBooking {
     type Error = sqlx::Error;
 
     fn try_from(row: BookingRow) -> Result<Self, sqlx::Error> {
@@ -172,8 +172,8 @@ impl TryFrom<BookingRow> for Stored {
     }
 }
 
-/// A statement that ends in rows of `booking b`: what stands before its columns, what stands
-/// behind them, and the statement's parameters.
+/// A query that returns rows of `booking b`. Takes the SQL before the column list, the SQL after it, and
+/// the query's parameters.
 macro_rules! booking_rows {
     ($before:tt, $after:tt $(, $parameter:expr)* $(,)?) => {
         sqlx::query_as!(

@@ -1,7 +1,7 @@
 //! Reading bookings.
 
-use super::{Booking, BookingError, BookingRow, Stored, booking_rows};
-use runtime::faults::Point;
+use super::{Booking, BookingError, BookingRow, StoredBooking, booking_rows};
+use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{BookingId, UserId};
 use values::page::{Page, Paginated, Position};
@@ -30,7 +30,7 @@ pub async fn list(
 ) -> Result<Paginated<Booking>, BookingError> {
     let after = page.after();
     let rows = db
-        .idempotent(Point::ListBookings, |connection| {
+        .idempotent(FailPoint::ListBookings, |connection| {
             let statement = booking_rows!(
                 "select",
                 r#"
@@ -56,9 +56,9 @@ pub async fn list(
 }
 
 /// Any booking, for those who serve no user.
-pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Stored, BookingError> {
+pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<StoredBooking, BookingError> {
     let row = db
-        .idempotent(Point::ReadBooking, |connection| {
+        .idempotent(FailPoint::ReadBooking, |connection| {
             let statement = booking_rows!(
                 "select",
                 "from booking b where booking_id = $1",
@@ -73,6 +73,6 @@ pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Stored, Book
 /// The bookings that rows hold.
 pub(super) fn all(rows: Vec<BookingRow>) -> Result<Vec<Booking>, sqlx::Error> {
     rows.into_iter()
-        .map(|row| Stored::try_from(row).map(|stored| stored.booking))
+        .map(|row| StoredBooking::try_from(row).map(|stored| stored.booking))
         .collect()
 }

@@ -3,18 +3,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Booking, BookingError, BookingRequest, Status, Stored, booking_rows};
-use runtime::faults::Point;
+use super::{Booking, BookingError, BookingRequest, Status, StoredBooking, booking_rows};
+use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
 use values::ids::{BookingId, EventId, PaymentId, UserId};
 
-/// What a request for tickets found.
+/// The result of [`reserve`].
 pub(super) enum Reservation {
     /// Tickets: the booking is PENDING and holds them.
     New(Booking),
     /// The booking that this same request made before.
-    Replay(Stored),
+    Replay(StoredBooking),
 }
 
 /// How often to try when a reservation failed and the tickets then turn out to be available.
@@ -50,8 +50,8 @@ pub(super) async fn reserve(
     Err(BookingError::Contended)
 }
 
-/// Reserves in one statement, or says why not; `None` where there are enough tickets by now. Sets `sent`
-/// once there is a connection to send the statement by: before that, there is nothing to undo.
+/// Reserves in one statement, or returns the reason why it can't. Returns `None` if enough tickets came
+/// back meanwhile. Sets `sent` once it has a connection: before that, there is nothing to undo.
 ///
 /// The guard on `available` is checked again under the row's lock, so of any number of requests
 /// for the last ticket one gets it. Of requests with the same key one inserts; the unique index
@@ -65,7 +65,7 @@ async fn try_to_reserve(
     sent: &AtomicBool,
 ) -> Result<Option<Reservation>, BookingError> {
     let reserved = db
-        .idempotent(Point::Reserve, |connection| {
+        .idempotent(FailPoint::Reserve, |connection| {
             sent.store(true, Ordering::Relaxed);
             let statement = booking_rows!(
                 r#"
@@ -96,7 +96,9 @@ async fn try_to_reserve(
         })
         .await;
     match reserved {
-        Ok(Some(row)) => Ok(Some(Reservation::New(Stored::try_from(row)?.booking))),
+        Ok(Some(row)) => Ok(Some(Reservation::New(
+            StoredBooking::try_from(row)?.booking,
+        ))),
         Ok(None) => explain(db, booking_id, request, idempotency).await,
         Err(error)
             if db::violates(&error, "booking_request") || db::violates(&error, "booking_pkey") =>
@@ -107,7 +109,7 @@ async fn try_to_reserve(
     }
 }
 
-/// Why nothing was reserved; `None` where it could be now.
+/// Finds out why nothing was reserved. Returns `None` if another try could succeed now.
 async fn explain(
     db: &Db,
     booking_id: BookingId,
@@ -115,7 +117,7 @@ async fn explain(
     idempotency: Option<&IdempotentRequest>,
 ) -> Result<Option<Reservation>, BookingError> {
     let before = db
-        .idempotent(Point::ExplainRequest, |connection| {
+        .idempotent(FailPoint::ExplainRequest, |connection| {
             let statement = booking_rows!(
                 "select",
                 "from booking b where booking_id = $1 or (user_id = $2 and idempotency_key = $3)",
@@ -127,7 +129,7 @@ async fn explain(
         })
         .await?;
     if let Some(row) = before {
-        let stored = Stored::try_from(row)?;
+        let stored = StoredBooking::try_from(row)?;
         return Ok(Some(if stored.booking.booking_id == booking_id {
             // Reserved by this very request, whose first try was not answered.
             Reservation::New(stored.booking)
@@ -136,7 +138,7 @@ async fn explain(
         }));
     }
     let event = db
-        .idempotent(Point::ExplainEvent, |connection| {
+        .idempotent(FailPoint::ExplainEvent, |connection| {
             let statement = sqlx::query!(
                 r#"
                 select available, max_tickets_per_booking as most, starts_at <= now() as "begun!"
@@ -166,7 +168,7 @@ async fn explain(
 /// Locks the event's row before the booking's, as `reserve` does (see ARCHITECTURE.md). So does
 /// `release`.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
-    db.idempotent(Point::Unreserve, |connection| {
+    db.idempotent(FailPoint::Unreserve, |connection| {
         let statement = sqlx::query!(
             r#"
             with held as materialized (
@@ -193,15 +195,15 @@ pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), B
     Ok(())
 }
 
-/// Ends a booking that is not paid, as `end` says, and gives its tickets back: once, however often
-/// it is called. `None` where the booking is not pending any more.
+/// Moves an unpaid booking to the status `end` and returns its tickets. Safe to repeat: the tickets go back
+/// once. Returns `None` if the booking is no longer pending.
 pub(super) async fn release(
     db: &Db,
     booking_id: BookingId,
     end: Status,
-) -> Result<Option<Stored>, BookingError> {
+) -> Result<Option<StoredBooking>, BookingError> {
     let released = db
-        .idempotent(Point::Release, |connection| {
+        .idempotent(FailPoint::Release, |connection| {
             let statement = booking_rows!(
                 r#"
                 with held as materialized (
@@ -230,5 +232,5 @@ pub(super) async fn release(
             Box::pin(statement.fetch_optional(connection))
         })
         .await?;
-    Ok(released.map(Stored::try_from).transpose()?)
+    Ok(released.map(StoredBooking::try_from).transpose()?)
 }

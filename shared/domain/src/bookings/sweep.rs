@@ -14,7 +14,7 @@ use super::confirm::mark_announced;
 use super::{Booking, BoxOffice, booking_rows, read};
 use runtime::Error;
 use runtime::calls;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use runtime::telemetry::{self, Metric};
 use values::idempotency;
 use values::ids::BookingId;
@@ -172,7 +172,7 @@ impl BoxOffice {
         swept.failed += 1;
         tracing::error!(error = telemetry::chain(error), "left for another sweep");
         self.db
-            .idempotent(Point::Postpone, |connection| {
+            .idempotent(FailPoint::Postpone, |connection| {
                 let statement = sqlx::query!(
                     r#"
                     update booking
@@ -191,7 +191,7 @@ impl BoxOffice {
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
         let rows = self
             .db
-            .idempotent(Point::FindUnsettled, |connection| {
+            .idempotent(FailPoint::FindUnsettled, |connection| {
                 let statement = booking_rows!(
                     "select",
                     r#"
@@ -213,7 +213,7 @@ impl BoxOffice {
     async fn refunds_due(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
         let rows = self
             .db
-            .idempotent(Point::FindRefundsDue, |connection| {
+            .idempotent(FailPoint::FindRefundsDue, |connection| {
                 let statement = booking_rows!(
                     "select",
                     r#"
@@ -235,7 +235,7 @@ impl BoxOffice {
     async fn unannounced(&self, before: Timestamp) -> Result<Vec<Booking>, sqlx::Error> {
         let rows = self
             .db
-            .idempotent(Point::FindUnannounced, |connection| {
+            .idempotent(FailPoint::FindUnannounced, |connection| {
                 let statement = booking_rows!(
                     "select",
                     r#"
@@ -258,7 +258,7 @@ impl BoxOffice {
         let before = time::ago(idempotency::RETENTION);
         let forgotten = self
             .db
-            .idempotent(Point::ForgetKeys, |connection| {
+            .idempotent(FailPoint::ForgetKeys, |connection| {
                 let statement = sqlx::query!(
                     r#"
                     update booking
@@ -283,7 +283,7 @@ impl BoxOffice {
     async fn measure_backlog(&self) -> Result<(), Error> {
         let backlog = self
             .db
-            .idempotent(Point::MeasureBacklog, |connection| {
+            .idempotent(FailPoint::MeasureBacklog, |connection| {
                 let statement = sqlx::query!(
                     r#"
                     select (select extract(epoch from now() - min(created_at)) from booking

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::{self, Db};
 use values::ids::{EventId, UserId};
@@ -198,7 +198,7 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
     telemetry::note("event_id", &event_id);
     // Not repeated: it would find the id taken, by itself.
     let inserted = db
-        .once(Point::CreateEvent, |connection| {
+        .once(FailPoint::CreateEvent, |connection| {
             let statement = sqlx::query_as!(
                 EventRow,
                 r#"
@@ -237,7 +237,7 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
 /// [`EventError::NotFound`], or the store's.
 pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
     let row = db
-        .idempotent(Point::GetEvent, |connection| {
+        .idempotent(FailPoint::GetEvent, |connection| {
             let statement = sqlx::query_as!(
                 EventRow,
                 r#"
@@ -263,7 +263,7 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
 pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, EventError> {
     let after = page.after();
     let rows = db
-        .idempotent(Point::ListEvents, |connection| {
+        .idempotent(FailPoint::ListEvents, |connection| {
             let statement = sqlx::query_as!(
                 EventRow,
                 r#"

@@ -14,7 +14,7 @@ use super::{Announcement, Message, Notification, NotificationError};
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::{BookingId, EventId, UserId};
@@ -22,7 +22,7 @@ use values::page::{Page, Paginated, Position};
 use values::time::{self, Timestamp};
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+struct StoredNotification {
     /// The announcement's id: what makes a second delivery the same notification.
     #[serde(rename = "_id")]
     id: String,
@@ -73,7 +73,7 @@ pub struct Delivered {
 /// The notification store.
 #[derive(Debug, Clone)]
 pub struct Notifications {
-    notifications: Documents<Stored>,
+    notifications: Documents<StoredNotification>,
     quarantine: Documents<Quarantined>,
 }
 
@@ -103,7 +103,7 @@ impl Notifications {
             .build();
         let oldest = IndexModel::builder().keys(doc! {"created_at": 1}).build();
         self.notifications
-            .idempotent(Point::IndexNotifications, |notifications| {
+            .idempotent(FailPoint::IndexNotifications, |notifications| {
                 let indexes = [newest.clone(), oldest.clone()];
                 Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
@@ -118,7 +118,7 @@ impl Notifications {
             .keys(doc! {"quarantined_at": 1})
             .build();
         self.quarantine
-            .idempotent(Point::IndexQuarantine, |quarantine| {
+            .idempotent(FailPoint::IndexQuarantine, |quarantine| {
                 let index = oldest.clone();
                 Box::pin(async move { quarantine.create_index(index).await.map(drop) })
             })
@@ -135,7 +135,7 @@ impl Notifications {
         let mut quarantine = Vec::new();
         for message in messages {
             match Announcement::read(&message.body) {
-                Ok(announcement) => notifications.push(Stored::from(&announcement)),
+                Ok(announcement) => notifications.push(StoredNotification::from(&announcement)),
                 Err(error) => {
                     let reason = telemetry::chain(&error);
                     tracing::warn!(
@@ -148,15 +148,15 @@ impl Notifications {
                 }
             }
         }
-        insert_new(Point::StoreQuarantine, &self.quarantine, &quarantine).await?;
+        insert_new(FailPoint::StoreQuarantine, &self.quarantine, &quarantine).await?;
         insert_new(
-            Point::StoreNotifications,
+            FailPoint::StoreNotifications,
             &self.notifications,
             &notifications,
         )
         .await?;
         for notification in &notifications {
-            let Stored {
+            let StoredNotification {
                 booking_id,
                 event_id,
                 ..
@@ -191,9 +191,9 @@ impl Notifications {
                 ],
             );
         }
-        let found: Vec<Stored> = self
+        let found: Vec<StoredNotification> = self
             .notifications
-            .idempotent(Point::ListNotifications, |notifications| {
+            .idempotent(FailPoint::ListNotifications, |notifications| {
                 let found = notifications.find(filter.clone());
                 let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
                 let found = newest_first.limit(page.rows_to_read());
@@ -230,7 +230,7 @@ impl Notifications {
             };
             let ids = self
                 .quarantine
-                .ids(Point::FindQuarantined, after, "_id", BATCH_SIZE)
+                .ids(FailPoint::FindQuarantined, after, "_id", BATCH_SIZE)
                 .await?;
             let Some(end) = ids.last() else {
                 if wrapped {
@@ -257,7 +257,7 @@ impl Notifications {
     async fn redrive_one(&self, id: &str) -> Result<bool, NotificationError> {
         let message = self
             .quarantine
-            .idempotent(Point::ReadQuarantined, |quarantine| {
+            .idempotent(FailPoint::ReadQuarantined, |quarantine| {
                 Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
             })
             .await?;
@@ -268,10 +268,10 @@ impl Notifications {
         let Some(announcement) = announcement else {
             return Ok(false);
         };
-        let notification = [Stored::from(&announcement)];
-        insert_new(Point::StoreRedriven, &self.notifications, &notification).await?;
+        let notification = [StoredNotification::from(&announcement)];
+        insert_new(FailPoint::StoreRedriven, &self.notifications, &notification).await?;
         self.quarantine
-            .idempotent(Point::ReleaseQuarantined, |quarantine| {
+            .idempotent(FailPoint::ReleaseQuarantined, |quarantine| {
                 Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
             })
             .await?;
@@ -302,10 +302,15 @@ impl Notifications {
         let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
         let notifications = self
             .notifications
-            .ids(Point::FindOldNotifications, old, "created_at", BATCH_SIZE)
+            .ids(
+                FailPoint::FindOldNotifications,
+                old,
+                "created_at",
+                BATCH_SIZE,
+            )
             .await?;
         self.notifications
-            .idempotent(Point::ForgetNotifications, |stored| {
+            .idempotent(FailPoint::ForgetNotifications, |stored| {
                 let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
                 Box::pin(forgetting.into_future())
             })
@@ -313,10 +318,15 @@ impl Notifications {
         let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
         let quarantined = self
             .quarantine
-            .ids(Point::FindOldQuarantined, old, "quarantined_at", BATCH_SIZE)
+            .ids(
+                FailPoint::FindOldQuarantined,
+                old,
+                "quarantined_at",
+                BATCH_SIZE,
+            )
             .await?;
         self.quarantine
-            .idempotent(Point::ForgetQuarantined, |quarantine| {
+            .idempotent(FailPoint::ForgetQuarantined, |quarantine| {
                 let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
                 Box::pin(forgetting.into_future())
             })
@@ -330,7 +340,7 @@ impl Notifications {
 
 /// Inserts those documents whose id is new, in one request. The others are there already.
 async fn insert_new<T: Serialize + Send + Sync>(
-    point: Point,
+    point: FailPoint,
     collection: &Documents<T>,
     documents: &[T],
 ) -> Result<(), Error> {
@@ -368,7 +378,7 @@ fn only_duplicates(error: &Error) -> bool {
     }
 }
 
-impl From<&Announcement> for Stored {
+impl From<&Announcement> for StoredNotification {
     fn from(announcement: &Announcement) -> Self {
         Self {
             id: announcement.id().to_owned(),
@@ -382,8 +392,8 @@ impl From<&Announcement> for Stored {
     }
 }
 
-impl From<Stored> for Notification {
-    fn from(stored: Stored) -> Self {
+impl From<StoredNotification> for Notification {
+    fn from(stored: StoredNotification) -> Self {
         Self {
             notification_id: stored.id,
             user_id: UserId::from(stored.user_id),

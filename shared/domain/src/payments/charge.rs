@@ -63,8 +63,8 @@ impl Payments {
         Ok(self.charge_opened(opened, method).await?.status)
     }
 
-    /// The record of a charge, made now if there is none. It has to be of this very charge: to answer for
-    /// another would take one sum for a different one.
+    /// Returns the record of a charge, and makes it if there is none. Fails if the record is of a different
+    /// charge: its status would say nothing about this one.
     async fn open(&self, charge: &Charge, status: PaymentStatus) -> Result<Record, PaymentError> {
         if charge.amount_minor <= 0 {
             return Err(PaymentError::NothingToCharge);
@@ -104,7 +104,8 @@ impl Payments {
         }
     }
 
-    /// Voids, unless it was charged or declined: what stands. After it no charge can succeed.
+    /// Voids a payment unless it was charged or declined already, and returns its status. No charge can
+    /// succeed afterwards.
     ///
     /// # Errors
     /// As those of [`Self::charge`]; of the store's: nothing is known to have changed, and a repeat is safe.

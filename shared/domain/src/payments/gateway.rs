@@ -11,7 +11,7 @@ use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
 use super::{PaymentError, PaymentMethod, PaymentStatus};
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::PaymentId;
 use values::money::Money;
@@ -76,7 +76,7 @@ impl Gateway {
     pub(super) async fn refund(&self, key: PaymentId) -> Result<(), PaymentError> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         self.0
-            .idempotent(Point::GatewayRefund, |books| {
+            .idempotent(FailPoint::GatewayRefund, |books| {
                 let refunding = books.update_one(
                     doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
                     doc! {"$set": {"refunded_at": now}, "$inc": {"refunds": 1}},
@@ -87,7 +87,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Enters `verdict` for `key` unless there is one; the one that stands.
+    /// Stores `verdict` for `key` unless one is stored already, and returns the stored one.
     async fn enter(
         &self,
         key: PaymentId,
@@ -107,7 +107,7 @@ impl Gateway {
         for _ in 0..5 {
             let entered = self
                 .0
-                .idempotent(Point::GatewayEnter, |books| {
+                .idempotent(FailPoint::GatewayEnter, |books| {
                     let entering = books.find_one_and_update(
                         doc! {"_id": key.to_string()},
                         doc! {"$setOnInsert": &on_insert},

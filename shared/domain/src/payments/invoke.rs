@@ -14,7 +14,7 @@ use runtime::Error;
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::aws;
 use values::ids::PaymentId;
 
@@ -168,7 +168,11 @@ impl ChargeFunction {
     async fn invoke(&self, command: &Command) -> Result<Reply, InvokeError> {
         let payload =
             serde_json::to_vec(command).map_err(|error| InvokeError::Sdk(error.into()))?;
-        let attempt = || calls::once(Point::InvokeCharge, CHARGE_TIMEOUT, || self.send(&payload));
+        let attempt = || {
+            calls::once(FailPoint::InvokeCharge, CHARGE_TIMEOUT, || {
+                self.send(&payload)
+            })
+        };
         match attempt().await {
             Err(error) if error.is_transient() => {
                 calls::pause().await;

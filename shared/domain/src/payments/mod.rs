@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 pub use charge::Payments;
 pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
-pub use pay::{Outcome, Paid};
+pub use pay::{Paid, PaymentOutcome};
 pub use unsettled::Unsettled;
 pub(crate) use unsettled::enqueue_settlement;
 

@@ -18,14 +18,14 @@ const ACCEPTED: u16 = 202;
 /// What became of a request to pay.
 #[derive(Debug)]
 pub struct Paid {
-    pub outcome: Outcome,
+    pub outcome: PaymentOutcome,
     /// Whether an earlier request with the same key did it.
     pub replayed: bool,
 }
 
 /// The ways in which a request that made a payment is answered.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum PaymentOutcome {
     /// Paid: 201.
     Paid(Payment),
     /// Not known yet: 202.
@@ -36,7 +36,7 @@ pub enum Outcome {
     Voided(Payment),
 }
 
-impl Outcome {
+impl PaymentOutcome {
     fn of(record: Record) -> Self {
         match record.status {
             PaymentStatus::Pending => Self::Pending(record.into()),
@@ -87,14 +87,14 @@ impl Payments {
             .charge_opened(opened.clone(), request.payment_method.unwrap_or_default())
             .await
         {
-            Ok(record) => Outcome::of(record),
+            Ok(record) => PaymentOutcome::of(record),
             // The record stands and the card may be charged: no error from here on.
             Err(error) => {
                 tracing::error!(error = telemetry::chain(&error), "left to be settled");
-                Outcome::of(opened)
+                PaymentOutcome::of(opened)
             }
         };
-        if let Outcome::Pending(payment) = &outcome {
+        if let PaymentOutcome::Pending(payment) = &outcome {
             self.leave_to_settle(settle_queue, payment.payment_id).await;
         }
         Ok(Paid {
@@ -134,7 +134,7 @@ fn replay(mut standing: Record, wanted: &Record) -> Result<Paid, PaymentError> {
         standing.status = PaymentStatus::Success;
     }
     Ok(Paid {
-        outcome: Outcome::of(standing),
+        outcome: PaymentOutcome::of(standing),
         replayed: true,
     })
 }

@@ -10,7 +10,7 @@ use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, Payment, PaymentError, PaymentStatus};
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::{BookingId, PaymentId, UserId};
 use values::money::{Currency, Money};
@@ -122,7 +122,7 @@ impl Records {
             .build();
         let keys = IndexModel::builder().keys(doc! {"key_until": 1}).build();
         self.0
-            .idempotent(Point::IndexRecords, |payments| {
+            .idempotent(FailPoint::IndexRecords, |payments| {
                 let indexes = [request.clone(), unsettled.clone(), keys.clone()];
                 Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
@@ -136,14 +136,14 @@ impl Records {
         Ok(())
     }
 
-    /// Stores `record` unless its request has one already: the one that stands, of whoever was first.
+    /// Stores `record` unless its request has one already, and returns the stored record.
     pub(super) async fn open(&self, record: &Record) -> Result<Record, PaymentError> {
         let mut on_insert = serialize_to_document(record).map_err(mongodb::error::Error::from)?;
         on_insert.remove("request_id");
         for _ in 0..5 {
             let opened = self
                 .0
-                .idempotent(Point::OpenRecord, |payments| {
+                .idempotent(FailPoint::OpenRecord, |payments| {
                     let opening = payments.find_one_and_update(
                         doc! {"request_id": &record.request_id},
                         doc! {"$setOnInsert": &on_insert},
@@ -173,7 +173,7 @@ impl Records {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         let advanced = self
             .0
-            .idempotent(Point::AdvanceRecord, |payments| {
+            .idempotent(FailPoint::AdvanceRecord, |payments| {
                 let moving = payments.find_one_and_update(
                     doc! {"_id": payment_id.to_string(), "status": from.as_str()},
                     doc! {"$set": {"status": to.as_str(), "updated_at": now}},
@@ -194,7 +194,7 @@ impl Records {
         status: u16,
     ) -> Result<(), PaymentError> {
         self.0
-            .idempotent(Point::MarkPaymentAnswered, |payments| {
+            .idempotent(FailPoint::MarkPaymentAnswered, |payments| {
                 let marking = payments.update_one(
                     doc! {"_id": payment_id.to_string(), "first_answer": null},
                     doc! {"$set": {"first_answer": i32::from(status)}},
@@ -207,7 +207,7 @@ impl Records {
 
     pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
         self.0
-            .idempotent(Point::ReadRecord, |payments| {
+            .idempotent(FailPoint::ReadRecord, |payments| {
                 let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
                 Box::pin(reading.into_future())
             })
@@ -224,7 +224,7 @@ impl Records {
     ) -> Result<Vec<Record>, PaymentError> {
         let found = self
             .0
-            .idempotent(Point::FindPendingPayments, |payments| {
+            .idempotent(FailPoint::FindPendingPayments, |payments| {
                 let found = payments.find(doc! {
                     "status": PaymentStatus::Pending.as_str(),
                     "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
@@ -243,7 +243,7 @@ impl Records {
         let pause = Duration::from_secs(2 << record.attempts.clamp(0, 4)).min(MAX_PAUSE);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
         self.0
-            .idempotent(Point::PostponePayment, |payments| {
+            .idempotent(FailPoint::PostponePayment, |payments| {
                 let postponing = payments.update_one(
                     doc! {"_id": record.payment_id.to_string()},
                     doc! {"$set": {"next_attempt_at": next, "attempts": record.attempts + 1}},
@@ -259,11 +259,11 @@ impl Records {
         let over = doc! {"key_until": {"$lt": DateTime::now()}};
         let over = self
             .0
-            .ids(Point::FindPaymentKeys, over, "key_until", limit)
+            .ids(FailPoint::FindPaymentKeys, over, "key_until", limit)
             .await?;
         for id in &over {
             self.0
-                .idempotent(Point::ForgetPaymentKey, |payments| {
+                .idempotent(FailPoint::ForgetPaymentKey, |payments| {
                     let forgetting = payments.update_one(
                         doc! {"_id": id},
                         doc! {

@@ -2,7 +2,7 @@
 
 use super::{Credentials, Session, Username};
 use crate::token_key::{TokenKey, TokenKeyError};
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
 use values::idempotency::RequestHash;
@@ -41,7 +41,7 @@ pub async fn log_in(
 ) -> Result<Session, LoginError> {
     let name = count_key(&credentials.username);
     let account = db
-        .idempotent(Point::FindAccount, |connection| {
+        .idempotent(FailPoint::FindAccount, |connection| {
             let statement = sqlx::query!(
                 r#"
                 select user_id as "user_id?: UserId", password_hash as "password_hash?",
@@ -99,7 +99,7 @@ fn count_key(username: &str) -> String {
 
 /// Counts a failed login, and clears away a few windows that are over.
 async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
-    db.idempotent(Point::CountLoginFailure, |connection| {
+    db.idempotent(FailPoint::CountLoginFailure, |connection| {
         let statement = sqlx::query!(
             r#"
             with over as (

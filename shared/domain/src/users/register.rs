@@ -1,7 +1,7 @@
 //! Registering.
 
 use super::{Registration, User, Username};
-use runtime::faults::Point;
+use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
 use values::ids::UserId;
@@ -30,7 +30,7 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
     let password_hash = password.hash().map_err(RegisterError::Hash)?;
     // Not repeated: it would find the name taken, by itself.
     let inserted = db
-        .once(Point::RegisterUser, |connection| {
+        .once(FailPoint::RegisterUser, |connection| {
             let statement = sqlx::query!(
                 r#"
                 insert into account (username, password_hash, email)
