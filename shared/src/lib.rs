@@ -10,5 +10,5 @@ pub use domain::{auth, bookings, events, notifications, payments, token_key, use
 pub use runtime::{
     Error, FromConfig, block_on, calls, config, faults, functions, invocation, start, telemetry,
 };
-pub use stores::{aws, broker, db, docdb, secrets, settle_queue, tls, web};
+pub use stores::{aws, broker, db, docdb, secrets, settle_queue};
 pub use values::{idempotency, ids, money, page, time};

@@ -9,8 +9,9 @@ use lapin::Connection;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::secrets::{Engine, Secret, StoreCredentials};
-use shared::{aws, broker, web};
+use shared::{aws, broker};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use stores::web;
 use uuid::Uuid;
 
 use crate::setting;

@@ -47,15 +47,15 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 ///
 /// # Errors
 /// The Lambda runtime can't be reached.
-pub async fn serve<App, Handle, Answer>(
+pub async fn serve<App, Handle, Answering>(
     route: &'static Route,
     app: App,
     handle: Handle,
 ) -> Result<(), Error>
 where
     App: Send + Sync + 'static,
-    Handle: Fn(&'static App, Request) -> Answer + Sync,
-    Answer: Future<Output = Result<Response, Problem>> + Send,
+    Handle: Fn(&'static App, Request) -> Answering + Sync,
+    Answering: Future<Output = Answer> + Send,
 {
     // Lives as long as the process: a reference to it can be held by every request's future.
     let app: &'static App = Box::leak(Box::new(app));
@@ -80,15 +80,15 @@ where
 }
 
 /// Answers one request, whatever becomes of it: a problem, and a panic too, is a response.
-async fn answer<Answer>(
+async fn answer<Answering>(
     route: &'static Route,
     read: Result<Request, Problem>,
     deadline: SystemTime,
     request_id: &str,
-    handle: impl FnOnce(Request) -> Answer,
+    handle: impl FnOnce(Request) -> Answering,
 ) -> Response
 where
-    Answer: Future<Output = Result<Response, Problem>>,
+    Answering: Future<Output = Answer>,
 {
     let started = Instant::now();
     let handled = async {

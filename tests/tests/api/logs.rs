@@ -7,20 +7,14 @@ use serde_json::{Value, json};
 use tests::stack::folder;
 use tests::{TestApp, eventually};
 
-/// The lines of the functions' log.
-fn lines() -> Vec<Value> {
+/// The lines of the functions' log that name something, as a booking by its id. A line that is no JSON is
+/// of a library in a process that was killed.
+fn lines_about(what: &str) -> Vec<Value> {
     let log = fs::read_to_string(folder().join("log/event-sources.log")).unwrap();
-    // The rest is what the libraries of a test's killed processes said.
     log.lines()
+        .filter(|line| line.contains(what))
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
-}
-
-/// Those that name a booking.
-fn lines_about(booking: &str) -> Vec<Value> {
-    let mut lines = lines();
-    lines.retain(|line| line.to_string().contains(booking));
-    lines
 }
 
 fn text<'a>(line: &'a Value, name: &str) -> &'a str {
@@ -64,7 +58,7 @@ async fn the_line_of_every_request_names_what_it_is_about() {
         ("list-notifications", "user_id", &user_id),
     ] {
         eventually(&format!("{function} has logged {field} {id}"), async || {
-            let mut lines = lines().into_iter();
+            let mut lines = lines_about(id).into_iter();
             lines
                 .any(|line| {
                     text(&line, "message") == "request completed"

@@ -329,63 +329,34 @@ async fn an_announcement_that_the_broker_refuses_is_made_when_it_takes_it() {
 }
 
 #[tokio::test]
-async fn a_reservation_is_taken_back_also_where_it_is_not_known_why_it_failed() {
-    let range = Range::open().await;
-    let app = &range.app;
-    let (user, event) = (app.user().await, app.event_with(5).await);
-    let office = "create-booking";
-    // Both tries reserve and are not heard, as is the look at what they did.
-    range.faults.arm_in(office, "Reserve", Fault::AnswerLost, 1);
-    range
-        .faults
-        .arm_in(office, "ExplainRequest", Fault::FailsBefore, 2);
-    let refused = app.book(&user, &event, 2).await;
-    assert_eq!(refused.status, 503, "{refused:?}");
-    assert_eq!(
-        range.faults.left("ExplainRequest"),
-        0,
-        "it was not looked at"
-    );
-    assert_eq!(
-        app.available(&event).await,
-        5,
-        "a reservation was left behind"
-    );
-    let page = app.get(&user, "/bookings").await;
-    assert_eq!(page.body["items"], json!([]));
-    range.close().await;
-}
-
-#[tokio::test]
 async fn a_reservation_is_taken_back_where_it_was_sent_and_only_there() {
     let range = Range::open().await;
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
-    let office = "create-booking";
-    // The first try reserves and is not heard, the second isn't sent.
-    range.faults.arm_in(office, "Reserve", Fault::AnswerLost, 1);
-    range
-        .faults
-        .arm_in(office, "Reserve", Fault::FailsBefore, 1);
+    let arm = |point: FailPoint, fault, times| {
+        range
+            .faults
+            .arm_in("create-booking", point.name(), fault, times);
+    };
+    // A first try reserves and is not heard. Then the look at what it did fails, or a second try isn't sent.
+    for (point, times) in [(FailPoint::ExplainRequest, 2), (FailPoint::Reserve, 1)] {
+        arm(FailPoint::Reserve, Fault::AnswerLost, 1);
+        arm(point, Fault::FailsBefore, times);
+        let refused = app.book(&user, &event, 2).await;
+        assert_eq!(refused.status, 503, "{point}: {refused:?}");
+        assert_eq!(range.faults.left(point.name()), 0, "{point} didn't fail");
+        let available = app.available(&event).await;
+        assert_eq!(available, 5, "{point}: a reservation was left behind");
+        let page = app.get(&user, "/bookings").await;
+        assert_eq!(page.body["items"], json!([]), "{point}");
+    }
+    // Neither try is sent: there is nothing to undo, and no third connection to wait for.
+    arm(FailPoint::Reserve, Fault::FailsBefore, 2);
+    arm(FailPoint::Unreserve, Fault::FailsBefore, 1);
     let refused = app.book(&user, &event, 2).await;
     assert_eq!(refused.status, 503, "{refused:?}");
-    assert_eq!(range.faults.left("Reserve"), 0, "it was not tried again");
-    assert_eq!(
-        app.available(&event).await,
-        5,
-        "a reservation was left behind"
-    );
-    // Neither is sent: there is nothing to undo, and no third connection to wait for.
-    range
-        .faults
-        .arm_in(office, "Reserve", Fault::FailsBefore, 2);
-    range
-        .faults
-        .arm_in(office, "Unreserve", Fault::FailsBefore, 1);
-    let refused = app.book(&user, &event, 2).await;
-    assert_eq!(refused.status, 503, "{refused:?}");
-    assert_eq!(range.faults.left("Unreserve"), 1, "nothing was undone");
-    range.faults.disarm();
+    let left = range.faults.left(FailPoint::Unreserve.name());
+    assert_eq!(left, 1, "nothing is undone");
     range.close().await;
 }
 

@@ -53,7 +53,7 @@ impl BoxOffice {
     /// Books `request` for `user` and charges for it.
     ///
     /// # Errors
-    /// There is no booking: see [`BookingError`]. Once a booking stands, the result is an [`BookingOutcome`], even
+    /// There is no booking: see [`BookingError`]. Once a booking stands, the result is a [`BookingOutcome`], even
     /// if the payment was declined.
     pub async fn book(
         &self,

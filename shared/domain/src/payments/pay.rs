@@ -77,11 +77,10 @@ impl Payments {
             record.key_until = Some(DateTime::from_millis(until.timestamp_millis()));
         }
         let opened = self.records.open(&record).await?;
+        telemetry::note("payment_id", opened.payment_id);
         if opened.payment_id != record.payment_id {
-            telemetry::note("payment_id", opened.payment_id);
             return replay(opened, &record);
         }
-        telemetry::note("payment_id", opened.payment_id);
         tracing::info!("payment opened");
         let outcome = match self
             .charge_opened(opened.clone(), request.payment_method.unwrap_or_default())
