@@ -9,6 +9,7 @@ usage: python3 infra/local COMMAND
   clean-data    forget the data of the stopped stack
   test [ARGS]   run cargo test against a stack of its own; without ARGS all of it and a look at the
                 functions' rights, then the tests of the API and of passwords again through the pooler
+  steps [ARGS]  run the tests that need PostgreSQL alone
   queries       write the data that queries are checked against; --check only compares
   mutants       bring bugs back, one by one, and see which check catches each
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
@@ -80,6 +81,8 @@ def main(arguments: list[str]) -> int:
                 clean(stack)
             case "test":
                 return test(rest)
+            case "steps":
+                return steps(rest)
             case "queries":
                 queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
             case "mutants":
@@ -207,6 +210,18 @@ def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
             if status == 0 and and_then:
                 and_then(stack)
             return status
+        finally:
+            stack.down()
+
+
+def steps(arguments: list[str]) -> int:
+    """Runs the tests of single steps on a PostgreSQL server of their own."""
+    stack = Stack(STACKS / "steps")
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        try:
+            return stack.run_steps(arguments)
         finally:
             stack.down()
 

@@ -361,16 +361,37 @@ class Stack:
         # The tests ask the document store themselves, as its owner.
         owner = vault.names()["DocumentsOwner"]
         environment = {**build_environment(self.environment()), "ADMIT_STACK": self.folder.name}
-        environment |= {"ADMIT_DOCUMENTS_SECRET": owner}
+        environment |= {"ADMIT_DOCUMENTS_SECRET": owner, **self._postgres_for_steps()}
         # The functions' binaries have no tests of their own: to link each for them would take minutes.
         areas = (word for area in (ROOT / "functions").iterdir() for word in ("--exclude", area.name))
         every = ["--workspace", *areas]
         return follow(["cargo", "test", "--locked", *(arguments or every)], cwd=ROOT, env=environment)
 
+    def run_steps(self, arguments: list[str]) -> int:
+        """Runs the tests that need PostgreSQL alone, with a server of their own."""
+        self._start_postgres_alone()
+        authority = {"ADMIT_CA_FILE": str(certificates.authority(self))}
+        environment = build_environment() | authority | self._postgres_for_steps()
+        return follow(["cargo", "test", "--locked", "-p", "domain", *arguments], cwd=ROOT, env=environment)
+
+    def _postgres_for_steps(self) -> dict[str, str]:
+        """Where the tests of single steps make databases of their own."""
+        owner = vault.account(self, "DatabaseOwner") | {"password": self.state["secrets"]["DatabaseOwner"]}
+        return {"ADMIT_TEST_POSTGRES": json.dumps(owner)}
+
     # ---- Parts for others
 
     def database_for_queries(self, root: Path = ROOT) -> str:
         """Starts PostgreSQL alone, with all migrations of a checkout in one database; its URL."""
+        self._start_postgres_alone()
+        native.psql(self, "postgres", "create database queries")
+        for path in sorted((root / "migrations").glob("*/*.sql")):
+            native.psql(self, "queries", path.read_text())
+        password, port = self.state["secrets"]["DatabaseOwner"], self.state["ports"]["postgres"]
+        return f"postgres://{native.OWNER}:{password}@127.0.0.1:{port}/queries?sslmode=require"
+
+    def _start_postgres_alone(self) -> None:
+        """Starts PostgreSQL with the roles that the migrations grant rights to."""
         self.processes = native.processes(self.folder)
         tools.stores()
         self._choose_ports(None, [])
@@ -378,14 +399,9 @@ class Stack:
         with step("starting postgres"):
             native.start(self, "postgres")
             native.wait(self, "postgres")
-        native.psql(self, "postgres", "create database queries")
         # The migrations give them their rights; migrate makes them elsewhere.
         for role in vault.ROLES:
             native.psql(self, "postgres", f"create role {role} login")
-        for path in sorted((root / "migrations").glob("*/*.sql")):
-            native.psql(self, "queries", path.read_text())
-        password, port = self.state["secrets"]["DatabaseOwner"], self.state["ports"]["postgres"]
-        return f"postgres://{native.OWNER}:{password}@127.0.0.1:{port}/queries?sslmode=require"
 
     def _contained(self, stopped_too: bool = False) -> bool:
         """Whether stores run as containers, or are there as stopped ones."""

@@ -65,9 +65,8 @@ def password() -> str:
 
 def fill(stack) -> None:
     """Makes the secrets that are missing, and tells the others where their stores are now. Safe to repeat."""
-    for key, login in LOGINS.items():
-        place = {"engine": login.engine, "host": "127.0.0.1", "port": stack.state["ports"][login.component]}
-        place |= {"dbname": login.dbname, "username": login.username}
+    for key in LOGINS:
+        place = account(stack, key)
         if key == "BrokerOwner":
             place["management_port"] = stack.state["ports"]["rabbitmq-management"]
         current = read(stack, key)
@@ -78,6 +77,13 @@ def fill(stack) -> None:
             write(stack, "PutSecretValue", key, current | place)
     if read(stack, TOKEN_KEY) is None:
         write(stack, "CreateSecret", TOKEN_KEY, {})
+
+
+def account(stack, key: str) -> dict:
+    """Where and how a login comes into its store, but for its password."""
+    login = LOGINS[key]
+    place = {"engine": login.engine, "host": "127.0.0.1", "port": stack.state["ports"][login.component]}
+    return place | {"dbname": login.dbname, "username": login.username}
 
 
 def read(stack, key: str) -> dict | None:

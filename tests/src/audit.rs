@@ -5,9 +5,10 @@
 //! - `charged`: one charge at most a booking, of its amount, and only where it is confirmed, or
 //!   cancelled and then given back, once and whole.
 //! - `unpaid`: no confirmed booking without its charge.
-//! - `notified`: one notification for each confirmed booking, that tells what it is, none for one that
-//!   never was.
-//! - `unsettled`: nothing stays pending, due or unannounced.
+//! - `notified`: one notification for each booking that was confirmed, cancelled later or not, that tells
+//!   what it is; none for one that never was.
+//! - `unsettled`: nothing stays pending, due or unannounced, no job is open, and the answer that repeats of a
+//!   request get is the booking's last.
 //! - `told`: what a customer was told is what is stored, and the same however often it was asked.
 //! - `order`: some order of the requests explains the answers.
 //! - `rest`: what is settled stays as it is.
@@ -64,7 +65,10 @@ pub struct BookingRow {
     pub currency: String,
     pub status: String,
     pub key: Option<String>,
-    pub announced: bool,
+    /// What repeats of its request are told.
+    pub answer: Option<String>,
+    /// The kinds of its jobs that are not done.
+    pub jobs: Vec<String>,
     pub refund_due: bool,
     pub refunded: bool,
     pub created: SystemTime,
@@ -118,9 +122,13 @@ impl Books {
         let bookings = sqlx::query(
             r#"
             select 'bk_' || replace(booking_id::text, '-', '') as id, user_id, event_id, tickets::int8,
-                   amount_minor, currency, status, idempotency_key, announced_at is not null as announced,
-                   refund_due_at is not null as due, refunded_at is not null as refunded, created_at, updated_at
+                   amount_minor, currency, status, r.idempotency_key, r.answer,
+                   array(select kind from job
+                          where key in (booking_id::text, booking_id || '.confirmed') and done_at is null) as jobs,
+                   refund_due_at is not null as due, refunded_at is not null as refunded,
+                   booking.created_at, updated_at
               from booking
+              left join request r on r.resource_id = booking_id
              where event_id = any($1)
              order by booking_id
             "#,
@@ -178,10 +186,22 @@ impl Books {
             if booking.status == "PENDING" {
                 unsettled.push(breach(&booking.id, "is still pending"));
             }
-            if booking.status == "CONFIRMED" && !booking.announced {
-                unsettled.push(breach(&booking.id, "is not announced"));
+            for kind in &booking.jobs {
+                unsettled.push(breach(&booking.id, &format!("has an open job {kind}")));
             }
-            let confirmed = booking.status == "CONFIRMED" || booking.announced;
+            let confirmed = matches!(booking.status.as_str(), "CONFIRMED" | "CANCELLED");
+            let last = if confirmed {
+                "CONFIRMED"
+            } else {
+                &booking.status
+            };
+            if booking.key.is_some() && booking.answer.as_deref() != Some(last) {
+                let what = format!(
+                    "is {}, and repeats are told {:?}",
+                    booking.status, booking.answer
+                );
+                unsettled.push(breach(&booking.id, &what));
+            }
             if confirmed && self.notifications_of(&booking.id).next().is_none() {
                 unsettled.push(breach(&booking.id, "is not notified"));
             }
@@ -442,9 +462,8 @@ impl Books {
                 );
             }
             let sound = match booking.status.as_str() {
-                "CONFIRMED" => count == 1,
-                // Cancelled before or after it was announced.
-                "CANCELLED" => count <= 1 && (count == 1 || !booking.announced),
+                // Cancelled or not: it was confirmed.
+                "CONFIRMED" | "CANCELLED" => count == 1,
                 _ => count == 0,
             };
             let what = format!("is {} and has {count} notifications", booking.status);
@@ -878,7 +897,8 @@ fn booking(row: &sqlx::postgres::PgRow) -> Result<BookingRow, sqlx::Error> {
         currency: row.try_get("currency")?,
         status: row.try_get("status")?,
         key: row.try_get("idempotency_key")?,
-        announced: row.try_get("announced")?,
+        answer: row.try_get("answer")?,
+        jobs: row.try_get("jobs")?,
         refund_due: row.try_get("due")?,
         refunded: row.try_get("refunded")?,
         created: time("created_at")?,

@@ -178,7 +178,7 @@ fn document(collection: &str) -> Document {
     match collection {
         "payments" => doc! {
             "_id": format!("pay_{id}"), "request_id": format!("{OF_NOBODY}:{id}"), "request_hash": "0",
-            "key_until": DateTime::from_millis(now.timestamp_millis() + 86_400_000), "first_answer": null,
+            "key_until": DateTime::from_millis(now.timestamp_millis() + 86_400_000), "answer": "SUCCESS",
             "booking_id": format!("bk_{id}"), "user_id": OF_NOBODY, "amount_minor": 100_i64, "currency": "USD",
             "status": "SUCCESS", "attempts": 0, "created_at": now, "updated_at": now,
         },

@@ -1,6 +1,6 @@
 //! PostgreSQL: one connection a function, and what its errors mean.
 
-use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::gate::{Answer, Gate, Statement};
 use crate::secrets::{AuthRejected, Secret, StoreCredentials};
-use crate::session::PgExecutor;
 use crate::tls;
 use runtime::FromConfig;
 use runtime::calls;
@@ -33,9 +33,6 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// The longest that such a test takes before the connection counts as dead.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A statement that runs on a connection.
-pub type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
-
 /// A database, through one connection, as one Lambda process answers one request at a time. It is
 /// made when it is first used, and again when it has broken.
 #[derive(Debug)]
@@ -55,40 +52,60 @@ struct Kept {
 
 impl FromConfig for Db {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
-        Ok(Self {
-            account: Secret::new(config.database_secret.required()?).await,
-            pooler: config.pooler.clone(),
-            kept: Mutex::new(None),
-        })
+        let account = Secret::new(config.database_secret.required()?).await;
+        Ok(Self::new(account, config.pooler.clone()))
     }
 }
 
 impl Db {
-    /// Runs a statement that is safe to repeat, and repeats it once where it failed for a moment.
-    pub async fn idempotent<T>(
-        &self,
-        point: FailPoint,
-        statement: impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
-    ) -> Result<T, Error> {
-        calls::idempotent(point, STATEMENT_TIMEOUT, is_transient, || {
-            self.run(&statement)
-        })
-        .await
+    /// The database of an account, behind a pooler (`host:port`) or not.
+    pub fn new(account: Secret, pooler: Option<String>) -> Self {
+        Self {
+            account,
+            pooler,
+            kept: Mutex::new(None),
+        }
     }
 
-    /// Runs a statement that, repeated, might do or say something else.
-    pub async fn once<T>(
-        &self,
-        point: FailPoint,
-        statement: impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
-    ) -> Result<T, Error> {
-        calls::once(point, STATEMENT_TIMEOUT, || self.run(&statement)).await
+    /// The way to the database for a statement that is safe to repeat: it is sent again once where it
+    /// failed for a moment.
+    pub fn idempotent(&self, point: FailPoint) -> Gate<'_> {
+        self.gate(point, true)
     }
 
-    async fn run<T>(
+    /// The way to the database for a statement that, repeated, might do or say something else.
+    pub fn once(&self, point: FailPoint) -> Gate<'_> {
+        self.gate(point, false)
+    }
+
+    fn gate(&self, point: FailPoint, repeats: bool) -> Gate<'_> {
+        Gate {
+            db: self,
+            point,
+            repeats,
+            sent: None,
+        }
+    }
+
+    /// Whether a pooler stands between, which gives each transaction a session of its own.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.pooler.is_some()
+    }
+
+    pub(crate) async fn answer(
         &self,
-        statement: &impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
-    ) -> Result<T, Error> {
+        gate: &Gate<'_>,
+        statement: &Statement,
+    ) -> Result<Answer, Error> {
+        let call = || self.run(statement, gate.sent);
+        if gate.repeats {
+            calls::idempotent(gate.point, STATEMENT_TIMEOUT, is_transient, call).await
+        } else {
+            calls::once(gate.point, STATEMENT_TIMEOUT, call).await
+        }
+    }
+
+    async fn run(&self, statement: &Statement, sent: Option<&AtomicBool>) -> Result<Answer, Error> {
         let mut kept = self.kept.lock().await;
         // Taken out while in use: if the time limit drops this future, it drops the connection too.
         let living = match kept.take() {
@@ -99,11 +116,13 @@ impl Db {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let outcome = if self.pooler.is_some() {
+        if let Some(sent) = sent {
+            sent.store(true, Ordering::Relaxed);
+        }
+        let outcome = if self.is_pooled() {
             in_transaction(&mut connection, statement).await
         } else {
-            let (connection, pooled) = (&mut connection, false);
-            statement(PgExecutor { connection, pooled }).await
+            statement.run(&mut connection).await
         };
         if !outcome.as_ref().is_err_and(ends_connection) {
             *kept = Some(Kept {
@@ -129,17 +148,13 @@ impl Db {
 
 /// Runs a statement in a transaction. It is sent in two parts, which a pooler would give to two
 /// sessions otherwise.
-async fn in_transaction<T>(
+async fn in_transaction(
     connection: &mut PgConnection,
-    statement: &impl for<'c> Fn(PgExecutor<'c>) -> StatementFuture<'c, T>,
-) -> Result<T, Error> {
+    statement: &Statement,
+) -> Result<Answer, Error> {
     let mut transaction = connection.begin().await?;
-    let session = PgExecutor {
-        connection: &mut transaction,
-        pooled: true,
-    };
-    match statement(session).await {
-        Ok(output) => transaction.commit().await.map(|()| output),
+    match statement.run(&mut *transaction).await {
+        Ok(answer) => transaction.commit().await.map(|()| answer),
         Err(error) => {
             transaction.rollback().await?;
             Err(error)

@@ -6,10 +6,10 @@ pub mod aws;
 pub mod broker;
 pub mod db;
 pub mod docdb;
+mod gate;
 pub mod secrets;
-mod session;
 pub mod settle_queue;
 pub mod tls;
 pub mod web;
 
-pub use session::PgExecutor;
+pub use gate::Gate;

@@ -114,6 +114,18 @@ macro_rules! prefixed_uuid {
         #[sqlx(transparent)]
         pub struct $name(Uuid);
 
+        impl $name {
+            /// The id with this UUID, as PostgreSQL spells it.
+            ///
+            /// # Errors
+            /// The text is no UUID.
+            pub fn of_uuid(text: &str) -> Result<Self, InvalidId> {
+                Uuid::try_parse(text)
+                    .map(Self)
+                    .map_err(|_| InvalidId("must be a UUID"))
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!($prefix, "{}"), self.0.simple())

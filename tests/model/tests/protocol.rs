@@ -87,7 +87,7 @@ enum Step {
     AwaitVoid,
     // the sweep, of what is not announced
     AnnounceAgain,
-    MarkAnnounced,
+    FinishJob,
     // cancel-booking and the sweep, of what is to be given back
     InvokeRefund,
     AwaitRefund,
@@ -132,9 +132,12 @@ const ROLES: [Role; 4] = [Role::Book, Role::Settle, Role::Sweep, Role::Refund];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Row {
     status: Status,
-    announced: bool,
-    refund_due: bool,
-    refunded: bool,
+    /// What repeats of the request are told: nothing while it runs.
+    answer: Option<Status>,
+    /// Its jobs that are not done.
+    settle: bool,
+    announce: bool,
+    refund: bool,
 }
 
 /// A request, and all that the stores have of the booking that it made.
@@ -247,19 +250,21 @@ impl State {
         }
         let row = self.bookings[request].row.as_mut().unwrap();
         row.status = status;
-        row.announced = announced;
+        row.answer = Some(status);
+        row.settle = false;
+        row.announce = status == Status::Confirmed && !announced;
         if status != Status::Confirmed {
             self.available += WANTED;
         }
         true
     }
 
-    /// What the request is told of a booking as it stands; nothing, where it is still pending.
+    /// What the request is told: what the booking's request was told first, whatever has become of it since.
     fn answer(&mut self, request: Request, of: Request) {
-        match self.bookings[of].row.map(|row| row.status) {
-            Some(Status::Confirmed | Status::Cancelled) => self.tell(request, 201),
+        match self.bookings[of].row.and_then(|row| row.answer) {
+            Some(Status::Confirmed) => self.tell(request, 201),
             Some(Status::Rejected | Status::Expired) => self.tell(request, 402),
-            Some(Status::Pending) | None => {}
+            Some(Status::Pending | Status::Cancelled) | None => {}
         }
     }
 
@@ -346,6 +351,9 @@ impl State {
             // The queue is one way to the settling, the sweep another: in the model it may begin at
             // any time.
             Step::LeaveToSettle => {
+                if happens && let Some(row) = &mut self.bookings[request].row {
+                    row.answer.get_or_insert(Status::Pending);
+                }
                 if heard {
                     self.answer(request, request);
                 }
@@ -359,11 +367,11 @@ impl State {
             }
             Step::AnnounceAgain => {
                 self.publish(request, happens);
-                heard.then_some(Step::MarkAnnounced)
+                heard.then_some(Step::FinishJob)
             }
-            Step::MarkAnnounced => {
+            Step::FinishJob => {
                 if happens && let Some(row) = &mut self.bookings[request].row {
-                    row.announced = true;
+                    row.announce = false;
                 }
                 None
             }
@@ -375,7 +383,7 @@ impl State {
             }
             Step::MarkRefunded => {
                 if happens && let Some(row) = &mut self.bookings[request].row {
-                    row.refunded = true;
+                    row.refund = false;
                 }
                 None
             }
@@ -403,9 +411,10 @@ impl State {
         self.available -= WANTED;
         self.bookings[request].row = Some(Row {
             status: Status::Pending,
-            announced: false,
-            refund_due: false,
-            refunded: false,
+            answer: None,
+            settle: true,
+            announce: false,
+            refund: false,
         });
         heard.then_some(Step::InvokeCharge { again: false })
     }
@@ -513,9 +522,7 @@ impl State {
                 booking.at.iter().all(Option::is_none)
                     && booking.messages == 0
                     && booking.row.is_none_or(|row| {
-                        row.status != Status::Pending
-                            && (row.status != Status::Confirmed || row.announced)
-                            && row.refund_due == row.refunded
+                        row.status != Status::Pending && !row.settle && !row.announce && !row.refund
                     })
             })
     }
@@ -593,13 +600,13 @@ impl Model for Protocol {
             }
             let Some(row) = booking.row else { continue };
             let idle = |role: Role| booking.at[role as usize].is_none();
-            if row.status == Status::Pending && idle(Role::Settle) {
+            if row.settle && idle(Role::Settle) {
                 actions.push(Action::StartSettling(request));
             }
-            if row.status == Status::Confirmed && !row.announced && idle(Role::Sweep) {
+            if row.announce && idle(Role::Sweep) {
                 actions.push(Action::StartAnnouncing(request));
             }
-            if row.refund_due && !row.refunded && idle(Role::Refund) {
+            if row.refund && idle(Role::Refund) {
                 actions.push(Action::StartRefunding(request));
             }
             if row.status == Status::Confirmed && !state.cancelled[user(request)] {
@@ -629,7 +636,7 @@ impl Model for Protocol {
                 state.available += WANTED;
                 let row = state.bookings[request].row.as_mut()?;
                 row.status = Status::Cancelled;
-                row.refund_due = true;
+                row.refund = true;
             }
             Action::StartSettling(request) => {
                 state.go(request, Role::Settle, Some(Step::InvokeVoid));
@@ -746,6 +753,27 @@ impl Model for Protocol {
                     })
                 })
             }),
+            Property::always("work that is left has a job", |_, state: &State| {
+                state.bookings.iter().all(|booking| {
+                    booking.row.is_none_or(|row| {
+                        let refunded = booking.record == Some(PaymentStatus::Refunded);
+                        let confirmed = matches!(row.status, Status::Confirmed | Status::Cancelled);
+                        row.settle == (row.status == Status::Pending)
+                            && (confirmed || !row.announce)
+                            && (row.status == Status::Cancelled || !row.refund)
+                            && (row.status != Status::Cancelled || row.refund || refunded)
+                    })
+                })
+            }),
+            Property::always("repeats are told the first end", |_, state: &State| {
+                state.bookings.iter().all(|booking| {
+                    booking.row.is_none_or(|row| match row.status {
+                        Status::Pending => matches!(row.answer, None | Some(Status::Pending)),
+                        Status::Cancelled => row.answer == Some(Status::Confirmed),
+                        end => row.answer == Some(end),
+                    })
+                })
+            }),
             Property::always(
                 "whatever stops is settled, refunded and notified",
                 |model: &Protocol, state: &State| {
@@ -760,7 +788,9 @@ impl Model for Protocol {
                             let confirmed = booking.row.map(|row| row.status);
                             match confirmed {
                                 Some(Status::Confirmed) => booking.notifications == 1,
-                                Some(Status::Cancelled) => booking.refunds == 1,
+                                Some(Status::Cancelled) => {
+                                    booking.refunds == 1 && booking.notifications == 1
+                                }
                                 _ => booking.notifications == 0 && booking.refunds == 0,
                             }
                         })

@@ -54,6 +54,36 @@ where
     row.fetch_one(&app.bookings).await.unwrap().get(name)
 }
 
+/// A booking's job of a kind: how often it was tried, and whether it is done; none where there is none.
+async fn job(app: &TestApp, booking: &str, kind: &str) -> Option<(i32, bool)> {
+    let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
+    let row = sqlx::query_as(
+        "select attempts, done_at is not null from job where kind = $2 and key in ($1::text, $1 || '.confirmed')",
+    );
+    let row = row.bind(id).bind(kind).fetch_optional(&app.bookings);
+    row.await.unwrap()
+}
+
+/// The idempotency key that is kept of a booking's request.
+async fn key(app: &TestApp, booking: &str) -> Option<String> {
+    let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
+    let key = sqlx::query_scalar("select idempotency_key from request where resource_id = $1");
+    key.bind(id).fetch_optional(&app.bookings).await.unwrap()
+}
+
+/// Has the key of a booking's request be older than it is.
+async fn age_key(app: &TestApp, booking: &str, age: &str) {
+    let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
+    let aged = sqlx::query(
+        "update request set created_at = now() - $2::text::interval where resource_id = $1",
+    );
+    aged.bind(id)
+        .bind(age)
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+}
+
 /// The values of a metric in a log.
 fn metrics(log: &str, name: &str) -> Vec<f64> {
     let lines = log.lines().filter_map(|line| {
@@ -308,9 +338,9 @@ async fn an_announcement_that_the_broker_refuses_is_made_when_it_takes_it() {
     for (booked, announced) in [(1, true), (2, false)] {
         let booking = app.book(&user, &event, 1).await;
         assert_eq!(booking.status, 201, "{booking:?}");
-        let at: Option<DateTime<Utc>> =
-            column(app, &booking.text("booking_id"), "announced_at").await;
-        assert_eq!(at.is_some(), announced, "booking {booked}");
+        // Only what was not announced has a job.
+        let left = job(app, &booking.text("booking_id"), "ANNOUNCE").await;
+        assert_eq!(left.is_none(), announced, "booking {booked}");
     }
     channel
         .queue_delete(queue.into(), QueueDeleteOptions::default())
@@ -319,7 +349,8 @@ async fn an_announcement_that_the_broker_refuses_is_made_when_it_takes_it() {
     connection.close(200, "done".into()).await.unwrap();
     eventually("all is announced", async || {
         let left = sqlx::query_scalar::<_, i64>(
-            "select count(*) from booking where user_id = $1 and announced_at is null",
+            "select count(*) from job join booking on key = booking_id || '.confirmed'
+              where user_id = $1 and done_at is null",
         );
         let left = left.bind(user.id).fetch_one(&app.bookings).await.unwrap();
         (left == 0).then_some(())
@@ -413,7 +444,7 @@ async fn the_lines_that_matter_most_tell_their_request_and_their_booking() {
         &booking,
     );
     assert_told(
-        &line(since, "settle-bookings", "left for another sweep").await,
+        &line(since, "settle-bookings", "job failed").await,
         &booking,
     );
     // A failed request has one line of error, with its problem's id.
@@ -620,15 +651,16 @@ async fn a_refund_is_tried_until_it_is_done_after_pauses_that_grow_and_alarms_se
     );
     let put_off = async |attempts: i32| {
         eventually("the refund is put off", async || {
-            let so_far: i32 = column(app, &booking, "attempts").await;
+            let (so_far, _) = job(app, &booking, "REFUND").await.unwrap();
             (so_far >= attempts).then(Instant::now)
         })
         .await
     };
     let (first, second, third) = (put_off(1).await, put_off(2).await, put_off(3).await);
     // However old it is, it is tried.
-    sqlx::query("update booking set refund_due_at = now() - interval '40 days' where user_id = $1")
-        .bind(user.id)
+    let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
+    sqlx::query("update job set due_at = now() - interval '40 days' where kind = 'REFUND' and key = $1::text")
+        .bind(id)
         .execute(&app.bookings)
         .await
         .unwrap();
@@ -722,7 +754,8 @@ async fn while_the_document_store_is_away_the_sweep_announces_and_tells_what_wai
         "CANCELLED"
     );
     eventually("it is announced", async || {
-        column::<Option<DateTime<Utc>>>(app, &unannounced, "announced_at").await
+        let (_, done) = job(app, &unannounced, "ANNOUNCE").await?;
+        done.then_some(())
     })
     .await;
     let since = fs::read_to_string(folder().join("log/event-sources.log"))
@@ -748,7 +781,7 @@ async fn one_booking_that_can_not_be_settled_does_not_hold_up_the_others() {
     stuck.ask(app).await;
     let booking = stuck.booking().unwrap();
     eventually("it is put off", async || {
-        let attempts: i32 = column(app, &booking, "attempts").await;
+        let (attempts, _) = job(app, &booking, "SETTLE").await.unwrap();
         (attempts > 0).then_some(())
     })
     .await;
@@ -763,7 +796,7 @@ async fn bookings_without_a_broker_are_all_announced_once_when_it_is_back() {
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(200).await);
     local(&["stop", "rabbitmq", "--kill"]).await;
-    // More than one batch of the sweep.
+    // More than the sweep announces at once.
     let mut bookings: Vec<_> = (0..60)
         .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
         .collect();
@@ -877,31 +910,22 @@ async fn what_is_older_than_its_retention_is_forgotten_and_nothing_else() {
         purchases[0].booking().unwrap(),
         purchases[1].booking().unwrap(),
     );
-    let id: Uuid = old.strip_prefix("bk_").unwrap().parse().unwrap();
-    sqlx::query("update booking set created_at = now() - interval '8 days' where booking_id = $1")
-        .bind(id)
-        .execute(&app.bookings)
-        .await
-        .unwrap();
+    age_key(app, &old, "8 days").await;
     eventually("the old key is forgotten", async || {
-        let key: Option<String> = column(app, &old, "idempotency_key").await;
-        key.is_none().then_some(())
+        key(app, &old).await.is_none().then_some(())
     })
     .await;
-    let id: Uuid = fresh.strip_prefix("bk_").unwrap().parse().unwrap();
-    sqlx::query("update booking set created_at = now() - interval '7 days' + interval '1 hour' where booking_id = $1")
-        .bind(id)
-        .execute(&app.bookings)
-        .await
-        .unwrap();
+    age_key(app, &fresh, "6 days 23 hours").await;
     let log = || fs::read_to_string(folder().join("log/event-sources.log")).unwrap();
     let since = log().len();
     eventually("a sweep has come by", async || {
         log()[since..].contains(r#"\"forgotten\":"#).then_some(())
     })
     .await;
-    let kept: Option<String> = column(app, &fresh, "idempotency_key").await;
-    assert!(kept.is_some(), "a key is kept for seven days");
+    assert!(
+        key(app, &fresh).await.is_some(),
+        "a key is kept for seven days"
+    );
 
     let notifications = app
         .documents

@@ -91,21 +91,18 @@ pub fn to_point(point: FailPoint) -> Way {
         FailPoint::ExplainRequest => Way::BookTwiceWithOneKey,
         FailPoint::ExplainEvent => Way::BookMoreThanThereIs,
         FailPoint::Unreserve => Way::BookInACrowd,
-        FailPoint::MarkAnnounced => Way::BeAnnouncedLater,
-        FailPoint::MarkUnknown => Way::StayUnknown,
+        FailPoint::FinishJob => Way::BeAnnouncedLater,
+        FailPoint::RecordAccepted => Way::StayUnknown,
         FailPoint::Release => Way::BeDeclined,
         FailPoint::Cancel | FailPoint::MarkRefunded => Way::Cancel,
-        FailPoint::Postpone => Way::StayUnknownForLong,
+        FailPoint::ClaimJob => Way::StayUnknownForLong,
         FailPoint::ReadBooking => Way::StayUnknown,
         FailPoint::ListBookings => Way::ListBookings,
-        FailPoint::FindUnsettled => Way::StayUnknown,
-        FailPoint::FindUnannounced => Way::BeAnnouncedLater,
-        FailPoint::FindRefundsDue => Way::Cancel,
-        FailPoint::MeasureBacklog | FailPoint::ForgetKeys => Way::Book,
+        FailPoint::MeasureBacklog | FailPoint::ForgetKeys | FailPoint::ForgetJobs => Way::Book,
         FailPoint::OpenRecord | FailPoint::AdvanceRecord => Way::Book,
         FailPoint::ReadRecord => Way::Cancel,
-        FailPoint::MarkPaymentAnswered => Way::PayAndStayUnknown,
-        FailPoint::PostponePayment => Way::PayAndStayUnknownForLong,
+        FailPoint::RecordPaymentAccepted => Way::PayAndStayUnknown,
+        FailPoint::ClaimPayment => Way::PayAndStayUnknownForLong,
         FailPoint::FindPendingPayments => Way::PayAndStayUnknown,
         FailPoint::FindPaymentKeys | FailPoint::ForgetPaymentKey => Way::ForgetAPaymentKey,
         FailPoint::GatewayEnter => Way::Book,
@@ -168,7 +165,7 @@ pub fn caller(point: FailPoint) -> &'static str {
         | FailPoint::ExplainEvent
         | FailPoint::Unreserve
         | FailPoint::Confirm
-        | FailPoint::MarkUnknown
+        | FailPoint::RecordAccepted
         | FailPoint::Release
         | FailPoint::InvokeCharge
         | FailPoint::BrokerConnect
@@ -178,12 +175,10 @@ pub fn caller(point: FailPoint) -> &'static str {
         | FailPoint::ReadSecret => "create-booking",
         FailPoint::Cancel | FailPoint::MarkRefunded => "cancel-booking",
         FailPoint::ListBookings => "list-bookings",
-        FailPoint::MarkAnnounced
-        | FailPoint::Postpone
+        FailPoint::ClaimJob
+        | FailPoint::FinishJob
+        | FailPoint::ForgetJobs
         | FailPoint::ReadBooking
-        | FailPoint::FindUnsettled
-        | FailPoint::FindUnannounced
-        | FailPoint::FindRefundsDue
         | FailPoint::MeasureBacklog
         | FailPoint::ForgetKeys
         | FailPoint::BrokerTakeDeadLetter
@@ -194,13 +189,13 @@ pub fn caller(point: FailPoint) -> &'static str {
         FailPoint::OpenRecord
         | FailPoint::AdvanceRecord
         | FailPoint::ReadRecord
-        | FailPoint::PostponePayment
+        | FailPoint::ClaimPayment
         | FailPoint::FindPendingPayments
         | FailPoint::FindPaymentKeys
         | FailPoint::ForgetPaymentKey
         | FailPoint::GatewayEnter
         | FailPoint::GatewayRefund => "charge-payment",
-        FailPoint::MarkPaymentAnswered => "create-payment",
+        FailPoint::RecordPaymentAccepted => "create-payment",
         FailPoint::StoreNotifications
         | FailPoint::StoreQuarantine
         | FailPoint::FindQuarantined
@@ -350,7 +345,7 @@ impl Traveller<'_> {
                 let id = format!("pay_{}", Uuid::now_v7().simple());
                 let record = doc! {
                     "_id": &id, "request_id": format!("old:{id}"), "request_hash": "hash",
-                    "key_until": DateTime::from_millis(0), "first_answer": null, "booking_id": null,
+                    "key_until": DateTime::from_millis(0), "booking_id": null,
                     "user_id": 0_i64, "amount_minor": 1_i64, "currency": "USD", "status": "DECLINED",
                     "created_at": DateTime::now(), "updated_at": DateTime::now(),
                 };

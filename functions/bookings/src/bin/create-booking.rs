@@ -3,7 +3,7 @@
 use shared::auth::TokenVerifier;
 use shared::bookings::{BookingOutcome, BookingRequest, BoxOffice};
 use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
-use shared::{clients, serve};
+use shared::{bookings, clients, serve};
 
 clients! { App { tokens: TokenVerifier, office: BoxOffice } }
 
@@ -12,7 +12,7 @@ async fn handle(app: &App, request: Request) -> Answer {
     let fields = request.fields()?;
     let idempotency = request.idempotency(&fields)?;
     let wanted: BookingRequest = fields.decode()?;
-    let booked = app.office.book(user, wanted, idempotency).await?;
+    let booked = bookings::book(&app.office, user, wanted, idempotency).await?;
     let answer = match booked.outcome {
         BookingOutcome::Confirmed(booking) => Ok(created(&booking)),
         BookingOutcome::Pending(booking) => Ok(accepted(

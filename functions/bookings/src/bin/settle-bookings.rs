@@ -7,7 +7,7 @@ use shared::bookings::{BoxOffice, Swept};
 use shared::invocation::{Redrive, Schedule};
 use shared::payments::Unsettled;
 use shared::settle_queue::DeadLetters;
-use shared::{Error, clients, serve, telemetry};
+use shared::{Error, bookings, clients, serve, telemetry};
 use tracing::Instrument;
 
 clients! { App { office: BoxOffice, dead_letters: DeadLetters } }
@@ -81,22 +81,24 @@ async fn handle(app: &App, trigger: Trigger) -> Result<Done, Error> {
         }
         Trigger::Redrive(wanted) => {
             // Both, also where one can't be reached.
-            let announcements = app.office.redrive_announcements(wanted.most()).await;
+            let announcements = bookings::redrive_announcements(&app.office, wanted.most()).await;
             let settlements = app.dead_letters.redrive(wanted.most()).await;
             Ok(Done::Redrive(Redriven {
                 settlements: settlements?,
                 announcements: announcements?,
             }))
         }
-        Trigger::Schedule(_) => Ok(Done::Schedule(app.office.sweep().await?)),
+        Trigger::Schedule(_) => Ok(Done::Schedule(bookings::sweep(&app.office).await?)),
     }
 }
 
 async fn settle(app: &App, record: &SqsMessage) -> Result<(), Error> {
     let body = record.body.as_deref().unwrap_or_default();
     match serde_json::from_str(body) {
-        Ok(Unsettled::Booking { booking_id }) => app.office.settle(booking_id).await,
-        Ok(Unsettled::Payment { payment_id }) => app.office.settle_payment(payment_id).await,
+        Ok(Unsettled::Booking { booking_id }) => bookings::settle(&app.office, booking_id).await,
+        Ok(Unsettled::Payment { payment_id }) => {
+            bookings::settle_payment(&app.office, payment_id).await
+        }
         // No repeat makes it readable.
         Err(error) => {
             let reason = telemetry::chain(&error);

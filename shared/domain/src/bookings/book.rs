@@ -2,14 +2,12 @@
 
 use super::confirm::{confirm, record_accepted};
 use super::read;
-use super::reserve::{Reservation, release, reserve, undo_reserve};
-use super::{Booking, BookingError, BookingRequest, BoxOffice, Status, StoredBooking};
+use super::reserve::{Reservation, StoredRequest, release, reserve, undo_reserve};
+use super::{Booking, BookingError, BookingRequest, BoxOffice, Status};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::telemetry;
-use values::idempotency::{IdempotentRequest, RequestHash};
+use values::idempotency::IdempotentRequest;
 use values::ids::{PaymentId, UserId};
-
-const ACCEPTED: u16 = 202;
 
 /// What became of a request for tickets.
 #[derive(Debug)]
@@ -35,8 +33,7 @@ pub enum BookingOutcome {
 impl BookingOutcome {
     /// The answer to the request that made the booking. Once confirmed, it stays so for that request;
     /// later changes show at the booking's own URL.
-    fn of(stored: StoredBooking) -> Self {
-        let mut booking = stored.booking;
+    fn of(mut booking: Booking) -> Self {
         match booking.status {
             Status::Pending => Self::Pending(booking),
             Status::Confirmed | Status::Cancelled => {
@@ -49,131 +46,135 @@ impl BookingOutcome {
     }
 }
 
-impl BoxOffice {
-    /// Books `request` for `user` and charges for it.
-    ///
-    /// # Errors
-    /// There is no booking: see [`BookingError`]. Once a booking stands, the result is a [`BookingOutcome`], even
-    /// if the payment was declined.
-    pub async fn book(
-        &self,
-        user: UserId,
-        request: BookingRequest,
-        idempotency: Option<IdempotentRequest>,
-    ) -> Result<Booked, BookingError> {
-        if request.user_id != user {
-            return Err(BookingError::AnotherUser);
+/// Books `request` for `user` and charges for it.
+///
+/// # Errors
+/// There is no booking: see [`BookingError`]. Once a booking stands, the result is a [`BookingOutcome`], even
+/// if the payment was declined.
+pub async fn book(
+    office: &BoxOffice,
+    user: UserId,
+    request: BookingRequest,
+    idempotency: Option<IdempotentRequest>,
+) -> Result<Booked, BookingError> {
+    if request.user_id != user {
+        return Err(BookingError::AnotherUser);
+    }
+    telemetry::note("event_id", &request.event_id);
+    let booking = match reserve(
+        &office.db,
+        office.sweep_after,
+        &request,
+        idempotency.as_ref(),
+    )
+    .await?
+    {
+        Reservation::New(booking) => booking,
+        Reservation::Replay(stored) => {
+            telemetry::note("booking_id", stored.booking.booking_id);
+            return replay(stored, idempotency.as_ref());
         }
-        telemetry::note("event_id", &request.event_id);
-        let booking = match reserve(&self.db, &request, idempotency.as_ref()).await? {
-            Reservation::New(booking) => booking,
-            Reservation::Replay(stored) => {
-                telemetry::note("booking_id", stored.booking.booking_id);
-                return replay(stored, idempotency.map(|idempotency| idempotency.hash));
-            }
-        };
-        telemetry::note("booking_id", booking.booking_id);
-        telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
-        tracing::info!("tickets reserved");
-        let outcome = match self
-            .pay_and_finish(&booking, request.payment_method.unwrap_or_default())
-            .await
-        {
+    };
+    telemetry::note("booking_id", booking.booking_id);
+    telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
+    tracing::info!("tickets reserved");
+    let outcome =
+        match pay_and_finish(office, &booking, request.payment_method.unwrap_or_default()).await {
             Ok(outcome) => outcome,
             Err(BookingError::Busy) => return Err(BookingError::Busy),
             // The tickets are held and the money may be taken: from here on there is no error,
             // only an outcome that is not known yet.
             Err(error) => {
                 tracing::error!(error = telemetry::chain(&error), "booking not finished");
-                self.leave_to_settle(booking).await
+                leave_to_settle(office, booking).await
             }
         };
-        Ok(Booked {
-            outcome,
-            replayed: false,
-        })
-    }
+    Ok(Booked {
+        outcome,
+        replayed: false,
+    })
+}
 
-    async fn pay_and_finish(
-        &self,
-        booking: &Booking,
-        method: PaymentMethod,
-    ) -> Result<BookingOutcome, BookingError> {
-        let id = booking.booking_id;
-        let status = if booking.amount.is_zero() {
-            Ok(PaymentStatus::Success)
-        } else {
-            self.payments.charge(booking.charge(), method).await
-        };
-        let finished = match status {
-            Ok(PaymentStatus::Success) => {
-                let announced = self.announce(booking).await;
-                confirm(&self.db, id, announced).await?
-            }
-            Ok(PaymentStatus::Declined) => release(&self.db, id, Status::Rejected).await?,
-            // `settle-bookings` came first and voided the payment.
-            Ok(PaymentStatus::Voided) => release(&self.db, id, Status::Expired).await?,
-            Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
-                return Ok(self.leave_to_settle(booking.clone()).await);
-            }
-            // Lambda throttled the charge before it began. If the reservation can't be deleted, the
-            // sweep ends it. 202 would be wrong: it would promise a booking that may be gone.
-            Err(InvokeError::Busy) => {
-                if let Err(error) = undo_reserve(&self.db, id).await {
-                    let error = telemetry::chain(&error);
-                    tracing::error!(error, "reservation not undone; the sweep ends it");
-                }
-                return Err(BookingError::Busy);
-            }
-            Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
-                return Ok(self.leave_to_settle(booking.clone()).await);
-            }
-        };
-        match finished {
-            Some(stored) => Ok(BookingOutcome::of(stored)),
-            // `settle-bookings` was quicker. It follows the same payment record.
-            None => Ok(BookingOutcome::of(read::by_id(&self.db, id).await?)),
+async fn pay_and_finish(
+    office: &BoxOffice,
+    booking: &Booking,
+    method: PaymentMethod,
+) -> Result<BookingOutcome, BookingError> {
+    let id = booking.booking_id;
+    let status = if booking.amount.is_zero() {
+        Ok(PaymentStatus::Success)
+    } else {
+        office.payments.charge(booking.charge(), method).await
+    };
+    let finished = match status {
+        Ok(PaymentStatus::Success) => {
+            let announced = office.announce(booking).await;
+            confirm(&office.db, id, announced).await?
         }
+        Ok(PaymentStatus::Declined) => release(&office.db, id, Status::Rejected).await?,
+        // `settle-bookings` came first and voided the payment.
+        Ok(PaymentStatus::Voided) => release(&office.db, id, Status::Expired).await?,
+        Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
+            return Ok(leave_to_settle(office, booking.clone()).await);
+        }
+        // Lambda throttled the charge before it began. If the reservation can't be deleted, the
+        // sweep ends it. 202 would be wrong: it would promise a booking that may be gone.
+        Err(InvokeError::Busy) => {
+            if let Err(error) = undo_reserve(&office.db, id).await {
+                let error = telemetry::chain(&error);
+                tracing::error!(error, "reservation not undone; the sweep ends it");
+            }
+            return Err(BookingError::Busy);
+        }
+        Err(error) => {
+            tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
+            return Ok(leave_to_settle(office, booking.clone()).await);
+        }
+    };
+    match finished {
+        Some(stored) => Ok(BookingOutcome::of(stored)),
+        // `settle-bookings` was quicker. It follows the same payment record.
+        None => Ok(BookingOutcome::of(read::by_id(&office.db, id).await?)),
     }
+}
 
-    /// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
-    /// sweep makes it certain, so that no error here changes the answer.
-    async fn leave_to_settle(&self, booking: Booking) -> BookingOutcome {
-        tracing::warn!("booking left pending: charge outcome unknown");
-        let unsettled = Unsettled::Booking {
-            booking_id: booking.booking_id,
-        };
-        if let Err(error) = enqueue_settlement(&self.settle_queue, &unsettled).await {
-            tracing::warn!(
-                error = telemetry::chain(&error),
-                "settlement not enqueued; the sweep settles it"
-            );
-        }
-        match record_accepted(&self.db, booking.booking_id).await {
-            Ok(Some(booking)) => BookingOutcome::Pending(booking),
-            Ok(None) => match read::by_id(&self.db, booking.booking_id).await {
-                Ok(stored) => BookingOutcome::of(stored),
-                Err(_) => BookingOutcome::Pending(booking),
-            },
-            Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
-                BookingOutcome::Pending(booking)
-            }
+/// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
+/// sweep makes it certain, so that no error here changes the answer.
+async fn leave_to_settle(office: &BoxOffice, booking: Booking) -> BookingOutcome {
+    tracing::warn!("booking left pending: charge outcome unknown");
+    let unsettled = Unsettled::Booking {
+        booking_id: booking.booking_id,
+    };
+    if let Err(error) = enqueue_settlement(&office.settle_queue, &unsettled).await {
+        tracing::warn!(
+            error = telemetry::chain(&error),
+            "settlement not enqueued; the sweep settles it"
+        );
+    }
+    match record_accepted(&office.db, booking.booking_id).await {
+        Ok(Some(booking)) => BookingOutcome::of(booking),
+        Ok(None) => BookingOutcome::Pending(booking),
+        Err(error) => {
+            tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
+            BookingOutcome::Pending(booking)
         }
     }
 }
 
-/// Answers a repeated request from the booking that the first request with this key made.
-fn replay(stored: StoredBooking, hash: Option<RequestHash>) -> Result<Booked, BookingError> {
-    if stored.request_hash.as_deref() != hash.as_ref().map(RequestHash::as_str) {
+/// Tells a repeated request what the first with this key was told, or what has become of it since.
+fn replay(
+    stored: StoredRequest,
+    repeated: Option<&IdempotentRequest>,
+) -> Result<Booked, BookingError> {
+    if repeated.is_none_or(|repeated| repeated.hash.as_str() != stored.request_hash) {
         return Err(BookingError::KeyReused);
     }
-    if stored.booking.status == Status::Pending && stored.first_answer != Some(ACCEPTED) {
-        return Err(BookingError::InProgress);
-    }
+    let status = stored.answer.ok_or(BookingError::InProgress)?;
     Ok(Booked {
-        outcome: BookingOutcome::of(stored),
+        outcome: BookingOutcome::of(Booking {
+            status,
+            ..stored.booking
+        }),
         replayed: true,
     })
 }

@@ -1,6 +1,6 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
-use super::{Booking, BookingError, Status, StoredBooking, booking_rows, read};
+use super::{Booking, BookingError, Status, booking_rows, read};
 use crate::payments::{ChargeFunction, PaymentStatus};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
@@ -9,8 +9,8 @@ use values::ids::{BookingId, PaymentId, UserId};
 
 /// Cancels a booking of `user`. Repeating it gives the same answer and does nothing.
 ///
-/// The refund is recorded as due in the same statement. It is tried here; the sweep tries it
-/// again until it is done.
+/// The same statement writes the refund's job. The refund is tried here at once, and by the sweep until
+/// it is done.
 ///
 /// # Errors
 /// The booking is not `user`'s, or not one that can be cancelled.
@@ -21,43 +21,9 @@ pub async fn cancel(
     booking_id: BookingId,
 ) -> Result<Booking, BookingError> {
     telemetry::note("booking_id", booking_id);
-    let cancelled = db
-        .idempotent(FailPoint::Cancel, |connection| {
-            let statement = booking_rows!(
-                r#"
-                with held as materialized (
-                    select event_id, available
-                      from event
-                     where event_id = (select event_id from booking
-                                        where booking_id = $1 and user_id = $2 and status = 'CONFIRMED')
-                       and starts_at > now()
-                       for no key update
-                ), cancelled as (
-                    update booking b
-                       set status = 'CANCELLED', updated_at = now(),
-                           attempts = 0, next_attempt_at = null,
-                           refund_due_at = case when b.amount_minor > 0 then now() end
-                      from held
-                     where b.booking_id = $1 and b.status = 'CONFIRMED' and b.event_id = held.event_id
-                    returning b.*
-                ), given_back as (
-                    update event e
-                       set available = held.available + cancelled.tickets
-                      from held join cancelled using (event_id)
-                     where e.event_id = held.event_id
-                )
-                select "#,
-                "from cancelled b",
-                booking_id as BookingId,
-                user as UserId,
-            );
-            Box::pin(statement.fetch_optional(connection))
-        })
-        .await?;
-    let Some(row) = cancelled else {
+    let Some(booking) = give_back(db, user, booking_id).await? else {
         return explain_not_cancelled(db, user, booking_id).await;
     };
-    let booking = StoredBooking::try_from(row)?.booking;
     telemetry::note("event_id", &booking.event_id);
     tracing::info!("booking cancelled");
     if let Some(payment_id) = booking.payment_id
@@ -69,6 +35,51 @@ pub async fn cancel(
         );
     }
     Ok(booking)
+}
+
+/// CONFIRMED → CANCELLED: the tickets go back, and the refund is due. Returns `None` where there is no such
+/// booking, or where its event has begun.
+pub(super) async fn give_back(
+    db: &Db,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Option<Booking>, BookingError> {
+    let cancelled = booking_rows!(
+        r#"
+        with held as materialized (
+            select event_id, available
+              from event
+             where event_id = (select event_id from booking
+                                where booking_id = $1 and user_id = $2 and status = 'CONFIRMED')
+               and starts_at > now()
+               for no key update
+        ), cancelled as (
+            update booking b
+               set status = 'CANCELLED', updated_at = now(),
+                   refund_due_at = case when b.amount_minor > 0 then now() end
+              from held
+             where b.booking_id = $1 and b.status = 'CONFIRMED' and b.event_id = held.event_id
+            returning b.*
+        ), given_back as (
+            update event e
+               set available = held.available + cancelled.tickets
+              from held join cancelled using (event_id)
+             where e.event_id = held.event_id
+        ), refund_due as (
+            insert into job (kind, key, next_attempt_at)
+            select 'REFUND', booking_id::text, now() + interval '10 seconds'
+              from cancelled
+             where amount_minor > 0
+                on conflict do nothing
+        )
+        select "#,
+        "from cancelled b",
+        booking_id as BookingId,
+        user as UserId,
+    )
+    .fetch_optional(db.idempotent(FailPoint::Cancel))
+    .await?;
+    Ok(cancelled.map(Booking::try_from).transpose()?)
 }
 
 async fn explain_not_cancelled(
@@ -97,14 +108,26 @@ pub(super) async fn refund(
         PaymentStatus::Refunded => {}
         status => return Err(format!("the payment is {status:?}, not refunded").into()),
     }
-    db.idempotent(FailPoint::MarkRefunded, |connection| {
-        let statement = sqlx::query!(
-            "update booking set refunded_at = now() where booking_id = $1 and refunded_at is null",
-            booking_id as BookingId,
-        );
-        Box::pin(statement.execute(connection))
-    })
-    .await?;
+    mark_refunded(db, booking_id).await?;
     tracing::info!("booking refunded");
+    Ok(())
+}
+
+pub(super) async fn mark_refunded(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        with refunded as (
+            update booking set refunded_at = now() where booking_id = $1 and refunded_at is null
+            returning booking_id
+        )
+        update job
+           set done_at = now()
+         where kind = 'REFUND' and key = $1::uuid::text and done_at is null
+           and (select count(*) from refunded) >= 0
+        "#,
+        booking_id as BookingId,
+    )
+    .execute(db.idempotent(FailPoint::MarkRefunded))
+    .await?;
     Ok(())
 }

@@ -17,11 +17,17 @@
 
 mod book;
 mod cancel;
+#[cfg(test)]
+mod carry_over;
 mod confirm;
+#[cfg(test)]
+mod fairness;
 mod office;
 mod read;
 mod reserve;
 mod settle;
+#[cfg(test)]
+mod steps;
 mod sweep;
 
 use std::str::FromStr;
@@ -30,11 +36,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use book::{Booked, BookingOutcome};
+pub use book::{Booked, BookingOutcome, book};
 pub use cancel::cancel;
-pub use office::BoxOffice;
+pub use office::{BoxOffice, redrive_announcements};
 pub use read::{get, list};
-pub use sweep::Swept;
+pub use settle::{settle, settle_payment};
+pub use sweep::{Swept, sweep};
 
 use crate::payments::{Charge, PaymentMethod};
 use stores::db;
@@ -123,14 +130,6 @@ pub struct Booking {
     pub created_at: DateTime<Utc>,
 }
 
-/// A booking with the columns that clients don't see.
-pub(crate) struct StoredBooking {
-    booking: Booking,
-    request_hash: Option<String>,
-    /// The status code that the request which made it was answered with.
-    first_answer: Option<u16>,
-}
-
 pub(crate) struct BookingRow {
     booking_id: BookingId,
     user_id: UserId,
@@ -141,16 +140,14 @@ pub(crate) struct BookingRow {
     status: String,
     payment_id: Option<PaymentId>,
     created_at: Timestamp,
-    request_hash: Option<String>,
-    first_answer: Option<i16>,
 }
 
-impl TryFrom<BookingRow> for StoredBooking {
+impl TryFrom<BookingRow> for Booking {
     type Error = sqlx::Error;
 
     fn try_from(row: BookingRow) -> Result<Self, sqlx::Error> {
         let currency = db::column("currency", &row.currency)?;
-        let booking = Booking {
+        Ok(Self {
             booking_id: row.booking_id,
             user_id: row.user_id,
             event_id: row.event_id,
@@ -160,14 +157,6 @@ impl TryFrom<BookingRow> for StoredBooking {
             status: db::column("status", &row.status)?,
             payment_id: row.payment_id,
             created_at: row.created_at,
-        };
-        let first_answer = row
-            .first_answer
-            .and_then(|status| u16::try_from(status).ok());
-        Ok(Self {
-            booking,
-            request_hash: row.request_hash,
-            first_answer,
         })
     }
 }
@@ -181,8 +170,7 @@ macro_rules! booking_rows {
             $before
                 + r#" b.booking_id as "booking_id!: _", b.user_id as "user_id!: _", b.event_id as "event_id!: _",
                       b.tickets as "tickets!: _", b.amount_minor as "amount_minor!", b.currency as "currency!",
-                      b.status as "status!", b.payment_id as "payment_id: _", b.created_at as "created_at!",
-                      b.request_hash as "request_hash?", b.first_answer as "first_answer?" "#
+                      b.status as "status!", b.payment_id as "payment_id: _", b.created_at as "created_at!" "#
                 + $after,
             $($parameter),*
         )

@@ -40,16 +40,10 @@ impl FromConfig for BoxOffice {
 impl BoxOffice {
     /// Hands the booking's confirmation to the broker; whether the broker has it.
     ///
-    /// A broker that is down is no reason to refuse a booking: the row says that it was not
-    /// announced, and the sweep does it later.
+    /// A broker that is down is no reason to refuse a booking: a job says that it is not announced yet,
+    /// and the sweep announces it.
     pub(super) async fn announce(&self, booking: &Booking) -> bool {
-        let announcement = Announcement::confirmed(
-            booking.booking_id,
-            booking.user_id,
-            booking.event_id.clone(),
-            booking.tickets,
-        );
-        match self.publish(&announcement).await {
+        match self.publish(booking).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(
@@ -61,17 +55,23 @@ impl BoxOffice {
         }
     }
 
-    async fn publish(&self, announcement: &Announcement) -> Result<(), BrokerError> {
+    pub(super) async fn publish(&self, booking: &Booking) -> Result<(), BrokerError> {
+        let announcement = Announcement::confirmed(
+            booking.booking_id,
+            booking.user_id,
+            booking.event_id.clone(),
+            booking.tickets,
+        );
         let (id, kind) = (announcement.id(), announcement.event_type());
-        let message = Message::cloud_event(id, kind, announcement)?;
+        let message = Message::cloud_event(id, kind, &announcement)?;
         self.broker.publish(&message).await
     }
+}
 
-    /// Has the broker deliver up to `most` dead letters again; how many.
-    ///
-    /// # Errors
-    /// The broker can't be reached.
-    pub async fn redrive_announcements(&self, most: usize) -> Result<usize, BrokerError> {
-        self.broker.redrive(most).await
-    }
+/// Has the broker deliver up to `most` dead letters again; how many.
+///
+/// # Errors
+/// The broker can't be reached.
+pub async fn redrive_announcements(office: &BoxOffice, most: usize) -> Result<usize, BrokerError> {
+    office.broker.redrive(most).await
 }

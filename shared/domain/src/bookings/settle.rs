@@ -12,58 +12,54 @@ use runtime::Error;
 use runtime::telemetry;
 use values::ids::{BookingId, PaymentId};
 
-impl BoxOffice {
-    /// Settles one booking. Does nothing where it is settled already, or where there is none.
-    ///
-    /// # Errors
-    /// It could not be settled now; another time it may.
-    pub async fn settle(&self, booking_id: BookingId) -> Result<(), Error> {
-        telemetry::note("booking_id", booking_id);
-        telemetry::note("payment_id", PaymentId::of_booking(booking_id));
-        let booking = match read::by_id(&self.db, booking_id).await {
-            Ok(stored) => stored.booking,
-            Err(BookingError::NotFound) => {
-                tracing::warn!("asked to settle a booking that does not exist");
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if booking.status != Status::Pending {
+/// Settles one booking. Does nothing where it is settled already, or where there is none.
+///
+/// # Errors
+/// It could not be settled now; another time it may.
+pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<(), Error> {
+    telemetry::note("booking_id", booking_id);
+    telemetry::note("payment_id", PaymentId::of_booking(booking_id));
+    let booking = match read::by_id(&office.db, booking_id).await {
+        Ok(booking) if booking.status == Status::Pending => booking,
+        Ok(_) => return Ok(()),
+        Err(BookingError::NotFound) => {
+            tracing::warn!("asked to settle a booking that does not exist");
             return Ok(());
         }
-        let status = if booking.amount.is_zero() {
-            PaymentStatus::Success
-        } else {
-            self.payments.void(booking.charge()).await?
-        };
-        match status {
-            PaymentStatus::Success => {
-                let announced = self.announce(&booking).await;
-                confirm(&self.db, booking_id, announced).await?;
-            }
-            PaymentStatus::Declined => drop(release(&self.db, booking_id, Status::Rejected).await?),
-            PaymentStatus::Voided => drop(release(&self.db, booking_id, Status::Expired).await?),
-            PaymentStatus::Pending | PaymentStatus::Refunded => {
-                return Err(format!("the payment is {status:?} after a void").into());
-            }
+        Err(error) => return Err(error.into()),
+    };
+    let status = if booking.amount.is_zero() {
+        PaymentStatus::Success
+    } else {
+        office.payments.void(booking.charge()).await?
+    };
+    match status {
+        PaymentStatus::Success => {
+            let announced = office.announce(&booking).await;
+            confirm(&office.db, booking_id, announced).await?;
         }
-        tracing::info!(payment = ?status, "booking settled");
-        Ok(())
+        PaymentStatus::Declined => drop(release(&office.db, booking_id, Status::Rejected).await?),
+        PaymentStatus::Voided => drop(release(&office.db, booking_id, Status::Expired).await?),
+        PaymentStatus::Pending | PaymentStatus::Refunded => {
+            return Err(format!("the payment is {status:?} after a void").into());
+        }
     }
+    tracing::info!(payment = ?status, "booking settled");
+    Ok(())
+}
 
-    /// Settles a payment that belongs to no booking. Does nothing where there is none.
-    ///
-    /// # Errors
-    /// It could not be settled now; another time it may.
-    pub async fn settle_payment(&self, payment_id: PaymentId) -> Result<(), Error> {
-        telemetry::note("payment_id", payment_id);
-        match self.payments.settle(payment_id).await? {
-            Some(PaymentStatus::Pending) => Err("the payment is still pending".into()),
-            Some(_) => Ok(()),
-            None => {
-                tracing::warn!("asked to settle a payment that does not exist");
-                Ok(())
-            }
+/// Settles a payment that belongs to no booking. Does nothing where there is none.
+///
+/// # Errors
+/// It could not be settled now; another time it may.
+pub async fn settle_payment(office: &BoxOffice, payment_id: PaymentId) -> Result<(), Error> {
+    telemetry::note("payment_id", payment_id);
+    match office.payments.settle(payment_id).await? {
+        Some(PaymentStatus::Pending) => Err("the payment is still pending".into()),
+        Some(_) => Ok(()),
+        None => {
+            tracing::warn!("asked to settle a payment that does not exist");
+            Ok(())
         }
     }
 }

@@ -197,11 +197,9 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
     let event_id = event.event_id.clone().unwrap_or_else(EventId::generate);
     telemetry::note("event_id", &event_id);
     // Not repeated: it would find the id taken, by itself.
-    let inserted = db
-        .once(FailPoint::CreateEvent, |connection| {
-            let statement = sqlx::query_as!(
-                EventRow,
-                r#"
+    let inserted = sqlx::query_as!(
+        EventRow,
+        r#"
         insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
                            capacity, available, max_tickets_per_booking)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
@@ -209,21 +207,20 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
                   starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
                   max_tickets_per_booking as "max_tickets_per_booking: Tickets"
         "#,
-                &event_id as &EventId,
-                organizer as UserId,
-                &event.name as &Label,
-                &event.venue as &Label,
-                event.starts_at,
-                event.price.minor(),
-                event.price.currency().code(),
-                event.capacity as Capacity,
-                event
-                    .max_tickets_per_booking
-                    .unwrap_or(Tickets::DEFAULT_MAX) as Tickets,
-            );
-            Box::pin(statement.fetch_one(connection))
-        })
-        .await;
+        &event_id as &EventId,
+        organizer as UserId,
+        &event.name as &Label,
+        &event.venue as &Label,
+        event.starts_at,
+        event.price.minor(),
+        event.price.currency().code(),
+        event.capacity as Capacity,
+        event
+            .max_tickets_per_booking
+            .unwrap_or(Tickets::DEFAULT_MAX) as Tickets,
+    )
+    .fetch_one(db.once(FailPoint::CreateEvent))
+    .await;
     match inserted {
         Ok(row) => Ok(row.try_into()?),
         Err(error) if db::violates(&error, "event_pkey") => Err(EventError::Exists),
@@ -236,23 +233,20 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
 /// # Errors
 /// [`EventError::NotFound`], or the store's.
 pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
-    let row = db
-        .idempotent(FailPoint::GetEvent, |connection| {
-            let statement = sqlx::query_as!(
-                EventRow,
-                r#"
+    let row = sqlx::query_as!(
+        EventRow,
+        r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
                starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
                max_tickets_per_booking as "max_tickets_per_booking: Tickets"
           from event
          where event_id = $1
         "#,
-                event_id as &EventId,
-            );
-            Box::pin(statement.fetch_optional(connection))
-        })
-        .await?
-        .ok_or(EventError::NotFound)?;
+        event_id as &EventId,
+    )
+    .fetch_optional(db.idempotent(FailPoint::GetEvent))
+    .await?
+    .ok_or(EventError::NotFound)?;
     Ok(row.try_into()?)
 }
 
@@ -262,11 +256,9 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
 /// The store's.
 pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, EventError> {
     let after = page.after();
-    let rows = db
-        .idempotent(FailPoint::ListEvents, |connection| {
-            let statement = sqlx::query_as!(
-                EventRow,
-                r#"
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
                starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
                max_tickets_per_booking as "max_tickets_per_booking: Tickets"
@@ -276,13 +268,12 @@ pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, Eve
          order by starts_at, event_id
          limit $3
         "#,
-                after.map(|position| position.at),
-                after.map(|position| &position.id) as Option<&EventId>,
-                page.rows_to_read(),
-            );
-            Box::pin(statement.fetch_all(connection))
-        })
-        .await?;
+        after.map(|position| position.at),
+        after.map(|position| &position.id) as Option<&EventId>,
+        page.rows_to_read(),
+    )
+    .fetch_all(db.idempotent(FailPoint::ListEvents))
+    .await?;
     let events = rows
         .into_iter()
         .map(Event::try_from)

@@ -7,6 +7,7 @@ use tracing::Instrument;
 use super::gateway::Gateway;
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
+use crate::jobs;
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
@@ -15,7 +16,7 @@ use stores::docdb::DocumentStore;
 use values::ids::{PaymentId, UserId};
 use values::time::Timestamp;
 
-/// The most payments that one sweep settles, and the most whose keys are looked up at once.
+/// The most payments whose keys are looked up at once.
 const BATCH_SIZE: i64 = 50;
 
 /// The payment store and the gateway behind it.
@@ -172,28 +173,34 @@ impl Payments {
     }
 
     /// Settles payments of no booking that have been pending since `before`, then forgets
-    /// idempotency keys that are old. What could not be settled is tried again after a pause.
+    /// idempotency keys that are old. What could not be settled is tried again after a pause that doubles.
     ///
     /// # Errors
     /// The store's.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
-        for record in self.records.unsettled(before, BATCH_SIZE).await? {
-            let settling = self.settle_or_postpone(record);
-            settling.instrument(telemetry::part_span()).await?;
-        }
+        let settle = |record| {
+            self.settle_claimed(record)
+                .instrument(telemetry::part_span())
+        };
+        jobs::work(
+            &[(); jobs::AT_ONCE],
+            |_| self.records.claim_unsettled(before),
+            settle,
+        )
+        .await?;
         // Half of the time is kept for the answer.
         let half = calls::remaining() / 2;
         while self.records.forget_keys(BATCH_SIZE).await? > 0 && calls::remaining() > half {}
         Ok(())
     }
 
-    async fn settle_or_postpone(&self, record: Record) -> Result<(), PaymentError> {
+    async fn settle_claimed(&self, record: Record) {
         telemetry::note("payment_id", record.payment_id);
-        if let Err(error) = self.close(record.clone()).await {
-            tracing::error!(error = telemetry::chain(&error), "left for another sweep");
-            self.records.postpone(&record).await?;
+        let (key, attempts) = (record.payment_id, record.attempts + 1);
+        if let Err(error) = self.close(record).await {
+            let error = telemetry::chain(&error);
+            tracing::error!(kind = "SETTLE", %key, attempts, error, "job failed; it is tried again");
         }
-        Ok(())
     }
 
     /// A payment of `user`.

@@ -13,8 +13,6 @@ use values::idempotency::{self, IdempotentRequest};
 use values::ids::{PaymentId, UserId};
 use values::time;
 
-const ACCEPTED: u16 = 202;
-
 /// What became of a request to pay.
 #[derive(Debug)]
 pub struct Paid {
@@ -113,27 +111,25 @@ impl Payments {
                 "settlement not enqueued; the sweep settles it"
             );
         }
-        if let Err(error) = self.records.mark_answered(payment_id, ACCEPTED).await {
+        if let Err(error) = self.records.record_accepted(payment_id).await {
             tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
         }
     }
 }
 
 /// Answers a request as the one with the same key was answered, or with what has become of it.
-fn replay(mut standing: Record, wanted: &Record) -> Result<Paid, PaymentError> {
+fn replay(standing: Record, wanted: &Record) -> Result<Paid, PaymentError> {
     if standing.request_hash != wanted.request_hash {
         return Err(PaymentError::KeyReused);
     }
-    if standing.status == PaymentStatus::Pending
-        && standing.first_answer != Some(i32::from(ACCEPTED))
-    {
-        return Err(PaymentError::InProgress);
-    }
-    if standing.status == PaymentStatus::Refunded {
-        standing.status = PaymentStatus::Success;
-    }
+    let status = match (standing.answer, standing.status) {
+        (Some(answer), _) => answer,
+        (None, PaymentStatus::Pending) => return Err(PaymentError::InProgress),
+        // The release before this one noted no answers.
+        (None, closed) => closed,
+    };
     Ok(Paid {
-        outcome: PaymentOutcome::of(standing),
+        outcome: PaymentOutcome::of(Record { status, ..standing }),
         replayed: true,
     })
 }

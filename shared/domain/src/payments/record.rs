@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{DateTime, doc, serialize_to_document};
 use mongodb::options::ReturnDocument;
@@ -16,8 +15,8 @@ use values::ids::{BookingId, PaymentId, UserId};
 use values::money::{Currency, Money};
 use values::time::{self, Timestamp};
 
-/// The longest that a settling that failed is put off.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// The longest that a payment which could not be settled is put off.
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A payment's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,15 +30,16 @@ pub(super) struct Record {
     /// When the request's key is forgotten, where it has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key_until: Option<DateTime>,
-    /// The status code that this request was answered with; null while it runs, or if it broke off.
-    pub first_answer: Option<i32>,
+    /// What this request was told; none while it runs, or if it broke off. Not changed by a refund.
+    #[serde(default)]
+    pub answer: Option<PaymentStatus>,
     pub booking_id: Option<BookingId>,
     pub user_id: i64,
     /// In minor units of the currency.
     pub amount_minor: i64,
     pub currency: Currency,
     pub status: PaymentStatus,
-    /// How often its settling was put off.
+    /// How often somebody claimed it to settle it.
     #[serde(default)]
     pub attempts: i32,
     pub created_at: DateTime,
@@ -54,7 +54,7 @@ impl Record {
             request_id: charge.payment_id.to_string(),
             request_hash: None,
             key_until: None,
-            first_answer: None,
+            answer: None,
             booking_id: charge.booking_id,
             user_id: charge.user_id.get(),
             amount_minor: charge.amount_minor,
@@ -163,7 +163,8 @@ impl Records {
         Err(PaymentError::InProgress)
     }
 
-    /// Moves a record from `from` to `to`. Where it moved already, the record as it stands.
+    /// Moves a record from `from` to `to`. Where it moved already, the record as it stands. What closes a
+    /// pending record is what its request is told from now on.
     pub(super) async fn advance(
         &self,
         payment_id: PaymentId,
@@ -171,12 +172,16 @@ impl Records {
         to: PaymentStatus,
     ) -> Result<Record, PaymentError> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
+        let mut changes = doc! {"status": to.as_str(), "updated_at": now};
+        if from == PaymentStatus::Pending {
+            changes.insert("answer", to.as_str());
+        }
         let advanced = self
             .0
             .idempotent(FailPoint::AdvanceRecord, |payments| {
                 let moving = payments.find_one_and_update(
                     doc! {"_id": payment_id.to_string(), "status": from.as_str()},
-                    doc! {"$set": {"status": to.as_str(), "updated_at": now}},
+                    doc! {"$set": &changes},
                 );
                 Box::pin(moving.return_document(ReturnDocument::After).into_future())
             })
@@ -187,17 +192,13 @@ impl Records {
         }
     }
 
-    /// Notes what the request that made a record was answered.
-    pub(super) async fn mark_answered(
-        &self,
-        payment_id: PaymentId,
-        status: u16,
-    ) -> Result<(), PaymentError> {
+    /// Notes that the request which made a record was told that it is pending, and so no longer runs.
+    pub(super) async fn record_accepted(&self, payment_id: PaymentId) -> Result<(), PaymentError> {
         self.0
-            .idempotent(FailPoint::MarkPaymentAnswered, |payments| {
+            .idempotent(FailPoint::RecordPaymentAccepted, |payments| {
                 let marking = payments.update_one(
-                    doc! {"_id": payment_id.to_string(), "first_answer": null},
-                    doc! {"$set": {"first_answer": i32::from(status)}},
+                    doc! {"_id": payment_id.to_string(), "answer": null},
+                    doc! {"$set": {"answer": PaymentStatus::Pending.as_str()}},
                 );
                 Box::pin(marking.into_future())
             })
@@ -215,43 +216,50 @@ impl Records {
             .ok_or(PaymentError::NotFound)
     }
 
-    /// Up to `limit` payments of no booking that have been pending since `before`. A booking's
-    /// payment is settled with its booking.
-    pub(super) async fn unsettled(
+    /// Claims the payment of no booking that waited longest to be settled, of those that have been pending
+    /// since `before`. It is postponed first: for 2, 4, 8 … seconds, up to an hour. A booking's payment is
+    /// settled with its booking.
+    pub(super) async fn claim_unsettled(
         &self,
         before: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<Record>, PaymentError> {
-        let found = self
-            .0
-            .idempotent(FailPoint::FindPendingPayments, |payments| {
-                let found = payments.find(doc! {
-                    "status": PaymentStatus::Pending.as_str(),
-                    "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
-                    "booking_id": null,
-                    "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
-                });
-                let found = found.sort(doc! {"created_at": 1}).limit(limit);
-                Box::pin(async { found.await?.try_collect().await })
-            })
-            .await?;
-        Ok(found)
+    ) -> Result<Option<Record>, PaymentError> {
+        loop {
+            let found = self
+                .0
+                .idempotent(FailPoint::FindPendingPayments, |payments| {
+                    let finding = payments.find_one(doc! {
+                        "status": PaymentStatus::Pending.as_str(),
+                        "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
+                        "booking_id": null,
+                        "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
+                    });
+                    // Null comes before any time: what was never tried comes first.
+                    Box::pin(finding.sort(doc! {"next_attempt_at": 1}).into_future())
+                })
+                .await?;
+            let Some(record) = found else { return Ok(None) };
+            if self.claim(&record).await? {
+                return Ok(Some(record));
+            }
+        }
     }
 
-    /// Has a payment's settling tried again after 2, 4, 8 … seconds, half a minute at most.
-    pub(super) async fn postpone(&self, record: &Record) -> Result<(), PaymentError> {
-        let pause = Duration::from_secs(2 << record.attempts.clamp(0, 4)).min(MAX_PAUSE);
+    /// Postpones a record that was found so; whether nobody did before.
+    async fn claim(&self, found: &Record) -> Result<bool, PaymentError> {
+        let pause = Duration::from_secs(2 << found.attempts.clamp(0, 11)).min(MAX_PAUSE);
+        let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
-        self.0
-            .idempotent(FailPoint::PostponePayment, |payments| {
-                let postponing = payments.update_one(
-                    doc! {"_id": record.payment_id.to_string()},
-                    doc! {"$set": {"next_attempt_at": next, "attempts": record.attempts + 1}},
+        let claimed = self
+            .0
+            .idempotent(FailPoint::ClaimPayment, |payments| {
+                let claiming = payments.update_one(
+                    doc! {"_id": found.payment_id.to_string(), "attempts": found.attempts},
+                    doc! {"$set": {"next_attempt_at": next, "attempts": found.attempts + 1}},
                 );
-                Box::pin(postponing.into_future())
+                Box::pin(claiming.into_future())
             })
             .await?;
-        Ok(())
+        Ok(claimed.matched_count == 1)
     }
 
     /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.

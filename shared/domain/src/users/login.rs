@@ -40,21 +40,18 @@ pub async fn log_in(
     credentials: Credentials,
 ) -> Result<Session, LoginError> {
     let name = count_key(&credentials.username);
-    let account = db
-        .idempotent(FailPoint::FindAccount, |connection| {
-            let statement = sqlx::query!(
-                r#"
-                select user_id as "user_id?: UserId", password_hash as "password_hash?",
-                       failures as "failures?", ceil(extract(epoch from window_ends_at - now()))::int as retry_after
-                  from (select $1::text as key) wanted
-                  left join account on lower(username) = key
-                  left join login_failure on username_key = key and window_ends_at > now()
-                "#,
-                name,
-            );
-            Box::pin(statement.fetch_one(connection))
-        })
-        .await?;
+    let account = sqlx::query!(
+        r#"
+        select user_id as "user_id?: UserId", password_hash as "password_hash?",
+               failures as "failures?", ceil(extract(epoch from window_ends_at - now()))::int as retry_after
+          from (select $1::text as key) wanted
+          left join account on lower(username) = key
+          left join login_failure on username_key = key and window_ends_at > now()
+        "#,
+        name,
+    )
+    .fetch_one(db.idempotent(FailPoint::FindAccount))
+    .await?;
     if account
         .failures
         .is_some_and(|failures| failures >= MAX_FAILURES)
@@ -99,16 +96,15 @@ fn count_key(username: &str) -> String {
 
 /// Counts a failed login, and clears away a few windows that are over.
 async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
-    db.idempotent(FailPoint::CountLoginFailure, |connection| {
-        let statement = sqlx::query!(
-            r#"
-            with over as (
-                delete from login_failure
-                 where username_key in (
-                     select username_key from login_failure
-                      where window_ends_at < now() and username_key <> $1
-                      limit 10 for update skip locked)
-            )
+    sqlx::query!(
+        r#"
+        with over as (
+            delete from login_failure
+             where username_key in (
+                 select username_key from login_failure
+                  where window_ends_at < now() and username_key <> $1
+                  limit 10 for update skip locked)
+    )
             insert into login_failure as f (username_key, failures, window_ends_at)
             values ($1, 1, now() + make_interval(secs => $2))
                 on conflict (username_key) do update
@@ -117,9 +113,8 @@ async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
             "#,
             key,
             f64::from(WINDOW_SECONDS),
-        );
-        Box::pin(statement.execute(connection))
-    })
-    .await?;
+        )
+        .execute(db.idempotent(FailPoint::CountLoginFailure))
+        .await?;
     Ok(())
 }

@@ -29,26 +29,20 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
     } = registration;
     let password_hash = password.hash().map_err(RegisterError::Hash)?;
     // Not repeated: it would find the name taken, by itself.
-    let inserted = db
-        .once(FailPoint::RegisterUser, |connection| {
-            let statement = sqlx::query!(
-                r#"
+    let inserted = sqlx::query!(
+        r#"
                 insert into account (username, password_hash, email)
                 values ($1, $2, $3)
                     on conflict do nothing
                 returning user_id as "user_id: UserId", username as "username: Username"
                 "#,
-                &username as &Username,
-                password_hash,
-                email.as_ref() as _,
-            );
-            Box::pin(
-                statement
-                    .map(|row| (row.user_id, row.username))
-                    .fetch_optional(connection),
-            )
-        })
-        .await;
+        &username as &Username,
+        password_hash,
+        email.as_ref() as _,
+    )
+    .map(|row| (row.user_id, row.username))
+    .fetch_optional(db.once(FailPoint::RegisterUser))
+    .await;
     match inserted {
         Ok(Some((user_id, username))) => {
             telemetry::note_user(user_id);

@@ -1,0 +1,206 @@
+//! The steps of a booking, each on a database of its own, without the rest of the stack.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sqlx::Connection;
+
+use super::cancel::give_back;
+use super::confirm::{confirm, record_accepted};
+use super::reserve::{Reservation, release, reserve, undo_reserve};
+use super::{Booking, BookingError, BookingRequest, Status, read};
+use crate::testing::Database;
+use stores::db::Db;
+use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
+use values::ids::UserId;
+
+const SWEEP_AFTER: Duration = Duration::from_secs(60);
+
+const OPEN_JOBS: &str = "select count(*) from job where done_at is null";
+
+/// A database with the event `gala` of 5 tickets for 10 dollars each.
+async fn gala() -> (Database, Db) {
+    let database = Database::migrated().await;
+    let mut connection = database.connect().await;
+    sqlx::raw_sql(
+        "insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency, capacity,
+                            available, max_tickets_per_booking)
+         values ('gala', 1, 'Gala', 'Hall', now() + interval '1 day', 1000, 'USD', 5, 5, 4)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    connection.close().await.unwrap();
+    let db = database.process();
+    (database, db)
+}
+
+fn wants(user: i64, tickets: i32) -> BookingRequest {
+    BookingRequest {
+        user_id: UserId::from(user),
+        event_id: "gala".parse().unwrap(),
+        tickets: serde_json::from_str(&tickets.to_string()).unwrap(),
+        payment_method: None,
+    }
+}
+
+fn keyed(key: &str, body: &str) -> IdempotentRequest {
+    IdempotentRequest {
+        key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
+        hash: RequestHash::of(body.as_bytes()),
+    }
+}
+
+async fn reserved(db: &Db, user: i64, key: Option<&IdempotentRequest>) -> Booking {
+    match reserve(db, SWEEP_AFTER, &wants(user, 1), key).await {
+        Ok(Reservation::New(booking)) => booking,
+        _ => panic!("nothing was reserved"),
+    }
+}
+
+/// What a repeat of the request with this key is told; none while it runs.
+async fn repeated(db: &Db, user: i64, key: &IdempotentRequest) -> (Booking, Option<Status>) {
+    match reserve(db, SWEEP_AFTER, &wants(user, 1), Some(key)).await {
+        Ok(Reservation::Replay(stored)) => (stored.booking, stored.answer),
+        _ => panic!("the request is unknown"),
+    }
+}
+
+#[tokio::test]
+async fn of_a_crowd_that_wants_the_last_tickets_as_many_get_them_as_there_are() {
+    let (database, _) = gala().await;
+    let crowd = (0..20).map(|user| {
+        let db = database.process();
+        async move { reserve(&db, SWEEP_AFTER, &wants(user, 2), None).await }
+    });
+    let outcomes = join_all(crowd).await;
+    let served = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Err(BookingError::SoldOut)));
+    assert_eq!((served, refused.count()), (2, 18));
+    assert_eq!(database.count("select available::int8 from event").await, 1);
+    assert_eq!(database.count(OPEN_JOBS).await, 2);
+}
+
+#[tokio::test]
+async fn a_confirmed_booking_is_not_to_be_settled_and_is_to_be_announced_unless_it_was() {
+    let (database, db) = gala().await;
+    let announced = reserved(&db, 1, None).await.booking_id;
+    let unannounced = reserved(&db, 2, None).await.booking_id;
+    assert_eq!(database.count(OPEN_JOBS).await, 2);
+    assert!(confirm(&db, announced, true).await.unwrap().is_some());
+    assert!(confirm(&db, unannounced, false).await.unwrap().is_some());
+    // The second time there is nothing to do.
+    assert!(confirm(&db, announced, false).await.unwrap().is_none());
+    assert!(
+        release(&db, announced, Status::Expired)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(database.count(OPEN_JOBS).await, 1);
+    let left = "select count(*) from job join booking on key = booking_id || '.confirmed'
+                 where kind = 'ANNOUNCE' and done_at is null and user_id = 2";
+    assert_eq!(database.count(left).await, 1);
+}
+
+#[tokio::test]
+async fn a_repeat_is_told_what_was_said_also_when_the_booking_has_moved_on() {
+    let (_database, db) = gala().await;
+    let key = keyed("k", "body");
+    let booking = reserved(&db, 1, Some(&key)).await;
+    assert_eq!(repeated(&db, 1, &key).await.1, None);
+    record_accepted(&db, booking.booking_id).await.unwrap();
+    assert_eq!(repeated(&db, 1, &key).await.1, Some(Status::Pending));
+    confirm(&db, booking.booking_id, true).await.unwrap();
+    assert_eq!(repeated(&db, 1, &key).await.1, Some(Status::Confirmed));
+    give_back(&db, UserId::from(1), booking.booking_id)
+        .await
+        .unwrap()
+        .unwrap();
+    // It comes late: what was said stays.
+    record_accepted(&db, booking.booking_id).await.unwrap();
+    let (same, told) = repeated(&db, 1, &key).await;
+    assert_eq!(
+        (same.status, told),
+        (Status::Cancelled, Some(Status::Confirmed))
+    );
+    assert_eq!(same.booking_id, booking.booking_id);
+}
+
+#[tokio::test]
+async fn of_requests_with_one_key_one_reserves_and_another_user_has_keys_of_their_own() {
+    let (database, _) = gala().await;
+    let key = keyed("k", "body");
+    let repeats = (0..8).map(|number| {
+        let (db, key) = (database.process(), key.clone());
+        async move { reserve(&db, SWEEP_AFTER, &wants(number % 2, 1), Some(&key)).await }
+    });
+    let outcomes = join_all(repeats).await;
+    let new = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Ok(Reservation::New(_))));
+    let replays = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Ok(Reservation::Replay(_))));
+    assert_eq!((new.count(), replays.count()), (2, 6));
+    assert_eq!(database.count("select available::int8 from event").await, 3);
+    assert_eq!(database.count("select count(*) from request").await, 2);
+}
+
+#[tokio::test]
+async fn tickets_go_back_once_and_a_reservation_that_was_undone_leaves_nothing() {
+    let (database, db) = gala().await;
+    let key = keyed("k", "body");
+    let undone = reserved(&db, 1, Some(&key)).await.booking_id;
+    let declined = reserved(&db, 2, None).await.booking_id;
+    for _ in 0..2 {
+        undo_reserve(&db, undone).await.unwrap();
+        release(&db, declined, Status::Rejected).await.unwrap();
+    }
+    assert_eq!(database.count("select available::int8 from event").await, 5);
+    assert_eq!(database.count("select count(*) from request").await, 0);
+    assert_eq!(database.count(OPEN_JOBS).await, 0);
+    assert!(matches!(
+        read::by_id(&db, undone).await,
+        Err(BookingError::NotFound)
+    ));
+    // The key is free again.
+    reserved(&db, 1, Some(&key)).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_booking_is_not_cancelled_again_and_is_refunded_once() {
+    let (database, db) = gala().await;
+    let (user, booking) = (UserId::from(1), reserved(&db, 1, None).await);
+    assert!(
+        give_back(&db, user, booking.booking_id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    confirm(&db, booking.booking_id, true).await.unwrap();
+    let stranger = UserId::from(2);
+    assert!(
+        give_back(&db, stranger, booking.booking_id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        give_back(&db, user, booking.booking_id)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        give_back(&db, user, booking.booking_id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(database.count("select available::int8 from event").await, 5);
+    let refunds = "select count(*) from job where kind = 'REFUND' and done_at is null";
+    assert_eq!(database.count(refunds).await, 1);
+}

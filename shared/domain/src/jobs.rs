@@ -1,0 +1,232 @@
+//! Background work: the rows of `job`, and the loop that works them off.
+//!
+//! A job is written by the statement that makes it necessary, and done by the statement that finishes
+//! it. So the list is complete, and a job may be tried at any time, by anyone, more than once.
+//!
+//! To claim a job is to postpone it, before the work begins: pauses double, up to an hour, and who
+//! waited longest since the last attempt comes first. So a job that always fails or hangs is soon behind
+//! all others, and a worker that dies leaves its job to be tried again.
+
+use std::fmt;
+use std::iter;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use runtime::calls;
+use runtime::faults::FailPoint;
+use runtime::telemetry::Metric;
+use stores::db::Db;
+
+/// How many jobs of a kind run at once. One that hangs uses no processor.
+pub(crate) const AT_ONCE: usize = 10;
+
+/// A job is begun while the invocation has this much time left: enough to end it.
+const ENOUGH_TIME: Duration = Duration::from_secs(5);
+
+/// How long jobs that are done are kept, for those who look into what happened.
+const DONE_RETENTION_DAYS: i32 = 7;
+
+/// The most rows that one statement deletes.
+const FORGET_BATCH: i64 = 1000;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Find out what became of a payment, and end its booking accordingly.
+    Settle,
+    /// Hand a confirmation to the broker.
+    Announce,
+    /// Give money back.
+    Refund,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Announce, Self::Refund, Self::Settle];
+
+    /// As a row spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle => "SETTLE",
+            Self::Announce => "ANNOUNCE",
+            Self::Refund => "REFUND",
+        }
+    }
+
+    /// The metric that says how long the oldest job of this kind has been due.
+    fn age_metric(self) -> &'static str {
+        match self {
+            Self::Settle => "OldestUnsettledBooking",
+            Self::Announce => "OldestUnannouncedBooking",
+            Self::Refund => "OldestRefundDue",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A job that somebody works on.
+#[derive(Debug)]
+pub struct Job {
+    pub kind: Kind,
+    /// What it is about: unique for its kind.
+    pub key: String,
+    /// How often it was tried, this time included.
+    pub attempts: i32,
+}
+
+/// Who takes jobs of a kind. Half of them look for jobs that were never tried, the others for those that
+/// failed before, and for the other sort where there is none: so neither keeps the other waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Worker {
+    kind: Kind,
+    prefers_new: bool,
+}
+
+impl Worker {
+    /// The workers of a kind.
+    pub fn team(kind: Kind) -> Vec<Self> {
+        let worker = |number| Self {
+            kind,
+            prefers_new: number % 2 == 0,
+        };
+        (0..AT_ONCE).map(worker).collect()
+    }
+}
+
+/// Has a team work off what is due, until nothing is or until a quarter of the invocation's time is left.
+/// Where the first worker finds nothing, the others don't look.
+///
+/// # Errors
+/// The list can't be read. Whatever was begun was ended.
+pub async fn work<W, J, E, Claiming, Doing>(
+    team: &[W],
+    claim: impl Fn(&W) -> Claiming,
+    run: impl Fn(J) -> Doing,
+) -> Result<(), E>
+where
+    Claiming: Future<Output = Result<Option<J>, E>>,
+    Doing: Future<Output = ()>,
+{
+    let (claim, run) = (&claim, &run);
+    let keep = ENOUGH_TIME.max(calls::remaining() / 4);
+    let Some((first, others)) = team.split_first() else {
+        return Ok(());
+    };
+    let Some(job) = claim(first).await? else {
+        return Ok(());
+    };
+    // One job at a time, so that none is claimed and then not begun.
+    let go_on = |worker, mut next: Option<J>| async move {
+        loop {
+            if let Some(job) = next.take() {
+                run(job).await;
+            }
+            if calls::remaining() <= keep {
+                return Ok(());
+            }
+            next = claim(worker).await?;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    };
+    let others = others.iter().map(|worker| go_on(worker, None));
+    let all = iter::once(go_on(first, Some(job))).chain(others);
+    join_all(all).await.into_iter().collect()
+}
+
+/// Claims the job that waited longest, if one is due.
+pub async fn claim(db: &Db, worker: Worker) -> Result<Option<Job>, sqlx::Error> {
+    let Worker { kind, prefers_new } = worker;
+    match claim_one(db, kind, prefers_new).await? {
+        Some(job) => Ok(Some(job)),
+        None => claim_one(db, kind, !prefers_new).await,
+    }
+}
+
+async fn claim_one(db: &Db, kind: Kind, new: bool) -> Result<Option<Job>, sqlx::Error> {
+    let claimed = sqlx::query!(
+        r#"
+        with due as (
+            select job_id, attempts
+              from job
+             where kind = $1 and done_at is null and next_attempt_at <= now() and (attempts = 0) = $2
+             order by next_attempt_at
+             limit 1
+               for no key update skip locked
+        )
+        update job
+           set attempts = due.attempts + 1,
+               next_attempt_at = now() + interval '1 second' * least(3600, 2 ^ least(due.attempts + 1, 12))
+                                         * (0.75 + random() / 2)
+          from due
+         where job.job_id = due.job_id
+        returning job.key, job.attempts
+        "#,
+        kind.as_str(),
+        new,
+    )
+    .fetch_optional(db.idempotent(FailPoint::ClaimJob))
+    .await?;
+    Ok(claimed.map(|row| Job {
+        kind,
+        key: row.key,
+        attempts: row.attempts,
+    }))
+}
+
+/// Ends a job that leaves no other trace in the store, or that turned out to be done.
+pub async fn finish(db: &Db, kind: Kind, key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update job set done_at = now() where kind = $1 and key = $2 and done_at is null",
+        kind.as_str(),
+        key,
+    )
+    .execute(db.idempotent(FailPoint::FinishJob))
+    .await?;
+    Ok(())
+}
+
+/// How long the oldest job of each kind has been due: what alarms watch.
+pub async fn backlog(db: &Db) -> Result<Vec<Metric>, sqlx::Error> {
+    let oldest = sqlx::query!(
+        r#"
+        select kind, extract(epoch from now() - min(due_at))::float8 as age
+          from job
+         where done_at is null and due_at <= now()
+         group by kind
+        "#
+    )
+    .fetch_all(db.idempotent(FailPoint::MeasureBacklog))
+    .await?;
+    let metric = |kind: Kind| {
+        let row = oldest.iter().find(|row| row.kind == kind.as_str());
+        Metric::seconds(kind.age_metric(), row.and_then(|row| row.age))
+    };
+    Ok(Kind::ALL.map(metric).into())
+}
+
+/// Forgets jobs that were done long ago, a batch at most.
+pub async fn forget_done(db: &Db) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        delete from job
+         where job_id in (
+             select job_id from job
+              where done_at < now() - make_interval(days => $1)
+              order by done_at
+              limit $2
+                for update skip locked)
+        "#,
+        DONE_RETENTION_DAYS,
+        FORGET_BATCH,
+    )
+    .execute(db.idempotent(FailPoint::ForgetJobs))
+    .await?;
+    Ok(())
+}
