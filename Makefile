@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test steps test-compose fuzz faults chaos mutants model sam-invoke redrive check queries fmt template cost deploy destroy test-deploy
+.PHONY: help up down status logs clean-data test steps test-compose fuzz faults chaos mutants model sam-invoke redrive check functions queries fmt template cost deploy destroy test-deploy
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -61,6 +61,7 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks a
 	cargo fmt --all -- --check
 	SQLX_OFFLINE=true cargo clippy --workspace --all-targets --locked -- --deny warnings
 	SQLX_OFFLINE=true cargo check --release --locked --quiet -p shared -p operations # without its fault points
+	@$(LOCAL) functions --check
 	@$(LOCAL) queries --check
 	SQLX_OFFLINE=true RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked --quiet
 	$(CARGO_TOOLS)/cargo-deny --log-level error check bans licenses sources
@@ -68,6 +69,9 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks a
 	@$(LOCAL) template
 	@$(LOCAL) cost --check
 	@$(LOCAL) mutants --check
+
+functions: ## write what follows from functions.toml, after a function was added or changed
+	@$(LOCAL) functions
 
 queries: ## write .sqlx anew, after a query or a migration has changed
 	@$(LOCAL) queries

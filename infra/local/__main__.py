@@ -11,6 +11,7 @@ usage: python3 infra/local COMMAND
                 functions' rights, then the tests of the API and of passwords again through the pooler
   steps [ARGS]  run the tests that need PostgreSQL alone
   queries       write the data that queries are checked against; --check only compares
+  functions     write what follows from functions.toml; --check only compares
   mutants       bring bugs back, one by one, and see which check catches each
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
   sam-invoke NAME
@@ -39,6 +40,7 @@ from pathlib import Path
 
 import container
 import cost
+import derive
 import deploy
 import deployment
 import functions
@@ -85,6 +87,8 @@ def main(arguments: list[str]) -> int:
                 return steps(rest)
             case "queries":
                 queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
+            case "functions":
+                derive.derive(check="--check" in rest)
             case "mutants":
                 return mutate(rest)
             case "sam-invoke":
@@ -239,8 +243,8 @@ def redrive(stack: Stack) -> None:
     """Has the functions put back what died: the broker's and SQS's dead letters, and the quarantine."""
     if "event-sources" not in stack.running():
         raise Failure("The stack is not running: make up, then make redrive.")
-    letters = stack.invoke("settle-bookings", {"redrive": 1000})
-    quarantine = stack.invoke("send-notification", {"redrive": 1000})
+    letters = stack.invoke("redrive", {"redrive": 1000})
+    quarantine = stack.invoke("redrive-quarantine", {"redrive": 1000})
     say(
         f"  {letters['announcements']} announcements and {letters['settlements']} settle messages put back;\n"
         f"  {quarantine['stored']} messages of the quarantine delivered, {quarantine['quarantined']} still unreadable."

@@ -100,7 +100,7 @@ class Measurement:
             bookings = [booking["booking_id"], other["booking_id"]]
             customer.deliver(buyer, self.deployed.plane, self.deployed.names(), bookings)
             customer.cancel(buyer, booking)
-            self.account.invoke(f"{deployment.NAME}-settle-bookings:live", {"source": "aws.scheduler", "detail-type": "Scheduled Event"})
+            self.account.invoke(f"{deployment.NAME}-sweep-bookings:live", {"source": "aws.scheduler", "detail-type": "Scheduled Event"})
 
     def processes(self) -> dict[str, dict[int, Process]]:
         """The functions' processes by function and process id."""

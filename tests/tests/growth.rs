@@ -22,7 +22,7 @@ use shared::ids::{PaymentId, UserId};
 use shared::notifications::{Batch, Notifications};
 use shared::page::Page;
 use shared::payments::{Charge, PaymentMethod, Payments};
-use shared::time::{ago, now};
+use shared::time::now;
 use tests::TestApp;
 use uuid::Uuid;
 
@@ -133,7 +133,7 @@ impl Stores {
         time!("refund", self.payments.refund(charge.payment_id));
         time!(
             "look for pending payments and for old keys",
-            self.payments.sweep(ago(Duration::from_secs(3600)))
+            self.payments.sweep(Duration::from_secs(3600))
         );
         let batch: Batch = serde_json::from_value(batch()).unwrap();
         time!(

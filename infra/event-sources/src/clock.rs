@@ -1,5 +1,5 @@
-//! The schedules: `settle-bookings` every so often, `send-notification` for its clean-up less often,
-//! with EventBridge's event.
+//! The schedules: the sweeps every so often, the clean-up of notifications less often, with EventBridge's
+//! event.
 
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use crate::lambda::{Invoked, Lambda};
 /// The clean-up's period, in those of the sweep: an hour where the sweep comes every minute.
 const CLEAN_UP_EVERY: u32 = 60;
 
-/// Invokes `settle-bookings` every `period`, for as long as the process lives.
+/// Sweeps every `period`, for as long as the process lives.
 pub async fn run(period: Duration, lambda: Lambda) {
     tokio::join!(
-        invoke_every(period, "settle-bookings", &lambda),
-        invoke_every(period * CLEAN_UP_EVERY, "send-notification", &lambda),
+        invoke_every(period, "sweep-bookings", &lambda),
+        invoke_every(period, "sweep-payments", &lambda),
+        invoke_every(period * CLEAN_UP_EVERY, "forget-notifications", &lambda),
     );
 }
 

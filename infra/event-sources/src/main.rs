@@ -32,8 +32,8 @@ use crate::settings::Settings;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let settings = Settings::new()?;
-    let broker = settings.variable("settle-bookings", "ADMIT_BROKER_SECRET")?;
-    let queue = settings.variable("settle-bookings", "ADMIT_SETTLE_QUEUE_URL")?;
+    let broker = settings.variable("redrive", "ADMIT_BROKER_SECRET")?;
+    let queue = settings.variable("create-booking", "ADMIT_SETTLE_QUEUE_URL")?;
     let address: String = setting("ADMIT_LAMBDA_ADDRESS")?;
     let hurry = setting("ADMIT_HURRY")?;
     let programs = setting("ADMIT_PROGRAMS")?;

@@ -138,8 +138,12 @@ pub fn function() -> &'static str {
         let whole = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         let known = functions::ALL.iter().map(|function| function.name);
         known
-            .into_iter()
-            .find(|name| whole.ends_with(name))
+            .filter(|name| {
+                whole
+                    .strip_suffix(name)
+                    .is_some_and(|stack| stack.is_empty() || stack.ends_with('-'))
+            })
+            .max_by_key(|name| name.len())
             .unwrap_or_default()
     })
 }

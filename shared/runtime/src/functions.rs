@@ -22,6 +22,7 @@ const fn function(name: &'static str, seconds: u64) -> Function {
 }
 
 /// All of them.
+// derived from functions.toml: timeouts
 pub const ALL: &[Function] = &[
     function("api-docs", 15),
     function("cancel-booking", 25),
@@ -29,6 +30,7 @@ pub const ALL: &[Function] = &[
     function("create-booking", 25),
     function("create-event", 15),
     function("create-payment", 25),
+    function("forget-notifications", 30),
     function("get-booking", 15),
     function("get-event", 15),
     function("get-payment", 15),
@@ -37,11 +39,16 @@ pub const ALL: &[Function] = &[
     function("list-notifications", 15),
     function("login", 15),
     function("migrate", 300),
+    function("redrive", 60),
+    function("redrive-quarantine", 30),
     function("register-user", 15),
     function("rotate-secret", 60),
     function("send-notification", 30),
     function("settle-bookings", 60),
+    function("sweep-bookings", 60),
+    function("sweep-payments", 60),
 ];
+// end of what is derived
 
 #[cfg(test)]
 mod tests {

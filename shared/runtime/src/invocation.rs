@@ -15,6 +15,7 @@ use crate::{Error, calls, faults, telemetry};
 
 /// The event of a schedule.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "must be a scheduled event")]
 pub struct Schedule {
     #[serde(rename = "source")]
     _source: Scheduler,
@@ -31,7 +32,7 @@ enum Scheduler {
 
 /// An operator's demand that dead letters be tried again, up to so many of each kind.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "must be {\"redrive\": N}")]
 pub struct Redrive {
     redrive: NonZeroU32,
 }

@@ -27,7 +27,9 @@ use tokio::time::timeout;
 use crate::secrets::{AuthRejected, Secret, StoreCredentials};
 use crate::tls;
 use runtime::Error;
+use runtime::FromConfig;
 use runtime::calls;
+use runtime::config::Config;
 use runtime::config::Setting;
 use runtime::faults::FailPoint;
 
@@ -69,6 +71,12 @@ pub struct Broker {
 struct OpenChannel {
     channel: Channel,
     _connection: Connection,
+}
+
+impl FromConfig for Broker {
+    async fn from_config(config: &Config) -> Result<Self, Error> {
+        Self::new(&config.broker_secret).await
+    }
 }
 
 impl Broker {

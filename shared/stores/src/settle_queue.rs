@@ -63,17 +63,13 @@ impl SettleQueue {
 pub struct DeadLetters {
     client: Client,
     url: String,
-    queue: SettleQueue,
 }
 
 impl FromConfig for DeadLetters {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
-        let queue = SettleQueue::from_config(config).await?;
-        Ok(Self {
-            client: queue.client.clone(),
-            url: config.settle_dead_letter_queue_url.required()?.clone(),
-            queue,
-        })
+        let url = config.settle_dead_letter_queue_url.required()?.clone();
+        let client = aws::sqs(SQS_TIMEOUT).await;
+        Ok(Self { client, url })
     }
 }
 
@@ -113,12 +109,12 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Puts up to `most` messages back into the queue that they came from; how many. One that can
+    /// Puts up to `most` messages back into the `queue` that they came from; how many. One that can
     /// still not be read comes back here.
     ///
     /// # Errors
     /// A queue can't be reached. Each message is in one of the two, or in both.
-    pub async fn redrive(&self, most: usize) -> Result<usize, AwsError> {
+    pub async fn redrive(&self, queue: &SettleQueue, most: usize) -> Result<usize, AwsError> {
         let mut redriven = 0;
         while redriven < most {
             let taken = calls::idempotent(
@@ -137,7 +133,7 @@ impl DeadLetters {
                 break;
             }
             for message in messages {
-                self.queue
+                queue
                     .send(message.body.as_deref().unwrap_or_default())
                     .await?;
                 calls::idempotent(

@@ -239,26 +239,28 @@ async fn an_event_that_is_not_of_a_functions_own_sources_fails_loudly() {
         json!({"redrive": null}),
         json!({"redrive": 10, "Records": []}),
     ];
-    for event in &of_none {
-        for function in ["send-notification", "settle-bookings"] {
-            let answer = app.invoke(function, event).await;
-            assert!(answer.is_err(), "{function} took {event}: {answer:?}");
-        }
-    }
-    let of_the_other = [
-        ("send-notification", json!({"Records": [other("aws:sqs")]})),
-        ("settle-bookings", batch(&[])),
+    let schedule = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
+    let rule = json!({"source": "aws.events", "detail-type": "Scheduled Event"});
+    let redrive = json!({"redrive": 1});
+    let own = [
+        ("settle-bookings", vec![json!({"Records": [record]})]),
+        ("sweep-bookings", vec![schedule.clone(), rule.clone()]),
+        ("sweep-payments", vec![schedule.clone(), rule.clone()]),
+        ("redrive", vec![redrive.clone()]),
+        ("send-notification", vec![batch(&[])]),
+        ("forget-notifications", vec![schedule, rule]),
+        ("redrive-quarantine", vec![redrive]),
     ];
-    for (function, event) in of_the_other {
-        assert!(
-            app.invoke(function, &event).await.is_err(),
-            "{function} took {event}"
-        );
-    }
-    for source in ["aws.scheduler", "aws.events"] {
-        let schedule = json!({"source": source, "detail-type": "Scheduled Event"});
-        for function in ["send-notification", "settle-bookings"] {
-            app.invoke(function, &schedule).await.unwrap();
+    let all: Vec<_> = own
+        .iter()
+        .flat_map(|(_, events)| events)
+        .chain(&of_none)
+        .collect();
+    for (function, own) in &own {
+        for event in &all {
+            let answer = app.invoke(function, event).await;
+            let is_own = own.contains(event);
+            assert_eq!(answer.is_ok(), is_own, "{function}: {event}: {answer:?}");
         }
     }
 }

@@ -212,6 +212,8 @@ impl Mischief {
             "cancel-booking",
             "charge-payment",
             "settle-bookings",
+            "sweep-bookings",
+            "sweep-payments",
             "send-notification",
         ]);
         while Instant::now() < end {

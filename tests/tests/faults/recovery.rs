@@ -443,10 +443,7 @@ async fn the_lines_that_matter_most_tell_their_request_and_their_booking() {
         &line(since, "charge-payment", "invocation failed").await,
         &booking,
     );
-    assert_told(
-        &line(since, "settle-bookings", "job failed").await,
-        &booking,
-    );
+    assert_told(&line(since, "sweep-bookings", "job failed").await, &booking);
     // A failed request has one line of error, with its problem's id.
     let since = log().len();
     range
@@ -466,9 +463,7 @@ async fn a_broker_that_is_away_keeps_no_settle_message_from_being_put_back() {
     let letter = format!("letter {}", Uuid::now_v7());
     enqueue(DEAD_LETTERS, &letter).await;
     local(&["stop", "rabbitmq", "--kill"]).await;
-    let failed = app
-        .invoke("settle-bookings", &json!({"redrive": 100}))
-        .await;
+    let failed = app.invoke("redrive", &json!({"redrive": 100})).await;
     local(&["start", "rabbitmq"]).await;
     assert!(failed.is_err(), "the operator has to know: {failed:?}");
     // Put back, it is found to be poison again, with a reason now.
@@ -514,15 +509,16 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
         "quarantined_at": bson::DateTime::now(),
     };
     quarantine.insert_one(readable).await.unwrap();
-    end_functions(|name| name == "send-notification").await;
+    let readers = ["redrive-quarantine", "forget-notifications"];
+    end_functions(|name| readers.contains(&name)).await;
     let read = app
-        .invoke("send-notification", &json!({"redrive": 1}))
+        .invoke("redrive-quarantine", &json!({"redrive": 1}))
         .await
         .unwrap();
     assert_eq!(read["stored"], 1, "{read}");
     assert!(read["quarantined"].as_u64() >= Some(30), "{read}");
     let schedule = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
-    app.invoke("send-notification", &schedule).await.unwrap();
+    app.invoke("forget-notifications", &schedule).await.unwrap();
     let left = quarantine
         .count_documents(doc! {"reason": "a test"})
         .await
@@ -536,12 +532,12 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
         )
         .await
         .unwrap();
-    app.invoke("send-notification", &schedule).await.unwrap();
+    app.invoke("forget-notifications", &schedule).await.unwrap();
     assert_eq!(quarantine.count_documents(large).await.unwrap(), 0);
     let processes = children(pid("event-sources").unwrap());
     let peaks: Vec<_> = processes
         .iter()
-        .filter(|(_, name)| name == "send-notification")
+        .filter(|(_, name)| readers.contains(&name.as_str()))
         .filter_map(|(pid, _)| peak_mib(*pid))
         .collect();
     assert!(
@@ -828,7 +824,7 @@ async fn a_poisoned_settle_message_is_put_away_with_its_reason_and_comes_back_on
     assert!(reason.is_some_and(|reason| !reason.is_empty()));
     let moved = eventually("it is put back", async || {
         let done = app
-            .invoke("settle-bookings", &json!({"redrive": 100}))
+            .invoke("redrive", &json!({"redrive": 100}))
             .await
             .unwrap();
         (done["settlements"].as_u64()? > 0).then_some(done)
@@ -871,11 +867,11 @@ async fn a_dead_announcement_and_a_quarantined_one_are_delivered_on_demand() {
         quarantine.insert_one(message).await.unwrap();
     }
     let done = app
-        .invoke("settle-bookings", &json!({"redrive": 100}))
+        .invoke("redrive", &json!({"redrive": 100}))
         .await
         .unwrap();
     assert!(done["announcements"].as_u64().unwrap() >= 1, "{done}");
-    app.invoke("send-notification", &json!({"redrive": 100}))
+    app.invoke("redrive-quarantine", &json!({"redrive": 100}))
         .await
         .unwrap();
     app.await_notification(&user, &dead).await;
@@ -949,7 +945,7 @@ async fn what_is_older_than_its_retention_is_forgotten_and_nothing_else() {
         .await
         .unwrap();
     app.invoke(
-        "send-notification",
+        "forget-notifications",
         &json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"}),
     )
     .await

@@ -178,34 +178,32 @@ pub fn caller(point: FailPoint) -> &'static str {
         FailPoint::ClaimJob
         | FailPoint::FinishJob
         | FailPoint::ForgetJobs
-        | FailPoint::ReadBooking
         | FailPoint::MeasureBacklog
-        | FailPoint::ForgetKeys
-        | FailPoint::BrokerTakeDeadLetter
+        | FailPoint::ForgetKeys => "sweep-bookings",
+        FailPoint::ReadBooking | FailPoint::SendToDeadLetters => "settle-bookings",
+        FailPoint::BrokerTakeDeadLetter
         | FailPoint::BrokerDropDeadLetter
-        | FailPoint::SendToDeadLetters
         | FailPoint::TakeDeadLetters
-        | FailPoint::DropDeadLetter => "settle-bookings",
+        | FailPoint::DropDeadLetter => "redrive",
         FailPoint::OpenRecord
         | FailPoint::AdvanceRecord
         | FailPoint::ReadRecord
-        | FailPoint::ClaimPayment
-        | FailPoint::FindPendingPayments
-        | FailPoint::FindPaymentKeys
-        | FailPoint::ForgetPaymentKey
         | FailPoint::GatewayEnter
         | FailPoint::GatewayRefund => "charge-payment",
+        FailPoint::ClaimPayment
+        | FailPoint::FindPendingPayments
+        | FailPoint::FindPaymentKeys
+        | FailPoint::ForgetPaymentKey => "sweep-payments",
         FailPoint::RecordPaymentAccepted => "create-payment",
-        FailPoint::StoreNotifications
-        | FailPoint::StoreQuarantine
-        | FailPoint::FindQuarantined
+        FailPoint::StoreNotifications | FailPoint::StoreQuarantine => "send-notification",
+        FailPoint::FindQuarantined
         | FailPoint::ReadQuarantined
         | FailPoint::StoreRedriven
-        | FailPoint::ReleaseQuarantined
-        | FailPoint::FindOldNotifications
+        | FailPoint::ReleaseQuarantined => "redrive-quarantine",
+        FailPoint::FindOldNotifications
         | FailPoint::ForgetNotifications
         | FailPoint::FindOldQuarantined
-        | FailPoint::ForgetQuarantined => "send-notification",
+        | FailPoint::ForgetQuarantined => "forget-notifications",
         FailPoint::ListNotifications => "list-notifications",
         FailPoint::DescribeSecret
         | FailPoint::MakePassword
@@ -277,6 +275,11 @@ pub fn to_function(name: &str) -> Option<Way> {
         "register-user" => Way::Register,
         "rotate-secret" => Way::Rotate,
         "settle-bookings" => Way::StayUnknown,
+        "sweep-bookings" => Way::BeAnnouncedLater,
+        "sweep-payments" => Way::PayAndStayUnknownForLong,
+        "redrive" => Way::RedriveDeadSettlements,
+        "redrive-quarantine" => Way::RedriveTheQuarantine,
+        "forget-notifications" => Way::CleanUp,
         _ => return None,
     })
 }
@@ -388,8 +391,7 @@ impl Traveller<'_> {
             Way::BeDeclined => self.buy(1, "pm_card_visa_chargeDeclined").await,
             Way::BookMoreThanThereIs => self.buy(9, card).await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
-            // The charge, its settling from the queue, the first of the sweep, and what else the
-            // sweep asks meanwhile.
+            // The charge, its settling from the queue, and the sweep's first: two tries each.
             Way::StayUnknownForLong => {
                 self.fail("any", "charge-payment", 6);
                 self.buy(1, "pm_admit_timeout").await
@@ -427,13 +429,13 @@ impl Traveller<'_> {
             }
             Way::PoisonTheBroker => self.poison_the_broker().await,
             Way::PoisonTheQueue => self.poison_the_queue().await,
-            Way::RedriveTheQuarantine => self.redrive("send-notification").await,
+            Way::RedriveTheQuarantine => self.redrive("redrive-quarantine").await,
             Way::RedriveDeadAnnouncements | Way::RedriveDeadSettlements => {
-                self.redrive("settle-bookings").await
+                self.redrive("redrive").await
             }
             Way::CleanUp => {
                 let event = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
-                self.invoke("send-notification", event).await
+                self.invoke("forget-notifications", event).await
             }
             // The sweep comes by.
             Way::ForgetAPaymentKey => "swept".to_owned(),

@@ -3,16 +3,17 @@
 use shared::auth::TokenVerifier;
 use shared::bookings::{BookingOutcome, BookingRequest, BoxOffice};
 use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
+use shared::settle_queue::SettleQueue;
 use shared::{bookings, clients, serve};
 
-clients! { App { tokens: TokenVerifier, office: BoxOffice } }
+clients! { App { tokens: TokenVerifier, office: BoxOffice, settle_queue: SettleQueue } }
 
 async fn handle(app: &App, request: Request) -> Answer {
     let user = request.user(&app.tokens)?;
     let fields = request.fields()?;
     let idempotency = request.idempotency(&fields)?;
     let wanted: BookingRequest = fields.decode()?;
-    let booked = bookings::book(&app.office, user, wanted, idempotency).await?;
+    let booked = bookings::book(&app.office, &app.settle_queue, user, wanted, idempotency).await?;
     let answer = match booked.outcome {
         BookingOutcome::Confirmed(booking) => Ok(created(&booking)),
         BookingOutcome::Pending(booking) => Ok(accepted(

@@ -6,6 +6,7 @@ use super::reserve::{Reservation, StoredRequest, release, reserve, undo_reserve}
 use super::{Booking, BookingError, BookingRequest, BoxOffice, Status};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::telemetry;
+use stores::settle_queue::SettleQueue;
 use values::idempotency::IdempotentRequest;
 use values::ids::{PaymentId, UserId};
 
@@ -53,6 +54,7 @@ impl BookingOutcome {
 /// if the payment was declined.
 pub async fn book(
     office: &BoxOffice,
+    settle_queue: &SettleQueue,
     user: UserId,
     request: BookingRequest,
     idempotency: Option<IdempotentRequest>,
@@ -78,17 +80,23 @@ pub async fn book(
     telemetry::note("booking_id", booking.booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
     tracing::info!("tickets reserved");
-    let outcome =
-        match pay_and_finish(office, &booking, request.payment_method.unwrap_or_default()).await {
-            Ok(outcome) => outcome,
-            Err(BookingError::Busy) => return Err(BookingError::Busy),
-            // The tickets are held and the money may be taken: from here on there is no error,
-            // only an outcome that is not known yet.
-            Err(error) => {
-                tracing::error!(error = telemetry::chain(&error), "booking not finished");
-                leave_to_settle(office, booking).await
-            }
-        };
+    let outcome = match pay_and_finish(
+        office,
+        settle_queue,
+        &booking,
+        request.payment_method.unwrap_or_default(),
+    )
+    .await
+    {
+        Ok(outcome) => outcome,
+        Err(BookingError::Busy) => return Err(BookingError::Busy),
+        // The tickets are held and the money may be taken: from here on there is no error,
+        // only an outcome that is not known yet.
+        Err(error) => {
+            tracing::error!(error = telemetry::chain(&error), "booking not finished");
+            leave_to_settle(office, settle_queue, booking).await
+        }
+    };
     Ok(Booked {
         outcome,
         replayed: false,
@@ -97,6 +105,7 @@ pub async fn book(
 
 async fn pay_and_finish(
     office: &BoxOffice,
+    settle_queue: &SettleQueue,
     booking: &Booking,
     method: PaymentMethod,
 ) -> Result<BookingOutcome, BookingError> {
@@ -115,7 +124,7 @@ async fn pay_and_finish(
         // `settle-bookings` came first and voided the payment.
         Ok(PaymentStatus::Voided) => release(&office.db, id, Status::Expired).await?,
         Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
-            return Ok(leave_to_settle(office, booking.clone()).await);
+            return Ok(leave_to_settle(office, settle_queue, booking.clone()).await);
         }
         // Lambda throttled the charge before it began. If the reservation can't be deleted, the
         // sweep ends it. 202 would be wrong: it would promise a booking that may be gone.
@@ -128,7 +137,7 @@ async fn pay_and_finish(
         }
         Err(error) => {
             tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
-            return Ok(leave_to_settle(office, booking.clone()).await);
+            return Ok(leave_to_settle(office, settle_queue, booking.clone()).await);
         }
     };
     match finished {
@@ -140,12 +149,16 @@ async fn pay_and_finish(
 
 /// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
 /// sweep makes it certain, so that no error here changes the answer.
-async fn leave_to_settle(office: &BoxOffice, booking: Booking) -> BookingOutcome {
+async fn leave_to_settle(
+    office: &BoxOffice,
+    settle_queue: &SettleQueue,
+    booking: Booking,
+) -> BookingOutcome {
     tracing::warn!("booking left pending: charge outcome unknown");
     let unsettled = Unsettled::Booking {
         booking_id: booking.booking_id,
     };
-    if let Err(error) = enqueue_settlement(&office.settle_queue, &unsettled).await {
+    if let Err(error) = enqueue_settlement(settle_queue, &unsettled).await {
         tracing::warn!(
             error = telemetry::chain(&error),
             "settlement not enqueued; the sweep settles it"

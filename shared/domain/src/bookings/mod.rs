@@ -38,7 +38,7 @@ use utoipa::ToSchema;
 
 pub use book::{Booked, BookingOutcome, book};
 pub use cancel::cancel;
-pub use office::{BoxOffice, redrive_announcements};
+pub use office::BoxOffice;
 pub use read::{get, list};
 pub use settle::{settle, settle_payment};
 pub use sweep::{Swept, sweep};

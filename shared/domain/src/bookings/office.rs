@@ -9,7 +9,6 @@ use runtime::FromConfig;
 use runtime::config::Config;
 use stores::broker::{Broker, BrokerError, Message};
 use stores::db::Db;
-use stores::settle_queue::SettleQueue;
 
 /// Books and settles. Made once, at a function's start.
 #[derive(Debug)]
@@ -17,7 +16,6 @@ pub struct BoxOffice {
     pub(super) db: Db,
     pub(super) payments: ChargeFunction,
     pub(super) broker: Broker,
-    pub(super) settle_queue: SettleQueue,
     /// The age at which the sweep takes up what nobody finished.
     pub(super) sweep_after: Duration,
     /// The stack that metrics are of.
@@ -29,8 +27,7 @@ impl FromConfig for BoxOffice {
         Ok(Self {
             db: Db::from_config(config).await?,
             payments: ChargeFunction::from_config(config).await?,
-            broker: Broker::new(&config.broker_secret).await?,
-            settle_queue: SettleQueue::from_config(config).await?,
+            broker: Broker::from_config(config).await?,
             sweep_after: config.sweep_after,
             stack: config.stack.clone(),
         })
@@ -66,12 +63,4 @@ impl BoxOffice {
         let message = Message::cloud_event(id, kind, &announcement)?;
         self.broker.publish(&message).await
     }
-}
-
-/// Has the broker deliver up to `most` dead letters again; how many.
-///
-/// # Errors
-/// The broker can't be reached.
-pub async fn redrive_announcements(office: &BoxOffice, most: usize) -> Result<usize, BrokerError> {
-    office.broker.redrive(most).await
 }

@@ -32,8 +32,7 @@ pub struct Swept {
     pub failed: usize,
 }
 
-/// Takes up what nobody finished: the jobs that are due, and payments that are pending for long. Then
-/// forgets what is old. Before all, it says in metrics how old the oldest work is.
+/// Takes up what nobody finished: the jobs that are due. Then forgets what is old. Before all, it says in metrics how old the oldest work is.
 ///
 /// # Errors
 /// What failed last. The others were done.
@@ -51,7 +50,6 @@ pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
     }))
     .await;
     let worked = worked.into_iter().collect::<Result<(), _>>();
-    let payments = office.payments.sweep().await.map_err(Error::from);
     let forgotten = forget_keys(db).await;
     let mut swept = swept.into_inner().unwrap_or_default();
     swept.forgotten = *forgotten.as_ref().unwrap_or(&0);
@@ -59,7 +57,6 @@ pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
     let stages = [
         measured.map_err(Error::from),
         worked.map_err(Error::from),
-        payments,
         forgotten.map(drop).map_err(Error::from),
         jobs::forget_done(db).await.map_err(Error::from),
     ];

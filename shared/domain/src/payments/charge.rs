@@ -2,22 +2,14 @@
 
 use std::sync::Arc;
 
-use tracing::Instrument;
-
 use super::gateway::Gateway;
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
-use crate::jobs;
 use runtime::FromConfig;
-use runtime::calls;
 use runtime::config::Config;
 use runtime::telemetry;
 use stores::docdb::DocumentStore;
 use values::ids::{PaymentId, UserId};
-use values::time::Timestamp;
-
-/// The most payments whose keys are looked up at once.
-const BATCH_SIZE: i64 = 50;
 
 /// The payment store and the gateway behind it.
 #[derive(Debug, Clone)]
@@ -141,7 +133,7 @@ impl Payments {
     }
 
     /// Closes a pending record with what the gateway has in its books, or by cancelling there.
-    async fn close(&self, standing: Record) -> Result<PaymentStatus, PaymentError> {
+    pub(super) async fn close(&self, standing: Record) -> Result<PaymentStatus, PaymentError> {
         if standing.status != PaymentStatus::Pending {
             return Ok(standing.status);
         }
@@ -170,37 +162,6 @@ impl Payments {
             .advance(payment_id, PaymentStatus::Success, PaymentStatus::Refunded)
             .await?;
         Ok(refunded.status)
-    }
-
-    /// Settles payments of no booking that have been pending since `before`, then forgets
-    /// idempotency keys that are old. What could not be settled is tried again after a pause that doubles.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn sweep(&self, before: Timestamp) -> Result<(), PaymentError> {
-        let settle = |record| {
-            self.settle_claimed(record)
-                .instrument(telemetry::part_span())
-        };
-        jobs::work(
-            &[(); jobs::AT_ONCE],
-            |_| self.records.claim_unsettled(before),
-            settle,
-        )
-        .await?;
-        // Half of the time is kept for the answer.
-        let half = calls::remaining() / 2;
-        while self.records.forget_keys(BATCH_SIZE).await? > 0 && calls::remaining() > half {}
-        Ok(())
-    }
-
-    async fn settle_claimed(&self, record: Record) {
-        telemetry::note("payment_id", record.payment_id);
-        let (key, attempts) = (record.payment_id, record.attempts + 1);
-        if let Err(error) = self.close(record).await {
-            let error = telemetry::chain(&error);
-            tracing::error!(kind = "SETTLE", %key, attempts, error, "job failed; it is tried again");
-        }
     }
 
     /// A payment of `user`.

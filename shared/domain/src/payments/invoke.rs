@@ -37,12 +37,10 @@ pub enum Command {
     Settle { payment_id: PaymentId },
     /// Give a charge back.
     Refund { payment_id: PaymentId },
-    /// Settle the payments of no booking that have been pending for long.
-    Sweep,
 }
 
-/// What `charge-payment` answers: where the payment stands now. Null for a sweep, and where a payment
-/// that is to be settled does not exist.
+/// What `charge-payment` answers: where the payment stands now. Null where a payment that is to be settled
+/// does not exist.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
     pub status: Option<PaymentStatus>,
@@ -147,14 +145,6 @@ impl ChargeFunction {
     /// The outcome is unknown.
     pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, InvokeError> {
         self.status(&Command::Refund { payment_id }).await
-    }
-
-    /// Settles the payments of no booking, see [`super::Payments::sweep`].
-    ///
-    /// # Errors
-    /// Some may be left.
-    pub async fn sweep(&self) -> Result<(), InvokeError> {
-        self.invoke(&Command::Sweep).await.map(drop)
     }
 
     async fn status(&self, command: &Command) -> Result<PaymentStatus, InvokeError> {

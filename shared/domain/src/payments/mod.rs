@@ -10,6 +10,7 @@ mod gateway;
 mod invoke;
 mod pay;
 mod record;
+mod sweep;
 mod unsettled;
 
 use std::str::FromStr;
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 pub use charge::Payments;
 pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
 pub use pay::{Paid, PaymentOutcome};
+pub use sweep::{PaymentSweeper, SweptPayments, sweep};
 pub use unsettled::Unsettled;
 pub(crate) use unsettled::enqueue_settlement;
 

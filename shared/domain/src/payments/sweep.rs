@@ -1,0 +1,99 @@
+//! The sweep of payments that belong to no booking. A booking's payment is settled with its booking.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use super::record::Record;
+use super::{PaymentError, Payments};
+use crate::jobs;
+use runtime::FromConfig;
+use runtime::calls;
+use runtime::config::Config;
+use runtime::telemetry;
+use values::time;
+
+/// The most payments whose keys are looked up at once.
+const BATCH_SIZE: i64 = 50;
+
+/// What the sweep of payments needs.
+#[derive(Debug)]
+pub struct PaymentSweeper {
+    payments: Payments,
+    /// The age at which a pending payment is taken up.
+    sweep_after: Duration,
+}
+
+impl FromConfig for PaymentSweeper {
+    async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
+        Ok(Self {
+            payments: Payments::from_config(config).await?,
+            sweep_after: config.sweep_after,
+        })
+    }
+}
+
+/// What a sweep of payments did.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct SweptPayments {
+    pub settled: usize,
+    /// Idempotency keys that were old enough to be forgotten.
+    pub forgotten: usize,
+    /// Tried, and left for another sweep.
+    pub failed: usize,
+}
+
+/// Settles payments of no booking that are pending for long, then forgets idempotency keys that are old.
+/// What could not be settled is tried again after a pause that doubles.
+///
+/// # Errors
+/// The store's.
+pub async fn sweep(sweeper: &PaymentSweeper) -> Result<SweptPayments, PaymentError> {
+    sweeper.payments.sweep(sweeper.sweep_after).await
+}
+
+impl Payments {
+    /// See [`sweep`]: settles what has been pending for longer than `age`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sweep(&self, age: Duration) -> Result<SweptPayments, PaymentError> {
+        let before = time::ago(age);
+        let (settled, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let settle = async |record| {
+            let closing = self.settle_claimed(record);
+            let done = closing.instrument(telemetry::part_span()).await;
+            let counted = if done { &settled } else { &failed };
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let team = [(); jobs::AT_ONCE];
+        jobs::work(&team, |()| self.records.claim_unsettled(before), settle).await?;
+        // Half of the time is kept for the answer.
+        let half = calls::remaining() / 2;
+        let mut forgotten = 0;
+        loop {
+            let batch = self.records.forget_keys(BATCH_SIZE).await?;
+            forgotten += batch;
+            if batch == 0 || calls::remaining() <= half {
+                return Ok(SweptPayments {
+                    settled: settled.into_inner(),
+                    forgotten,
+                    failed: failed.into_inner(),
+                });
+            }
+        }
+    }
+
+    /// Whether a payment that was claimed is settled now.
+    async fn settle_claimed(&self, record: Record) -> bool {
+        telemetry::note("payment_id", record.payment_id);
+        let (key, attempts) = (record.payment_id, record.attempts + 1);
+        let closed = self.close(record).await;
+        if let Err(error) = &closed {
+            let error = telemetry::chain(error);
+            tracing::error!(kind = "SETTLE", %key, attempts, error, "job failed; it is tried again");
+        }
+        closed.is_ok()
+    }
+}
