@@ -19,7 +19,6 @@ usage: python3 infra/local COMMAND
   fuzz EXAMPLES send the running stack's API what its description allows and what it forbids
   redrive       put dead letters and the quarantine back
   cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
-  measure       measure in AWS's emulator what the functions take, for the bill
   template      check the templates with AWS's own linters and checkov, and the runbook against them
   test-deploy   deploy template.yaml into AWS's emulator, use it, update it and delete it
   deploy STAGE  deploy to AWS, as samconfig.toml has it for the stage
@@ -46,7 +45,6 @@ import deployment
 import functions
 import fuzz
 import logs
-import measure
 import mutants
 import queries
 import rights
@@ -105,9 +103,6 @@ def main(arguments: list[str]) -> int:
             case "test-deploy":
                 with exclusive(deployment.DataPlane()):
                     deployment.test_deploy()
-            case "measure":
-                with exclusive(deployment.DataPlane()):
-                    measure.measure()
             case "deploy":
                 deploy.deploy(*rest)
             case "destroy":

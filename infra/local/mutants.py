@@ -1,7 +1,7 @@
 """Bugs brought back, one by one, to see that a check catches each.
 
 A mutant is a patch. Its first line says which bug it brings back; a line `Check:` says by which of
-cargo test's arguments it should be caught, with settings before them. One without that line, such
+cargo test's arguments it should be caught, with settings before them, or `steps` and the names of steps' tests. One without that line, such
 as a patch of your own, meets every test until one fails.
 """
 
@@ -127,7 +127,9 @@ def check(mutant: Mutant, tree: Path, queries: str, whole: bool = False) -> str 
     log = SCRATCH / "log" / f"{mutant.path.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as output:
-        command = ["python3", "infra/local", "test", *arguments]
+        # A check of single steps needs PostgreSQL alone.
+        command = ["test", *arguments] if arguments[:1] != ["steps"] else arguments
+        command = ["python3", "infra/local", *command]
         status = follow(command, cwd=tree, env=environment, stdout=output, stderr=subprocess.STDOUT)
     if status == 0:
         return None
