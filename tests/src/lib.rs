@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod customer;
 pub mod inbox;
+pub mod points;
 pub mod queues;
 pub mod secrets;
 pub mod stack;

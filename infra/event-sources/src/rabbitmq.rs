@@ -45,7 +45,7 @@ pub async fn run(account: Secret, lambda: Lambda) {
 
 async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
     let (_connection, mut consumer) =
-        calls::once(FailPoint::SourceConnect, CONNECT_TIMEOUT, || {
+        calls::once(FailPoint("SourceConnect"), CONNECT_TIMEOUT, || {
             connect(account)
         })
         .await?;
@@ -57,7 +57,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
         let event = event(&batch).to_string();
         match lambda.invoke("send-notification", event).await {
             Ok(Invoked::Answered(_)) => {
-                calls::once(FailPoint::SourceAck, CONNECT_TIMEOUT, || async {
+                calls::once(FailPoint("SourceAck"), CONNECT_TIMEOUT, || async {
                     Ok::<_, Error>(last.ack(BasicAckOptions { multiple: true }).await?)
                 })
                 .await?;
@@ -76,7 +76,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
                     multiple: true,
                     requeue: true,
                 };
-                calls::once(FailPoint::SourceReject, CONNECT_TIMEOUT, || async {
+                calls::once(FailPoint("SourceReject"), CONNECT_TIMEOUT, || async {
                     Ok::<_, Error>(last.nack(whole).await?)
                 })
                 .await?;

@@ -38,7 +38,7 @@ pub async fn run(url: String, lambda: Lambda) {
 }
 
 async fn poll(client: &Client, url: &str, lambda: &Lambda) -> Result<(), Error> {
-    let received = calls::once(FailPoint::SourceReceive, REQUEST_TIMEOUT, || async {
+    let received = calls::once(FailPoint("SourceReceive"), REQUEST_TIMEOUT, || async {
         let receiving = client
             .receive_message()
             .queue_url(url)
@@ -99,7 +99,7 @@ async fn delete(client: &Client, url: &str, messages: Vec<&Message>) -> Result<(
             .build()
     });
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    calls::once(FailPoint::SourceDelete, REQUEST_TIMEOUT, || async {
+    calls::once(FailPoint("SourceDelete"), REQUEST_TIMEOUT, || async {
         let deleting = client.delete_message_batch().queue_url(url);
         let deleting = deleting.set_entries(Some(entries.clone())).send();
         Ok::<_, Error>(deleting.await?)

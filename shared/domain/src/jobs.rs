@@ -171,7 +171,7 @@ async fn claim_one(db: &Db, kind: Kind, new: bool) -> Result<Option<Job>, sqlx::
         kind.as_str(),
         new,
     )
-    .fetch_optional(db.idempotent(FailPoint::ClaimJob))
+    .fetch_optional(db.idempotent(FailPoint("ClaimJob")))
     .await?;
     Ok(claimed.map(|row| Job {
         kind,
@@ -187,7 +187,7 @@ pub async fn finish(db: &Db, kind: Kind, key: &str) -> Result<(), sqlx::Error> {
         kind.as_str(),
         key,
     )
-    .execute(db.idempotent(FailPoint::FinishJob))
+    .execute(db.idempotent(FailPoint("FinishJob")))
     .await?;
     Ok(())
 }
@@ -202,7 +202,7 @@ pub async fn backlog(db: &Db) -> Result<Vec<Metric>, sqlx::Error> {
          group by kind
         "#
     )
-    .fetch_all(db.idempotent(FailPoint::MeasureBacklog))
+    .fetch_all(db.idempotent(FailPoint("MeasureBacklog")))
     .await?;
     let metric = |kind: Kind| {
         let row = oldest.iter().find(|row| row.kind == kind.as_str());
@@ -226,7 +226,7 @@ pub async fn forget_done(db: &Db) -> Result<(), sqlx::Error> {
         DONE_RETENTION_DAYS,
         FORGET_BATCH,
     )
-    .execute(db.idempotent(FailPoint::ForgetJobs))
+    .execute(db.idempotent(FailPoint("ForgetJobs")))
     .await?;
     Ok(())
 }

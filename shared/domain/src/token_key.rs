@@ -115,7 +115,7 @@ impl TokenKey {
         // Of a version's name 32 to 64 characters are wanted.
         let name = format!("{behind:0<47.47}-and-its-key");
         calls::idempotent(
-            FailPoint::WriteTokenKey,
+            FailPoint("WriteTokenKey"),
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {

@@ -80,7 +80,7 @@ impl AuthRejected for AccountError {
 /// Logs in, and out again.
 pub(crate) async fn open(account: &StoreCredentials) -> Result<(), AccountError> {
     calls::idempotent(
-        FailPoint::OpenSession,
+        FailPoint("OpenSession"),
         LOGIN_TIMEOUT,
         AccountError::is_transient,
         || async {
@@ -168,7 +168,7 @@ impl Owners {
         {
             return Err(AccountError::Name(name.clone()));
         }
-        calls::once(FailPoint::SetPassword, LOGIN_TIMEOUT, || async {
+        calls::once(FailPoint("SetPassword"), LOGIN_TIMEOUT, || async {
             match account.engine {
                 Engine::Postgres => {
                     let connection = self.databases.connect("postgres").await?;
@@ -197,7 +197,7 @@ impl Owners {
         let path = format!("permissions/{}", vhost.replace('/', "%2F"));
         let permissions = broker::permissions();
         calls::idempotent(
-            FailPoint::PermitInBroker,
+            FailPoint("PermitInBroker"),
             LOGIN_TIMEOUT,
             AccountError::is_transient,
             || {

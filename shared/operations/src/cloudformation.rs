@@ -66,7 +66,7 @@ impl Event {
         })
         .to_string();
         calls::idempotent(
-            FailPoint::AnswerCloudFormation,
+            FailPoint("AnswerCloudFormation"),
             ANSWER_TIMEOUT,
             calls::is_broken,
             || async {

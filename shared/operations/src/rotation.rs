@@ -108,7 +108,7 @@ impl Rotation {
         account["password"] = self.password().await?.into();
         let account = account.to_string();
         calls::idempotent(
-            FailPoint::PutSecret,
+            FailPoint("PutSecret"),
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -127,7 +127,7 @@ impl Rotation {
     /// 32 letters and digits: 190 bits, and nothing that a URL, a statement or a shell minds.
     async fn password(&self) -> Result<String, AwsError> {
         let made = calls::idempotent(
-            FailPoint::MakePassword,
+            FailPoint("MakePassword"),
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -158,7 +158,7 @@ impl Rotation {
 
     async fn finish(&self, request: &Request) -> Result<(), RotationError> {
         let described = calls::idempotent(
-            FailPoint::DescribeSecret,
+            FailPoint("DescribeSecret"),
             SECRETS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -172,7 +172,7 @@ impl Rotation {
         if current == Some(&request.client_request_token) {
             return Ok(());
         }
-        calls::once(FailPoint::PromoteSecret, SECRETS_TIMEOUT, || async {
+        calls::once(FailPoint("PromoteSecret"), SECRETS_TIMEOUT, || async {
             let promoting = self.client.update_secret_version_stage();
             let promoting = promoting
                 .secret_id(&request.secret_id)

@@ -109,7 +109,7 @@ mod tests {
     async fn tries(kind: io::ErrorKind) -> u32 {
         let tries = AtomicU32::new(0);
         let outcome: io::Result<()> = idempotent(
-            FailPoint::ReadBooking,
+            FailPoint("ReadBooking"),
             DEFAULT_INVOCATION_TIME,
             is_broken,
             async || {
@@ -134,7 +134,7 @@ mod tests {
         let deadline = SystemTime::now() + Duration::from_millis(800);
         let outcome: io::Result<()> = until(deadline, async {
             once(
-                FailPoint::ReadBooking,
+                FailPoint("ReadBooking"),
                 DEFAULT_INVOCATION_TIME,
                 std::future::pending,
             )

@@ -129,10 +129,16 @@ impl Broker {
             _connection,
         } = self.connect().await?;
         for redriven in 0..most {
-            let taken = calls::once(FailPoint::BrokerTakeDeadLetter, PUBLISH_TIMEOUT, || async {
-                let options = BasicGetOptions::default();
-                Ok::<_, BrokerError>(channel.basic_get(DEAD_LETTER_QUEUE.into(), options).await?)
-            })
+            let taken = calls::once(
+                FailPoint("BrokerTakeDeadLetter"),
+                PUBLISH_TIMEOUT,
+                || async {
+                    let options = BasicGetOptions::default();
+                    Ok::<_, BrokerError>(
+                        channel.basic_get(DEAD_LETTER_QUEUE.into(), options).await?,
+                    )
+                },
+            )
             .await?;
             let Some(letter) = taken else {
                 return Ok(redriven);
@@ -147,9 +153,11 @@ impl Broker {
                 body: letter.data.clone(),
             };
             publish(&channel, &message).await?;
-            calls::once(FailPoint::BrokerDropDeadLetter, PUBLISH_TIMEOUT, || async {
-                Ok::<_, BrokerError>(letter.ack(BasicAckOptions::default()).await?)
-            })
+            calls::once(
+                FailPoint("BrokerDropDeadLetter"),
+                PUBLISH_TIMEOUT,
+                || async { Ok::<_, BrokerError>(letter.ack(BasicAckOptions::default()).await?) },
+            )
             .await?;
         }
         Ok(most)
@@ -164,14 +172,14 @@ impl Broker {
             channel,
             _connection,
         } = self.connect().await?;
-        calls::once(FailPoint::BrokerDeclare, Duration::MAX, || {
+        calls::once(FailPoint("BrokerDeclare"), Duration::MAX, || {
             declare(&channel)
         })
         .await
     }
 
     async fn connect(&self) -> Result<OpenChannel, BrokerError> {
-        calls::once(FailPoint::BrokerConnect, PUBLISH_TIMEOUT, || async {
+        calls::once(FailPoint("BrokerConnect"), PUBLISH_TIMEOUT, || async {
             let connection = log_in(&self.account).await?;
             let channel = connection.create_channel().await?;
             let confirms = ConfirmSelectOptions::default();
@@ -324,7 +332,7 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
         mandatory: true,
         ..Default::default()
     };
-    let sent = calls::once(FailPoint::BrokerPublish, PUBLISH_TIMEOUT, || async {
+    let sent = calls::once(FailPoint("BrokerPublish"), PUBLISH_TIMEOUT, || async {
         let sent = channel
             .basic_publish(
                 EXCHANGE.into(),
@@ -338,7 +346,7 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
         Ok::<_, BrokerError>(sent.map_ok(taken).shared())
     })
     .await?;
-    let taken = calls::once(FailPoint::BrokerConfirm, PUBLISH_TIMEOUT, || async {
+    let taken = calls::once(FailPoint("BrokerConfirm"), PUBLISH_TIMEOUT, || async {
         Ok::<_, BrokerError>(sent.clone().await?)
     })
     .await?;

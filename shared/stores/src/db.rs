@@ -216,7 +216,7 @@ impl Owner {
     /// The server's.
     pub async fn create(&self, database: &'static str) -> Result<(), Error> {
         calls::idempotent(
-            FailPoint::CreateDatabases,
+            FailPoint("CreateDatabases"),
             Duration::MAX,
             is_transient,
             || async {

@@ -121,7 +121,7 @@ pub async fn read(
     version: Option<&str>,
 ) -> Result<Option<Version>, AwsError> {
     calls::idempotent(
-        FailPoint::ReadSecret,
+        FailPoint("ReadSecret"),
         SECRETS_TIMEOUT,
         AwsError::is_transient,
         || async {

@@ -44,7 +44,7 @@ impl SettleQueue {
     pub async fn send(&self, body: &str) -> Result<(), AwsError> {
         let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
         calls::idempotent(
-            FailPoint::SendToSettle,
+            FailPoint("SendToSettle"),
             SQS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -91,7 +91,7 @@ impl DeadLetters {
             attribute(time::now().to_rfc3339())?,
         );
         calls::idempotent(
-            FailPoint::SendToDeadLetters,
+            FailPoint("SendToDeadLetters"),
             SQS_TIMEOUT,
             AwsError::is_transient,
             || async {
@@ -118,7 +118,7 @@ impl DeadLetters {
         let mut redriven = 0;
         while redriven < most {
             let taken = calls::idempotent(
-                FailPoint::TakeDeadLetters,
+                FailPoint("TakeDeadLetters"),
                 SQS_TIMEOUT,
                 AwsError::is_transient,
                 || async {
@@ -137,7 +137,7 @@ impl DeadLetters {
                     .send(message.body.as_deref().unwrap_or_default())
                     .await?;
                 calls::idempotent(
-                    FailPoint::DropDeadLetter,
+                    FailPoint("DropDeadLetter"),
                     SQS_TIMEOUT,
                     AwsError::is_transient,
                     || async {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::join_all;
-use shared::faults::{FailPoint, Fault};
+use shared::faults::Fault;
+use tests::points::points;
 use tests::stack::{Faults, children, local, pid, signal, start_event_sources};
 use tokio::time::{Instant, sleep};
 
@@ -184,9 +185,10 @@ impl Mischief {
 
     /// Has calls fail at their fault points.
     async fn hurt_calls(self, mut rng: Rng, end: Instant) {
-        let mut names: Vec<_> = FailPoint::ALL
+        let points = points();
+        let mut names: Vec<_> = points
             .iter()
-            .map(|point| point.name())
+            .map(String::as_str)
             .filter(|name| {
                 ![
                     "Migrate",

@@ -18,10 +18,11 @@ use std::{env, fs, panic};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use shared::faults::{FailPoint, Fault};
+use shared::faults::Fault;
 use shared::functions;
 use tests::audit::{Asked, Breach, audit};
 use tests::customer::Purchase;
+use tests::points::{code, points};
 use tests::stack::{Faults, in_project, pid, restart_event_sources, start_event_sources};
 use tests::{TestApp, User, eventually};
 use tokio::sync::{Mutex, MutexGuard};
@@ -48,18 +49,21 @@ struct Case {
 
 /// Every case that there is.
 fn cases() -> Vec<Case> {
-    let calls = FailPoint::ALL.iter().flat_map(|&point| {
+    let calls = ways::CALLS.iter().flat_map(|&(point, function, way)| {
         let faults = once_or_twice().filter(move |(fault, _)| can_happen(point, *fault));
         faults.map(move |(fault, times)| Case {
-            boundary: point.name(),
-            function: ways::caller(point),
+            boundary: point,
+            function,
             fault,
             times,
-            way: ways::to_point(point),
+            way,
             unnoticed: is_repeated(point) && is_unnoticed(fault) && times == 1,
         })
     });
-    let returns = functions::ALL.iter().flat_map(|function| {
+    let functions = functions::ALL
+        .iter()
+        .filter(|function| !ways::is_reader(function.name));
+    let returns = functions.flat_map(|function| {
         let way = ways::to_function(function.name);
         let way = way.unwrap_or_else(|| panic!("no way leads to {}", function.name));
         Fault::ALL.iter().map(move |&fault| Case {
@@ -71,18 +75,7 @@ fn cases() -> Vec<Case> {
             unnoticed: fault == Fault::Twice && way != Way::Cancel && way != Way::Register,
         })
     });
-    let elsewhere = ways::ELSEWHERE.iter().flat_map(|&(point, function, way)| {
-        let faults = once_or_twice().filter(move |(fault, _)| can_happen(point, *fault));
-        faults.map(move |(fault, times)| Case {
-            boundary: point.name(),
-            function,
-            fault,
-            times,
-            way,
-            unnoticed: is_unnoticed(fault) && times == 1,
-        })
-    });
-    calls.chain(elsewhere).chain(returns).collect()
+    calls.chain(returns).collect()
 }
 
 /// Every fault once, and those that one repeat makes good also twice in a row.
@@ -92,11 +85,11 @@ fn once_or_twice() -> impl Iterator<Item = (Fault, u32)> {
 }
 
 /// What no system does. The event sources stand for AWS's own pollers: no function's deadline ends them.
-fn can_happen(point: FailPoint, fault: Fault) -> bool {
+fn can_happen(point: &str, fault: Fault) -> bool {
     match fault {
-        Fault::Stalls => !point.name().starts_with("Source"),
+        Fault::Stalls => !point.starts_with("Source"),
         // Nobody takes a message twice: it is taken anew when the connection of whoever had it is gone.
-        Fault::Twice => point != FailPoint::BrokerTakeDeadLetter,
+        Fault::Twice => point != "BrokerTakeDeadLetter",
         _ => true,
     }
 }
@@ -107,16 +100,16 @@ fn is_unnoticed(fault: Fault) -> bool {
 }
 
 /// Whether the call is repeated when its connection breaks, so that whoever asked doesn't notice.
-fn is_repeated(point: FailPoint) -> bool {
+fn is_repeated(point: &str) -> bool {
     !matches!(
         point,
         // A repeat would find what it has made itself.
-        FailPoint::RegisterUser | FailPoint::CreateEvent
+        "RegisterUser" | "CreateEvent"
         // The deploy, or the operator, repeats these.
-        | FailPoint::MigrateUsers | FailPoint::MigrateBookings | FailPoint::BrokerDeclare
+        | "MigrateUsers" | "MigrateBookings" | "BrokerDeclare"
         // Secrets Manager does.
-        | FailPoint::SetPassword | FailPoint::PromoteSecret
-        | FailPoint::BrokerTakeDeadLetter | FailPoint::BrokerDropDeadLetter | FailPoint::DropDeadLetter
+        | "SetPassword" | "PromoteSecret"
+        | "BrokerTakeDeadLetter" | "BrokerDropDeadLetter" | "DropDeadLetter"
     )
 }
 
@@ -301,7 +294,7 @@ impl Range {
         }
         // A call that hangs ends by its own limit, so early that the function still answers.
         let hangs =
-            case.fault == Fault::Hangs && FailPoint::ALL.iter().any(|p| p.name() == case.boundary);
+            case.fault == Fault::Hangs && functions::ALL.iter().all(|f| f.name != case.boundary);
         if hangs
             && outcome
                 .answers
@@ -428,46 +421,25 @@ async fn no_fault_at_any_boundary_breaks_a_promise() {
 }
 
 #[test]
-fn every_call_has_a_point_of_its_own_and_every_point_a_call() {
-    let (mut source, mut business) = (String::new(), String::new());
-    let mut folders = ["shared", "infra/event-sources/src", "functions"]
-        .map(in_project)
-        .to_vec();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !path.ends_with("testing.rs")
-            {
-                let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-                source += code;
-                if ["shared/src", "shared/domain", "functions"]
-                    .iter()
-                    .any(|folder| path.starts_with(in_project(folder)))
-                {
-                    business += code;
-                }
-            }
-        }
+fn every_call_has_a_point_of_its_own_and_every_point_a_way() {
+    let points = points();
+    for point in &points {
+        let uses = points.iter().filter(|other| *other == point).count();
+        assert_eq!(uses, 1, "{point} must be the name of exactly one call");
+        let tried = ways::CALLS.iter().any(|(name, ..)| name == point);
+        assert!(tried || ways::only_reads(point), "no way leads to {point}");
     }
-    for point in FailPoint::ALL {
-        let name = format!("FailPoint::{point}");
-        let uses = source.match_indices(&name).filter(|(at, _)| {
-            let next = source[at + name.len()..].chars().next();
-            !next.is_some_and(char::is_alphanumeric)
-        });
-        assert_eq!(
-            uses.count(),
-            1,
-            "{name} must be the name of exactly one call"
-        );
+    for (point, ..) in ways::CALLS {
+        let known = points.iter().any(|known| known == point);
+        assert!(known, "{point} is no call any more");
     }
     // Nothing else reaches for a store: its connection is opened by the layer that asks for a point.
-    for opens in ["db::connect(", "docdb::connect(", "broker::connect("] {
-        let opened = business.matches(opens).count();
-        assert_eq!(opened, 0, "{opens} stands outside of the stores");
+    let business = ["shared/src", "shared/domain", "functions"].map(in_project);
+    for (path, text) in code() {
+        if business.iter().any(|folder| path.starts_with(folder)) {
+            for opens in ["db::connect(", "docdb::connect(", "broker::connect("] {
+                assert!(!text.contains(opens), "{}: {opens}", path.display());
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use mongodb::bson::{self, Binary, Document, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
-use shared::faults::{FailPoint, Fault};
+use shared::faults::Fault;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 use tests::customer::Purchase;
@@ -127,12 +127,9 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
     // The booking stands still between its charge and its confirmation …
-    range.faults.arm_in(
-        "create-booking",
-        FailPoint::BrokerConfirm.name(),
-        Fault::Hangs,
-        1,
-    );
+    range
+        .faults
+        .arm_in("create-booking", "BrokerConfirm", Fault::Hangs, 1);
     let late = app.book(&user, &event, 2);
     let meanwhile = async {
         let booking = eventually("the booking is charged", async || {
@@ -143,7 +140,7 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
         })
         .await;
         eventually("it waits for the broker", async || {
-            (range.faults.left(FailPoint::BrokerConfirm.name()) == 0).then_some(())
+            (range.faults.left("BrokerConfirm") == 0).then_some(())
         })
         .await;
         // … is settled by another, and cancelled.
@@ -166,12 +163,9 @@ async fn a_charge_that_is_noted_late_does_not_undo_a_refund() {
     range.restart_with(&["ADMIT_HURRY=1".to_owned()]).await;
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
-    range.faults.arm_in(
-        "charge-payment",
-        FailPoint::AdvanceRecord.name(),
-        Fault::Late,
-        1,
-    );
+    range
+        .faults
+        .arm_in("charge-payment", "AdvanceRecord", Fault::Late, 1);
     let late = app.book(&user, &event, 2);
     let meanwhile = async {
         let booking = eventually("the booking is charged", async || {
@@ -364,29 +358,27 @@ async fn a_reservation_is_taken_back_where_it_was_sent_and_only_there() {
     let range = Range::open().await;
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
-    let arm = |point: FailPoint, fault, times| {
-        range
-            .faults
-            .arm_in("create-booking", point.name(), fault, times);
+    let arm = |point: &str, fault, times| {
+        range.faults.arm_in("create-booking", point, fault, times);
     };
     // A first try reserves and is not heard. Then the look at what it did fails, or a second try isn't sent.
-    for (point, times) in [(FailPoint::ExplainRequest, 2), (FailPoint::Reserve, 1)] {
-        arm(FailPoint::Reserve, Fault::AnswerLost, 1);
+    for (point, times) in [("ExplainRequest", 2), ("Reserve", 1)] {
+        arm("Reserve", Fault::AnswerLost, 1);
         arm(point, Fault::FailsBefore, times);
         let refused = app.book(&user, &event, 2).await;
         assert_eq!(refused.status, 503, "{point}: {refused:?}");
-        assert_eq!(range.faults.left(point.name()), 0, "{point} didn't fail");
+        assert_eq!(range.faults.left(point), 0, "{point} didn't fail");
         let available = app.available(&event).await;
         assert_eq!(available, 5, "{point}: a reservation was left behind");
         let page = app.get(&user, "/bookings").await;
         assert_eq!(page.body["items"], json!([]), "{point}");
     }
     // Neither try is sent: there is nothing to undo, and no third connection to wait for.
-    arm(FailPoint::Reserve, Fault::FailsBefore, 2);
-    arm(FailPoint::Unreserve, Fault::FailsBefore, 1);
+    arm("Reserve", Fault::FailsBefore, 2);
+    arm("Unreserve", Fault::FailsBefore, 1);
     let refused = app.book(&user, &event, 2).await;
     assert_eq!(refused.status, 503, "{refused:?}");
-    let left = range.faults.left(FailPoint::Unreserve.name());
+    let left = range.faults.left("Unreserve");
     assert_eq!(left, 1, "nothing is undone");
     range.close().await;
 }
@@ -596,12 +588,9 @@ async fn charges_beyond_the_bound_are_refused_and_a_repeat_tries_again() {
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(4).await);
     // A slow gateway: it takes the card and does not answer.
-    range.faults.arm_in(
-        "charge-payment",
-        FailPoint::GatewayEnter.name(),
-        Fault::Hangs,
-        2,
-    );
+    range
+        .faults
+        .arm_in("charge-payment", "GatewayEnter", Fault::Hangs, 2);
     let mut crowd: Vec<_> = (0..4)
         .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
         .collect();
@@ -635,12 +624,9 @@ async fn a_refund_is_tried_until_it_is_done_after_pauses_that_grow_and_alarms_se
     let (user, event) = (app.user().await, app.event_with(5).await);
     let booking = app.book(&user, &event, 1).await.text("booking_id");
     // Both tries of the cancel, and of three sweeps.
-    range.faults.arm_in(
-        "charge-payment",
-        FailPoint::GatewayRefund.name(),
-        Fault::FailsBefore,
-        8,
-    );
+    range
+        .faults
+        .arm_in("charge-payment", "GatewayRefund", Fault::FailsBefore, 8);
     assert_eq!(
         app.cancel(&user, &booking).await.body["status"],
         "CANCELLED"
@@ -737,12 +723,9 @@ async fn while_the_document_store_is_away_the_sweep_announces_and_tells_what_wai
     let (user, event) = (app.user().await, app.event_with(9).await);
     let booking = app.book(&user, &event, 1).await.text("booking_id");
     // On the connection that was kept, and on the one that is made then.
-    range.faults.arm_in(
-        "create-booking",
-        FailPoint::BrokerPublish.name(),
-        Fault::FailsBefore,
-        2,
-    );
+    range
+        .faults
+        .arm_in("create-booking", "BrokerPublish", Fault::FailsBefore, 2);
     let unannounced = app.book(&user, &event, 1).await.text("booking_id");
     local(&["stop", "documents", "--kill"]).await;
     assert_eq!(

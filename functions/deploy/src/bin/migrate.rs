@@ -80,11 +80,11 @@ async fn migrate(config: &Config) -> Result<Migrated, Error> {
     }
     let users = after_a_rollback_too(sqlx::migrate!("../../migrations/users"));
     databases
-        .migrate(FailPoint::MigrateUsers, "users_db", &users)
+        .migrate(FailPoint("MigrateUsers"), "users_db", &users)
         .await?;
     let bookings = after_a_rollback_too(sqlx::migrate!("../../migrations/bookings"));
     databases
-        .migrate(FailPoint::MigrateBookings, "booking_db", &bookings)
+        .migrate(FailPoint("MigrateBookings"), "booking_db", &bookings)
         .await?;
     let documents = DocumentStore::new(&config.documents_owner_secret).await?;
     Payments::new(&documents).migrate().await?;

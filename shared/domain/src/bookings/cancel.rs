@@ -77,7 +77,7 @@ pub(super) async fn give_back(
         booking_id as BookingId,
         user as UserId,
     )
-    .fetch_optional(db.idempotent(FailPoint::Cancel))
+    .fetch_optional(db.idempotent(FailPoint("Cancel")))
     .await?;
     Ok(cancelled.map(Booking::try_from).transpose()?)
 }
@@ -127,7 +127,7 @@ pub(super) async fn mark_refunded(db: &Db, booking_id: BookingId) -> Result<(), 
         "#,
         booking_id as BookingId,
     )
-    .execute(db.idempotent(FailPoint::MarkRefunded))
+    .execute(db.idempotent(FailPoint("MarkRefunded")))
     .await?;
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) async fn confirm(
         PaymentId::of_booking(booking_id) as PaymentId,
         announced,
     )
-    .fetch_optional(db.idempotent(FailPoint::Confirm))
+    .fetch_optional(db.idempotent(FailPoint("Confirm")))
     .await?;
     Ok(confirmed.map(Booking::try_from).transpose()?)
 }
@@ -68,7 +68,7 @@ pub(super) async fn record_accepted(
         "from booking b where booking_id = $1",
         booking_id as BookingId,
     )
-    .fetch_optional(db.idempotent(FailPoint::RecordAccepted))
+    .fetch_optional(db.idempotent(FailPoint("RecordAccepted")))
     .await?;
     Ok(marked.map(Booking::try_from).transpose()?)
 }

@@ -43,7 +43,7 @@ pub async fn list(
         after.map(|position| position.id) as Option<BookingId>,
         page.rows_to_read(),
     )
-    .fetch_all(db.idempotent(FailPoint::ListBookings))
+    .fetch_all(db.idempotent(FailPoint("ListBookings")))
     .await?;
     let bookings = rows
         .into_iter()
@@ -62,7 +62,7 @@ pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Booking, Boo
         "from booking b where booking_id = $1",
         booking_id as BookingId
     )
-    .fetch_optional(db.idempotent(FailPoint::ReadBooking))
+    .fetch_optional(db.idempotent(FailPoint("ReadBooking")))
     .await?;
     Ok(row.ok_or(BookingError::NotFound)?.try_into()?)
 }

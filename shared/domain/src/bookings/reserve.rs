@@ -120,7 +120,7 @@ async fn try_to_reserve(
         idempotency.map(|idempotency| idempotency.hash.as_str()),
         sweep_after.as_secs_f64(),
     )
-    .fetch_optional(db.idempotent(FailPoint::Reserve).noting(sent))
+    .fetch_optional(db.idempotent(FailPoint("Reserve")).noting(sent))
     .await;
     match reserved {
         Ok(Some(row)) => Ok(Some(Reservation::New(row.try_into()?))),
@@ -152,7 +152,7 @@ async fn explain(
                 "#,
         &request.event_id as &EventId,
     )
-    .fetch_optional(db.idempotent(FailPoint::ExplainEvent))
+    .fetch_optional(db.idempotent(FailPoint("ExplainEvent")))
     .await?
     .ok_or(BookingError::EventNotFound)?;
     if event.begun {
@@ -190,7 +190,7 @@ async fn made_before(
         ROUTE,
         idempotency.map(|idempotency| idempotency.key.as_str()),
     )
-    .fetch_optional(db.idempotent(FailPoint::ExplainRequest))
+    .fetch_optional(db.idempotent(FailPoint("ExplainRequest")))
     .await?;
     let Some(row) = before else { return Ok(None) };
     let booking = Booking::try_from(BookingRow {
@@ -258,7 +258,7 @@ pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), B
         "#,
         booking_id as BookingId,
     )
-    .execute(db.idempotent(FailPoint::Unreserve))
+    .execute(db.idempotent(FailPoint("Unreserve")))
     .await?;
     Ok(())
 }
@@ -307,7 +307,7 @@ pub(super) async fn release(
         end.as_str(),
         PaymentId::of_booking(booking_id) as PaymentId,
     )
-    .fetch_optional(db.idempotent(FailPoint::Release))
+    .fetch_optional(db.idempotent(FailPoint("Release")))
     .await?;
     Ok(released.map(Booking::try_from).transpose()?)
 }

@@ -130,7 +130,7 @@ async fn forget_keys(db: &Db) -> Result<u64, sqlx::Error> {
         time::ago(idempotency::RETENTION),
         FORGET_BATCH,
     )
-    .execute(db.idempotent(FailPoint::ForgetKeys))
+    .execute(db.idempotent(FailPoint("ForgetKeys")))
     .await?;
     Ok(forgotten.rows_affected())
 }

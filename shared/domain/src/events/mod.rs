@@ -219,7 +219,7 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
             .max_tickets_per_booking
             .unwrap_or(Tickets::DEFAULT_MAX) as Tickets,
     )
-    .fetch_one(db.once(FailPoint::CreateEvent))
+    .fetch_one(db.once(FailPoint("CreateEvent")))
     .await;
     match inserted {
         Ok(row) => Ok(row.try_into()?),
@@ -244,7 +244,7 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
         "#,
         event_id as &EventId,
     )
-    .fetch_optional(db.idempotent(FailPoint::GetEvent))
+    .fetch_optional(db.idempotent(FailPoint("GetEvent")))
     .await?
     .ok_or(EventError::NotFound)?;
     Ok(row.try_into()?)
@@ -272,7 +272,7 @@ pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, Eve
         after.map(|position| &position.id) as Option<&EventId>,
         page.rows_to_read(),
     )
-    .fetch_all(db.idempotent(FailPoint::ListEvents))
+    .fetch_all(db.idempotent(FailPoint("ListEvents")))
     .await?;
     let events = rows
         .into_iter()

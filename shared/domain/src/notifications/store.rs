@@ -103,7 +103,7 @@ impl Notifications {
             .build();
         let oldest = IndexModel::builder().keys(doc! {"created_at": 1}).build();
         self.notifications
-            .idempotent(FailPoint::IndexNotifications, |notifications| {
+            .idempotent(FailPoint("IndexNotifications"), |notifications| {
                 let indexes = [newest.clone(), oldest.clone()];
                 Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
@@ -118,7 +118,7 @@ impl Notifications {
             .keys(doc! {"quarantined_at": 1})
             .build();
         self.quarantine
-            .idempotent(FailPoint::IndexQuarantine, |quarantine| {
+            .idempotent(FailPoint("IndexQuarantine"), |quarantine| {
                 let index = oldest.clone();
                 Box::pin(async move { quarantine.create_index(index).await.map(drop) })
             })
@@ -148,9 +148,9 @@ impl Notifications {
                 }
             }
         }
-        insert_new(FailPoint::StoreQuarantine, &self.quarantine, &quarantine).await?;
+        insert_new(FailPoint("StoreQuarantine"), &self.quarantine, &quarantine).await?;
         insert_new(
-            FailPoint::StoreNotifications,
+            FailPoint("StoreNotifications"),
             &self.notifications,
             &notifications,
         )
@@ -193,7 +193,7 @@ impl Notifications {
         }
         let found: Vec<StoredNotification> = self
             .notifications
-            .idempotent(FailPoint::ListNotifications, |notifications| {
+            .idempotent(FailPoint("ListNotifications"), |notifications| {
                 let found = notifications.find(filter.clone());
                 let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
                 let found = newest_first.limit(page.rows_to_read());
@@ -230,7 +230,7 @@ impl Notifications {
             };
             let ids = self
                 .quarantine
-                .ids(FailPoint::FindQuarantined, after, "_id", BATCH_SIZE)
+                .ids(FailPoint("FindQuarantined"), after, "_id", BATCH_SIZE)
                 .await?;
             let Some(end) = ids.last() else {
                 if wrapped {
@@ -257,7 +257,7 @@ impl Notifications {
     async fn redrive_one(&self, id: &str) -> Result<bool, NotificationError> {
         let message = self
             .quarantine
-            .idempotent(FailPoint::ReadQuarantined, |quarantine| {
+            .idempotent(FailPoint("ReadQuarantined"), |quarantine| {
                 Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
             })
             .await?;
@@ -269,9 +269,14 @@ impl Notifications {
             return Ok(false);
         };
         let notification = [StoredNotification::from(&announcement)];
-        insert_new(FailPoint::StoreRedriven, &self.notifications, &notification).await?;
+        insert_new(
+            FailPoint("StoreRedriven"),
+            &self.notifications,
+            &notification,
+        )
+        .await?;
         self.quarantine
-            .idempotent(FailPoint::ReleaseQuarantined, |quarantine| {
+            .idempotent(FailPoint("ReleaseQuarantined"), |quarantine| {
                 Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
             })
             .await?;
@@ -303,14 +308,14 @@ impl Notifications {
         let notifications = self
             .notifications
             .ids(
-                FailPoint::FindOldNotifications,
+                FailPoint("FindOldNotifications"),
                 old,
                 "created_at",
                 BATCH_SIZE,
             )
             .await?;
         self.notifications
-            .idempotent(FailPoint::ForgetNotifications, |stored| {
+            .idempotent(FailPoint("ForgetNotifications"), |stored| {
                 let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
                 Box::pin(forgetting.into_future())
             })
@@ -319,14 +324,14 @@ impl Notifications {
         let quarantined = self
             .quarantine
             .ids(
-                FailPoint::FindOldQuarantined,
+                FailPoint("FindOldQuarantined"),
                 old,
                 "quarantined_at",
                 BATCH_SIZE,
             )
             .await?;
         self.quarantine
-            .idempotent(FailPoint::ForgetQuarantined, |quarantine| {
+            .idempotent(FailPoint("ForgetQuarantined"), |quarantine| {
                 let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
                 Box::pin(forgetting.into_future())
             })

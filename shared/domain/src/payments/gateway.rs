@@ -76,7 +76,7 @@ impl Gateway {
     pub(super) async fn refund(&self, key: PaymentId) -> Result<(), PaymentError> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         self.0
-            .idempotent(FailPoint::GatewayRefund, |books| {
+            .idempotent(FailPoint("GatewayRefund"), |books| {
                 let refunding = books.update_one(
                     doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
                     doc! {"$set": {"refunded_at": now}, "$inc": {"refunds": 1}},
@@ -107,7 +107,7 @@ impl Gateway {
         for _ in 0..5 {
             let entered = self
                 .0
-                .idempotent(FailPoint::GatewayEnter, |books| {
+                .idempotent(FailPoint("GatewayEnter"), |books| {
                     let entering = books.find_one_and_update(
                         doc! {"_id": key.to_string()},
                         doc! {"$setOnInsert": &on_insert},

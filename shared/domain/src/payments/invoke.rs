@@ -159,7 +159,7 @@ impl ChargeFunction {
         let payload =
             serde_json::to_vec(command).map_err(|error| InvokeError::Sdk(error.into()))?;
         let attempt = || {
-            calls::once(FailPoint::InvokeCharge, CHARGE_TIMEOUT, || {
+            calls::once(FailPoint("InvokeCharge"), CHARGE_TIMEOUT, || {
                 self.send(&payload)
             })
         };

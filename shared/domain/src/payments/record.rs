@@ -122,7 +122,7 @@ impl Records {
             .build();
         let keys = IndexModel::builder().keys(doc! {"key_until": 1}).build();
         self.0
-            .idempotent(FailPoint::IndexRecords, |payments| {
+            .idempotent(FailPoint("IndexRecords"), |payments| {
                 let indexes = [request.clone(), unsettled.clone(), keys.clone()];
                 Box::pin(async move {
                     // One by one: FerretDB ends the connection when it is asked for two that are there.
@@ -143,7 +143,7 @@ impl Records {
         for _ in 0..5 {
             let opened = self
                 .0
-                .idempotent(FailPoint::OpenRecord, |payments| {
+                .idempotent(FailPoint("OpenRecord"), |payments| {
                     let opening = payments.find_one_and_update(
                         doc! {"request_id": &record.request_id},
                         doc! {"$setOnInsert": &on_insert},
@@ -178,7 +178,7 @@ impl Records {
         }
         let advanced = self
             .0
-            .idempotent(FailPoint::AdvanceRecord, |payments| {
+            .idempotent(FailPoint("AdvanceRecord"), |payments| {
                 let moving = payments.find_one_and_update(
                     doc! {"_id": payment_id.to_string(), "status": from.as_str()},
                     doc! {"$set": &changes},
@@ -195,7 +195,7 @@ impl Records {
     /// Notes that the request which made a record was told that it is pending, and so no longer runs.
     pub(super) async fn record_accepted(&self, payment_id: PaymentId) -> Result<(), PaymentError> {
         self.0
-            .idempotent(FailPoint::RecordPaymentAccepted, |payments| {
+            .idempotent(FailPoint("RecordPaymentAccepted"), |payments| {
                 let marking = payments.update_one(
                     doc! {"_id": payment_id.to_string(), "answer": null},
                     doc! {"$set": {"answer": PaymentStatus::Pending.as_str()}},
@@ -208,7 +208,7 @@ impl Records {
 
     pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
         self.0
-            .idempotent(FailPoint::ReadRecord, |payments| {
+            .idempotent(FailPoint("ReadRecord"), |payments| {
                 let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
                 Box::pin(reading.into_future())
             })
@@ -226,7 +226,7 @@ impl Records {
         loop {
             let found = self
                 .0
-                .idempotent(FailPoint::FindPendingPayments, |payments| {
+                .idempotent(FailPoint("FindPendingPayments"), |payments| {
                     let finding = payments.find_one(doc! {
                         "status": PaymentStatus::Pending.as_str(),
                         "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
@@ -251,7 +251,7 @@ impl Records {
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
         let claimed = self
             .0
-            .idempotent(FailPoint::ClaimPayment, |payments| {
+            .idempotent(FailPoint("ClaimPayment"), |payments| {
                 let claiming = payments.update_one(
                     doc! {"_id": found.payment_id.to_string(), "attempts": found.attempts},
                     doc! {"$set": {"next_attempt_at": next, "attempts": found.attempts + 1}},
@@ -267,11 +267,11 @@ impl Records {
         let over = doc! {"key_until": {"$lt": DateTime::now()}};
         let over = self
             .0
-            .ids(FailPoint::FindPaymentKeys, over, "key_until", limit)
+            .ids(FailPoint("FindPaymentKeys"), over, "key_until", limit)
             .await?;
         for id in &over {
             self.0
-                .idempotent(FailPoint::ForgetPaymentKey, |payments| {
+                .idempotent(FailPoint("ForgetPaymentKey"), |payments| {
                     let forgetting = payments.update_one(
                         doc! {"_id": id},
                         doc! {

@@ -50,7 +50,7 @@ pub async fn log_in(
         "#,
         name,
     )
-    .fetch_one(db.idempotent(FailPoint::FindAccount))
+    .fetch_one(db.idempotent(FailPoint("FindAccount")))
     .await?;
     if account
         .failures
@@ -114,7 +114,7 @@ async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
             key,
             f64::from(WINDOW_SECONDS),
         )
-        .execute(db.idempotent(FailPoint::CountLoginFailure))
+        .execute(db.idempotent(FailPoint("CountLoginFailure")))
         .await?;
     Ok(())
 }

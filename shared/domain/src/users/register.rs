@@ -41,7 +41,7 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
         email.as_ref() as _,
     )
     .map(|row| (row.user_id, row.username))
-    .fetch_optional(db.once(FailPoint::RegisterUser))
+    .fetch_optional(db.once(FailPoint("RegisterUser")))
     .await;
     match inserted {
         Ok(Some((user_id, username))) => {
