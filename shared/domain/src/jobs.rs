@@ -7,11 +7,11 @@
 //! waited longest since the last attempt comes first. So a job that always fails or hangs is soon behind
 //! all others, and a worker that dies leaves its job to be tried again.
 
-use std::fmt;
 use std::iter;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use strum::{AsRefStr, Display};
 
 use runtime::calls;
 use runtime::faults::FailPoint;
@@ -31,7 +31,8 @@ const DONE_RETENTION_DAYS: i32 = 7;
 const FORGET_BATCH: i64 = 1000;
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, Display)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Kind {
     /// Find out what became of a payment, and end its booking accordingly.
     Settle,
@@ -44,15 +45,6 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Announce, Self::Refund, Self::Settle];
 
-    /// As a row spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Settle => "SETTLE",
-            Self::Announce => "ANNOUNCE",
-            Self::Refund => "REFUND",
-        }
-    }
-
     /// The metric that says how long the oldest job of this kind has been due.
     fn age_metric(self) -> &'static str {
         match self {
@@ -60,12 +52,6 @@ impl Kind {
             Self::Announce => "OldestUnannouncedBooking",
             Self::Refund => "OldestRefundDue",
         }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -168,7 +154,7 @@ async fn claim_one(db: &Db, kind: Kind, new: bool) -> Result<Option<Job>, sqlx::
          where job.job_id = due.job_id
         returning job.key, job.attempts
         "#,
-        kind.as_str(),
+        kind.as_ref(),
         new,
     )
     .fetch_optional(db.idempotent(FailPoint("ClaimJob")))
@@ -184,7 +170,7 @@ async fn claim_one(db: &Db, kind: Kind, new: bool) -> Result<Option<Job>, sqlx::
 pub async fn finish(db: &Db, kind: Kind, key: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update job set done_at = now() where kind = $1 and key = $2 and done_at is null",
-        kind.as_str(),
+        kind.as_ref(),
         key,
     )
     .execute(db.idempotent(FailPoint("FinishJob")))
@@ -205,7 +191,7 @@ pub async fn backlog(db: &Db) -> Result<Vec<Metric>, sqlx::Error> {
     .fetch_all(db.idempotent(FailPoint("MeasureBacklog")))
     .await?;
     let metric = |kind: Kind| {
-        let row = oldest.iter().find(|row| row.kind == kind.as_str());
+        let row = oldest.iter().find(|row| row.kind == kind.as_ref());
         Metric::seconds(kind.age_metric(), row.and_then(|row| row.age))
     };
     Ok(Kind::ALL.map(metric).into())

@@ -1,11 +1,12 @@
 //! Functions that are invoked by an event or by another function, with no client to answer.
 
+use std::any::Any;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -44,6 +45,24 @@ impl Redrive {
     }
 }
 
+/// What ended an invocation beside what its function says.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the event is not one of this function's")]
+    Event(#[source] serde_json::Error),
+    #[error("{0}")]
+    Panic(String),
+}
+
+/// The type that an error has for the invoker.
+fn kind_of(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    match error.downcast_ref() {
+        Some(Failure::Event(_)) => "InvalidEvent",
+        Some(Failure::Panic(_)) => "Panic",
+        None => "Failed",
+    }
+}
+
 /// Serves invocations of `function` with `handle` until Lambda ends the process, each with one log
 /// line, and a failed one with its whole chain of causes.
 ///
@@ -72,11 +91,14 @@ where
             let started = Instant::now();
             let handled = AssertUnwindSafe(async {
                 // Read here and not by the runtime, which would not log what it can't read.
-                let event = serde_json::from_str(event.payload.get())?;
+                let event = serde_json::from_str(event.payload.get()).map_err(Failure::Event)?;
                 handle(app, event).await
             });
             let handled = handled.catch_unwind().map(|outcome| {
-                outcome.unwrap_or_else(|panic| Err(telemetry::panic_message(panic.as_ref()).into()))
+                let panicked = |panic: Box<dyn Any + Send>| {
+                    Err(Failure::Panic(telemetry::panic_message(panic.as_ref())).into())
+                };
+                outcome.unwrap_or_else(panicked)
             });
             let handled = faults::returning(function, Box::pin(handled));
             let outcome = calls::until(deadline, handled).await;
@@ -90,13 +112,17 @@ where
                         output = said,
                         "invocation completed"
                     );
-                    Ok::<_, Error>(output)
+                    Ok::<_, Diagnostic>(output)
                 }
                 Err(error) => {
+                    let error_type = kind_of(error.as_ref());
                     let error = telemetry::chain(error.as_ref());
                     tracing::error!(status = "failed", elapsed_ms, error, "invocation failed");
                     // Whoever invoked it is one of us, and reads the whole chain.
-                    Err(error.into())
+                    Err(Diagnostic {
+                        error_type: error_type.to_owned(),
+                        error_message: error,
+                    })
                 }
             }
         };

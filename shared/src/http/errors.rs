@@ -83,7 +83,7 @@ impl From<BookingError> for Problem {
             }
             BookingError::NotCancellable { status } => Self::new(
                 Code::NotCancellable,
-                format!("A booking that is {} can't be cancelled.", status.as_str()),
+                format!("A booking that is {} can't be cancelled.", status.as_ref()),
             ),
             BookingError::Begun => Self::new(Code::NotCancellable, "The event has begun."),
             BookingError::Busy => Self::unavailable("charging", error),
@@ -125,5 +125,52 @@ impl From<NotificationError> for Problem {
                 Self::of_documents("using the notification store", cause)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::encodings::Body;
+
+    use super::*;
+
+    /// The answers to every error that a client can mend or wait for: a change of a text is a change of the API.
+    #[test]
+    fn what_clients_are_told() {
+        let problems: [Problem; 16] = [
+            RegisterError::UsernameTaken.into(),
+            LoginError::Invalid.into(),
+            LoginError::TooMany { retry_after: 17 }.into(),
+            EventError::Exists.into(),
+            EventError::NotFound.into(),
+            BookingError::AnotherUser.into(),
+            BookingError::SoldOut.into(),
+            BookingError::SalesClosed.into(),
+            BookingError::TooManyTickets { most: 4 }.into(),
+            BookingError::KeyReused.into(),
+            BookingError::InProgress.into(),
+            BookingError::NotFound.into(),
+            BookingError::NotCancellable {
+                status: Status::Pending,
+            }
+            .into(),
+            BookingError::NotCancellable {
+                status: Status::Rejected,
+            }
+            .into(),
+            BookingError::Begun.into(),
+            PaymentError::NotFound.into(),
+        ];
+        let told = problems.map(|problem| {
+            let response = problem.into_response("req");
+            let retry = response.headers().get("retry-after");
+            let retry =
+                retry.map(|seconds| format!(", Retry-After: {}", seconds.to_str().unwrap()));
+            let Body::Text(body) = response.body() else {
+                panic!("a problem is a text");
+            };
+            format!("{}{}\n{body}", response.status(), retry.unwrap_or_default())
+        });
+        insta::assert_snapshot!(told.join("\n\n"));
     }
 }

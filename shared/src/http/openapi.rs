@@ -293,3 +293,14 @@ fn http_method(method: &str) -> HttpMethod {
         _ => HttpMethod::Get,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole description: what changes in it changes the API for its clients.
+    #[test]
+    fn the_description_of_the_api() {
+        insta::assert_snapshot!(describe().to_pretty_json().unwrap());
+    }
+}

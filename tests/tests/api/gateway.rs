@@ -291,9 +291,16 @@ async fn the_invoke_apis_errors_are_what_cargo_lambda_reads() {
         let status = answer.status();
         (status.as_u16(), answer.json::<Value>().await.unwrap())
     };
-    for (function, status) in [("no-such-function", 404), ("settle-bookings", 500)] {
+    for (function, status, kind) in [
+        ("no-such-function", 404, "ResourceNotFoundException"),
+        ("settle-bookings", 500, "InvalidEvent"),
+    ] {
         let (answered, error) = unsigned(function).await;
-        assert_eq!(answered, status, "{error}");
+        assert_eq!(
+            (answered, &error["errorType"]),
+            (status, &json!(kind)),
+            "{error}"
+        );
         for name in ["errorType", "errorMessage"] {
             assert!(
                 error[name].as_str().is_some_and(|text| !text.is_empty()),

@@ -123,7 +123,7 @@ async fn fill(owner: &mut PgConnection) {
              select $1, booking_id || $2, now() - interval '1 hour' + user_id * interval '1 second'
                from booking where status = $3",
         )
-        .bind(kind.as_str())
+        .bind(kind.as_ref())
         .bind(suffix)
         .bind(status)
         .execute(&mut *owner)

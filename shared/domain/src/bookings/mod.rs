@@ -30,10 +30,9 @@ mod settle;
 mod steps;
 mod sweep;
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
 pub use book::{Booked, BookingOutcome, book};
@@ -51,8 +50,9 @@ use values::tickets::Tickets;
 use values::time::Timestamp;
 
 /// Where a booking is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, AsRefStr, EnumString)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Status {
     /// Its tickets are taken; whether it is paid is not known yet.
     Pending,
@@ -64,41 +64,6 @@ pub enum Status {
     Expired,
     /// Was confirmed; its tickets went back, and the money goes back.
     Cancelled,
-}
-
-impl Status {
-    /// As a row and JSON spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Confirmed => "CONFIRMED",
-            Self::Rejected => "REJECTED",
-            Self::Expired => "EXPIRED",
-            Self::Cancelled => "CANCELLED",
-        }
-    }
-}
-
-/// A text that is no status.
-#[derive(Debug, thiserror::Error)]
-#[error("not the status of a booking")]
-pub struct UnknownStatus;
-
-impl FromStr for Status {
-    type Err = UnknownStatus;
-
-    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
-        let all = [
-            Self::Pending,
-            Self::Confirmed,
-            Self::Rejected,
-            Self::Expired,
-            Self::Cancelled,
-        ];
-        all.into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or(UnknownStatus)
-    }
 }
 
 /// Tickets that somebody wants.

@@ -304,7 +304,7 @@ pub(super) async fn release(
         select "#,
         "from released b",
         booking_id as BookingId,
-        end.as_str(),
+        end.as_ref(),
         PaymentId::of_booking(booking_id) as PaymentId,
     )
     .fetch_optional(db.idempotent(FailPoint("Release")))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mongodb::bson::{DateTime, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
+use strum::AsRefStr;
 
 use super::{PaymentError, PaymentMethod, PaymentStatus};
 use runtime::faults::FailPoint;
@@ -18,8 +19,9 @@ use values::money::Money;
 use values::time;
 
 /// What the gateway has in its books for a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub(super) enum Verdict {
     Charged,
     Declined,
@@ -95,11 +97,7 @@ impl Gateway {
         amount: Option<Money>,
     ) -> Result<Verdict, PaymentError> {
         let on_insert = doc! {
-            "verdict": match verdict {
-                Verdict::Charged => "CHARGED",
-                Verdict::Declined => "DECLINED",
-                Verdict::Cancelled => "CANCELLED",
-            },
+            "verdict": verdict.as_ref(),
             "amount_minor": amount.map(Money::minor),
             "currency": amount.map(|amount| amount.currency().code()),
             "entered_at": DateTime::from_millis(time::now().timestamp_millis()),

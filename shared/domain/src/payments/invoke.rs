@@ -46,6 +46,15 @@ pub struct Reply {
     pub status: Option<PaymentStatus>,
 }
 
+/// What Lambda says of an invocation that failed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionError {
+    pub error_type: String,
+    #[serde(default)]
+    pub error_message: String,
+}
+
 /// Why there is no answer. What was asked may have been done or not, unless the error says which.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
@@ -57,8 +66,8 @@ pub enum InvokeError {
     Connection(#[from] io::Error),
     #[error("invoking the charge function")]
     Sdk(#[source] Error),
-    #[error("the charge function failed: {0}")]
-    Function(String),
+    #[error("the charge function failed: {}: {}", .0.error_type, .0.error_message)]
+    Function(FunctionError),
     #[error("the charge function's answer can't be read")]
     Answer,
 }
@@ -181,7 +190,7 @@ impl ChargeFunction {
         let response = request.payload(Blob::new(payload)).send().await?;
         let answer = response.payload.map(Blob::into_inner).unwrap_or_default();
         if response.function_error.is_some() {
-            let error = String::from_utf8_lossy(&answer).into_owned();
+            let error = serde_json::from_slice(&answer).map_err(|_| InvokeError::Answer)?;
             return Err(InvokeError::Function(error));
         }
         serde_json::from_slice(&answer).map_err(|_| InvokeError::Answer)

@@ -17,10 +17,11 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::AsRefStr;
 use utoipa::ToSchema;
 
 pub use charge::Payments;
-pub use invoke::{ChargeFunction, Command, InvokeError, Reply};
+pub use invoke::{ChargeFunction, Command, FunctionError, InvokeError, Reply};
 pub use pay::{Paid, PaymentOutcome};
 pub use sweep::{PaymentSweeper, SweptPayments, sweep};
 pub use unsettled::Unsettled;
@@ -38,8 +39,9 @@ const DATABASE: &str = "payment_db";
 pub const MAX_AMOUNT: i64 = 100_000_000_000;
 
 /// Where a payment is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, AsRefStr)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum PaymentStatus {
     /// The gateway was asked, or is about to be; its answer is not known yet.
     Pending,
@@ -51,18 +53,6 @@ pub enum PaymentStatus {
     Voided,
     /// Charged, and given back.
     Refunded,
-}
-
-impl PaymentStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Success => "SUCCESS",
-            Self::Declined => "DECLINED",
-            Self::Voided => "VOIDED",
-            Self::Refunded => "REFUNDED",
-        }
-    }
 }
 
 /// A card of the simulated gateway, by Stripe's names for test cards.

@@ -172,15 +172,15 @@ impl Records {
         to: PaymentStatus,
     ) -> Result<Record, PaymentError> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
-        let mut changes = doc! {"status": to.as_str(), "updated_at": now};
+        let mut changes = doc! {"status": to.as_ref(), "updated_at": now};
         if from == PaymentStatus::Pending {
-            changes.insert("answer", to.as_str());
+            changes.insert("answer", to.as_ref());
         }
         let advanced = self
             .0
             .idempotent(FailPoint("AdvanceRecord"), |payments| {
                 let moving = payments.find_one_and_update(
-                    doc! {"_id": payment_id.to_string(), "status": from.as_str()},
+                    doc! {"_id": payment_id.to_string(), "status": from.as_ref()},
                     doc! {"$set": &changes},
                 );
                 Box::pin(moving.return_document(ReturnDocument::After).into_future())
@@ -198,7 +198,7 @@ impl Records {
             .idempotent(FailPoint("RecordPaymentAccepted"), |payments| {
                 let marking = payments.update_one(
                     doc! {"_id": payment_id.to_string(), "answer": null},
-                    doc! {"$set": {"answer": PaymentStatus::Pending.as_str()}},
+                    doc! {"$set": {"answer": PaymentStatus::Pending.as_ref()}},
                 );
                 Box::pin(marking.into_future())
             })
@@ -228,7 +228,7 @@ impl Records {
                 .0
                 .idempotent(FailPoint("FindPendingPayments"), |payments| {
                     let finding = payments.find_one(doc! {
-                        "status": PaymentStatus::Pending.as_str(),
+                        "status": PaymentStatus::Pending.as_ref(),
                         "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
                         "booking_id": null,
                         "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
