@@ -107,8 +107,8 @@ def page(tables: dict) -> str:
     lines = [
         "# What it costs", "",
         "Written by `python3 infra/local cost --write` from `infra/cost.toml`, which has every price and assumption.",
-        "Dollars a month, us-east-1, November 2026. **No bill of AWS has been seen for this**: take it for the size of",
-        "things, and put your own numbers in. `make cost BOOKINGS=250000` prints one bill.", "",
+        "Dollars a month, us-east-1, November 2026. **No AWS bill has confirmed these numbers**: use them as an",
+        "order of magnitude, and put your own in. `make cost BOOKINGS=250000` prints one bill.", "",
         "| bookings a month | data plane | standing | by bookings | together | one more booking |",
         "| ---: | --- | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip

@@ -20,6 +20,11 @@ KEYS = {
     "area", "routes", "queue", "schedule", "accounts", "token", "invokes", "sends", "takes", "measures", "bounded",
     "timeout", "memory", "by_hand",
 }  # fmt: skip
+# The values that a field may have, or each of its list.
+VALUES = {
+    "accounts": {*DATABASE, *DOCUMENTS, "Broker"}, "queue": {"settle", "announcements"}, "schedule": set(RATES),
+    "token": {"public", "private"}, "sends": set(QUEUES), "takes": set(QUEUES),
+}  # fmt: skip
 # An alarm watches ten metrics at most, and one of them is the sum.
 MOST_WATCHED = 9
 
@@ -30,6 +35,10 @@ def functions() -> dict[str, dict]:
     for name, function in table.items():
         if unknown := set(function) - KEYS:
             raise Failure(f"functions.toml: {name} has an unknown field {', '.join(sorted(unknown))}.")
+        for field, known in VALUES.items():
+            given = function.get(field, [])
+            if wrong := {given} - known if isinstance(given, str) else set(given) - known:
+                raise Failure(f"functions.toml: {field} of {name} can't be {', '.join(sorted(wrong))}.")
         if not (ROOT / "functions" / function["area"] / "src" / "bin" / f"{name}.rs").is_file():
             raise Failure(f"functions.toml: {name} has no functions/{function['area']}/src/bin/{name}.rs.")
     return table

@@ -2,7 +2,8 @@
 -- that makes or moves the booking, as the last ones: see the lock order in ARCHITECTURE.md.
 
 -- Work that is left. A row is written with the change that it follows from and done with the change that
--- finishes it, so neither can be forgotten. Keys: SETTLE and REFUND a booking, ANNOUNCE `<booking>.confirmed`.
+-- finishes it, so neither can be forgotten. `key` is the booking's id for SETTLE and REFUND, and `<id>.confirmed`
+-- for ANNOUNCE.
 create table job (
     job_id          bigint      generated always as identity primary key,
     kind            text        not null,
@@ -26,7 +27,7 @@ create table request (
     idempotency_key text        not null,
     request_hash    text        not null,
     resource_id     uuid        not null,
-    -- As the booking's status was: null while the request runs, or if it broke off.
+    -- The booking's status that the client was told; null while the request runs, or if it broke off.
     answer          text,
     created_at      timestamptz not null default now(),
     constraint request_pkey primary key (caller, route, idempotency_key)

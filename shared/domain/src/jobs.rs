@@ -3,8 +3,8 @@
 //! A job is written by the statement that makes it necessary, and done by the statement that finishes
 //! it. So the list is complete, and a job may be tried at any time, by anyone, more than once.
 //!
-//! To claim a job is to postpone it, before the work begins: pauses double, up to an hour, and who
-//! waited longest since the last attempt comes first. So a job that always fails or hangs is soon behind
+//! To claim a job is to postpone it, before the work begins: pauses double, up to an hour, and the
+//! most overdue job comes first. So a job that always fails or hangs is soon behind
 //! all others, and a worker that dies leaves its job to be tried again.
 
 use std::iter;
@@ -126,7 +126,7 @@ where
     join_all(all).await.into_iter().collect()
 }
 
-/// Claims the job that waited longest, if one is due.
+/// Claims the most overdue job, if one is due.
 pub async fn claim(db: &Db, worker: Worker) -> Result<Option<Job>, sqlx::Error> {
     let Worker { kind, prefers_new } = worker;
     match claim_one(db, kind, prefers_new).await? {

@@ -1,4 +1,4 @@
-//! Confirm, the end of a booking that is paid, and the note that its request was answered before.
+//! Confirms a paid booking. Also records that a request was told that its booking is pending.
 
 use super::{Booking, BookingError, booking_rows};
 use runtime::faults::FailPoint;
@@ -8,7 +8,7 @@ use values::ids::{BookingId, PaymentId};
 /// PENDING → CONFIRMED, announced or not. `None` where the booking is not pending any more.
 ///
 /// The payment's id is the booking's own; a free booking has none. What repeats of the request are told is
-/// decided here, whoever confirms: a later cancel does not change it. Unless it was announced, a job says so.
+/// decided here, whoever confirms: a later cancel does not change it. If it was not announced, a job is added.
 pub(super) async fn confirm(
     db: &Db,
     booking_id: BookingId,

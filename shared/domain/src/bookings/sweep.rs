@@ -35,7 +35,7 @@ pub struct Swept {
 /// Takes up what nobody finished: the jobs that are due. Then forgets what is old. Before all, it says in metrics how old the oldest work is.
 ///
 /// # Errors
-/// What failed last. The others were done.
+/// The last error of a stage. The other stages were tried too.
 pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
     let db = &office.db;
     let swept = Mutex::new(Swept::default());
@@ -43,7 +43,7 @@ pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
         .await
         .map(|metrics| telemetry::measure(&office.stack, &metrics));
     let teams = Kind::ALL.map(Worker::team);
-    // All kinds at once: each has all of the time, and none waits for another's calls.
+    // All kinds at once: each has all of the time, and none waits for another's charges or announcements.
     let worked = join_all(teams.iter().map(|team| {
         let claim = |worker: &Worker| jobs::claim(db, *worker);
         jobs::work(team, claim, |job| count(office, job, &swept))
