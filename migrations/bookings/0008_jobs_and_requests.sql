@@ -1,3 +1,6 @@
+-- A deploy that can't lock `booking` at once fails, rather than have its buyers wait.
+set local lock_timeout = '2s';
+
 -- Background work and idempotency keys, each in a table of its own. Both rows are written by the statement
 -- that makes or moves the booking, as the last ones: see the lock order in ARCHITECTURE.md.
 
@@ -70,13 +73,12 @@ create trigger carry_over_made after insert on booking for each row execute func
 
 create function carry_over_moved() returns trigger language plpgsql as $$
 begin
-    if new.idempotency_key is not null then
-        insert into request (caller, route, idempotency_key, request_hash, resource_id, answer)
-        values ('user:' || new.user_id, 'POST /bookings', new.idempotency_key, new.request_hash, new.booking_id,
-                case when new.status = 'CANCELLED' then 'CONFIRMED' else new.status end)
-            on conflict (caller, route, idempotency_key) do update
-           set answer = excluded.answer
-         where request.answer is null or request.answer = 'PENDING';
+    -- Also of a booking that the new release made, whose key is not in this row.
+    update request
+       set answer = case when new.status = 'CANCELLED' then 'CONFIRMED' else new.status end
+     where resource_id = new.booking_id and (answer is null or answer = 'PENDING');
+    if old.idempotency_key is not null and new.idempotency_key is null then
+        delete from request where resource_id = new.booking_id;
     end if;
     if new.status <> 'PENDING' then
         update job set done_at = now() where kind = 'SETTLE' and key = new.booking_id::text and done_at is null;
@@ -98,6 +100,7 @@ end
 $$;
 create trigger carry_over_moved after update on booking for each row
     when (new.first_answer is distinct from old.first_answer
+          or new.idempotency_key is distinct from old.idempotency_key
           or new.announced_at is distinct from old.announced_at
           or new.refund_due_at is distinct from old.refund_due_at
           or new.refunded_at is distinct from old.refunded_at)

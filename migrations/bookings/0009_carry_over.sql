@@ -9,7 +9,13 @@ declare
 begin
     loop
         select array_agg(booking_id order by booking_id) into batch
-          from (select booking_id from booking where booking_id > last order by booking_id limit 500) b;
+          from (select booking_id
+                  from booking
+                 where booking_id > last
+                   and (status = 'PENDING' or status = 'CONFIRMED' and announced_at is null
+                        or refund_due_at is not null and refunded_at is null or idempotency_key is not null)
+                 order by booking_id
+                 limit 500) b;
         exit when batch is null;
         last := batch[cardinality(batch)];
         perform from booking where booking_id = any (batch) order by booking_id for no key update;

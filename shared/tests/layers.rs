@@ -135,7 +135,7 @@ fn imports(module: &Path, path: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for file in files(module) {
         let text = fs::read_to_string(&file).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let mut after: Vec<_> = code.split(path).skip(1).collect();
         if file == *module {
             after.extend(code.split("super::").skip(1));

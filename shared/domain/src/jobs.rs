@@ -28,7 +28,7 @@ const ENOUGH_TIME: Duration = Duration::from_secs(5);
 const DONE_RETENTION_DAYS: i32 = 7;
 
 /// The most rows that one statement deletes.
-const FORGET_BATCH: i64 = 1000;
+pub(crate) const FORGET_BATCH: i64 = 1000;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, Display)]
@@ -197,22 +197,39 @@ pub async fn backlog(db: &Db) -> Result<Vec<Metric>, sqlx::Error> {
     Ok(Kind::ALL.map(metric).into())
 }
 
-/// Forgets jobs that were done long ago, a batch at most.
-pub async fn forget_done(db: &Db) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        r#"
-        delete from job
-         where job_id in (
-             select job_id from job
-              where done_at < now() - make_interval(days => $1)
-              order by done_at
-              limit $2
-                for update skip locked)
-        "#,
-        DONE_RETENTION_DAYS,
-        FORGET_BATCH,
-    )
-    .execute(db.idempotent(FailPoint("ForgetJobs")))
-    .await?;
-    Ok(())
+/// Forgets jobs that were done long ago, as many as there is time for.
+pub async fn forget_done(db: &Db) -> Result<u64, sqlx::Error> {
+    in_batches(async || {
+        let forgotten = sqlx::query!(
+            r#"
+            delete from job
+             where job_id in (
+                 select job_id from job
+                  where done_at < now() - make_interval(days => $1)
+                  order by done_at
+                  limit $2
+                    for update skip locked)
+            "#,
+            DONE_RETENTION_DAYS,
+            FORGET_BATCH,
+        )
+        .execute(db.idempotent(FailPoint("ForgetJobs")))
+        .await?;
+        Ok(forgotten.rows_affected())
+    })
+    .await
+}
+
+/// Deletes batches until one is not full, or the invocation has little time left; how many rows.
+pub(crate) async fn in_batches(
+    delete: impl AsyncFn() -> Result<u64, sqlx::Error>,
+) -> Result<u64, sqlx::Error> {
+    let mut deleted = 0;
+    loop {
+        let batch = delete().await?;
+        deleted += batch;
+        if batch < FORGET_BATCH.unsigned_abs() || calls::remaining() < ENOUGH_TIME {
+            return Ok(deleted);
+        }
+    }
 }

@@ -7,11 +7,11 @@ use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Error};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
-use crate::gate::{Answer, Gate, Statement};
 use crate::secrets::{AuthRejected, Secret, StoreCredentials};
+use crate::statement::{Answer, Statement};
 use crate::tls;
 use runtime::FromConfig;
 use runtime::calls;
@@ -20,7 +20,7 @@ use runtime::faults::FailPoint;
 
 /// The time limit of a statement, including the time to connect. The server's `statement_timeout`, set in
 /// the migrations, is the same, so that neither side runs on alone.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that connecting may take: so long that the statement still has its time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,6 +41,7 @@ pub struct Db {
     /// Where it is reached instead of where the account says, if a pooler stands between, which gives each
     /// transaction a session of its own.
     pooler: Option<String>,
+    turn: Mutex<()>,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -63,27 +64,8 @@ impl Db {
         Self {
             account,
             pooler,
+            turn: Mutex::new(()),
             kept: Mutex::new(None),
-        }
-    }
-
-    /// The way to the database for a statement that is safe to repeat: it is sent again once where it
-    /// failed for a moment.
-    pub fn idempotent(&self, point: FailPoint) -> Gate<'_> {
-        self.gate(point, true)
-    }
-
-    /// The way to the database for a statement that, repeated, might do or say something else.
-    pub fn once(&self, point: FailPoint) -> Gate<'_> {
-        self.gate(point, false)
-    }
-
-    fn gate(&self, point: FailPoint, repeats: bool) -> Gate<'_> {
-        Gate {
-            db: self,
-            point,
-            repeats,
-            sent: None,
         }
     }
 
@@ -92,20 +74,17 @@ impl Db {
         self.pooler.is_some()
     }
 
-    pub(crate) async fn answer(
-        &self,
-        gate: &Gate<'_>,
-        statement: &Statement,
-    ) -> Result<Answer, Error> {
-        let call = || self.run(statement, gate.sent);
-        if gate.repeats {
-            calls::idempotent(gate.point, STATEMENT_TIMEOUT, is_transient, call).await
-        } else {
-            calls::once(gate.point, STATEMENT_TIMEOUT, call).await
-        }
+    /// Waits until no other statement uses the connection.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
-    async fn run(&self, statement: &Statement, sent: Option<&AtomicBool>) -> Result<Answer, Error> {
+    /// Sends a statement, on a new connection where there is none that lives.
+    pub(crate) async fn run(
+        &self,
+        statement: &Statement,
+        sent: Option<&AtomicBool>,
+    ) -> Result<Answer, Error> {
         let mut kept = self.kept.lock().await;
         // Taken out while in use: if the time limit drops this future, it drops the connection too.
         let living = match kept.take() {

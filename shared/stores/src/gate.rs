@@ -7,25 +7,45 @@ use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, stream};
 
-use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 
-use crate::db::Db;
+use crate::db::{Db, STATEMENT_TIMEOUT, is_transient};
+use crate::statement::{Answer, Statement};
+use runtime::calls;
 use runtime::faults::FailPoint;
-
-/// What a statement answers: rows, and how many rows it changed.
-pub(crate) type Answer = Vec<Either<PgQueryResult, PgRow>>;
 
 /// Sends one statement to a database.
 #[derive(Debug)]
 pub struct Gate<'d> {
-    pub(crate) db: &'d Db,
-    pub(crate) point: FailPoint,
-    pub(crate) repeats: bool,
-    pub(crate) sent: Option<&'d AtomicBool>,
+    db: &'d Db,
+    point: FailPoint,
+    repeats: bool,
+    sent: Option<&'d AtomicBool>,
+}
+
+impl Db {
+    /// The way to the database for a statement that is safe to repeat: it is sent again once where it
+    /// failed for a moment.
+    pub fn idempotent(&self, point: FailPoint) -> Gate<'_> {
+        self.gate(point, true)
+    }
+
+    /// The way to the database for a statement that, repeated, might do or say something else.
+    pub fn once(&self, point: FailPoint) -> Gate<'_> {
+        self.gate(point, false)
+    }
+
+    fn gate(&self, point: FailPoint, repeats: bool) -> Gate<'_> {
+        Gate {
+            db: self,
+            point,
+            repeats,
+            sent: None,
+        }
+    }
 }
 
 impl<'d> Gate<'d> {
@@ -44,7 +64,14 @@ impl<'d> Gate<'d> {
             arguments,
             persistent,
         };
-        self.db.answer(&self, &statement).await
+        // Others' statements are waited for before the clock starts.
+        let _turn = self.db.turn().await;
+        let call = || self.db.run(&statement, self.sent);
+        if self.repeats {
+            calls::idempotent(self.point, STATEMENT_TIMEOUT, is_transient, call).await
+        } else {
+            calls::once(self.point, STATEMENT_TIMEOUT, call).await
+        }
     }
 }
 
@@ -98,42 +125,4 @@ impl<'d> Executor<'d> for Gate<'d> {
 
 fn unsupported() -> Error {
     Error::Configuration("a gate runs statements, and does not describe them".into())
-}
-
-/// A statement that can be sent again.
-///
-/// sqlx names the statements that it prepares, unless they are not persistent. Behind a pooler, each
-/// transaction may run in another server session, where the name is unknown or taken.
-#[derive(Debug, Clone)]
-pub(crate) struct Statement {
-    sql: SqlStr,
-    arguments: Option<PgArguments>,
-    persistent: bool,
-}
-
-impl Statement {
-    pub(crate) async fn run<'c>(
-        &self,
-        connection: impl Executor<'c, Database = Postgres>,
-    ) -> Result<Answer, Error> {
-        connection.fetch_many(self.clone()).try_collect().await
-    }
-}
-
-impl Execute<'_, Postgres> for Statement {
-    fn sql(self) -> SqlStr {
-        self.sql
-    }
-
-    fn statement(&self) -> Option<&PgStatement> {
-        None
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
-        Ok(self.arguments.take())
-    }
-
-    fn persistent(&self) -> bool {
-        self.persistent
-    }
 }

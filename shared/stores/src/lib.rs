@@ -9,6 +9,7 @@ pub mod docdb;
 mod gate;
 pub mod secrets;
 pub mod settle_queue;
+mod statement;
 pub mod tls;
 pub mod web;
 

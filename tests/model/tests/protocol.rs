@@ -87,7 +87,7 @@ enum Step {
     AwaitVoid,
     // the sweep, of what is not announced
     AnnounceAgain,
-    FinishJob,
+    MarkAnnounced,
     // cancel-booking and the sweep, of what is to be given back
     InvokeRefund,
     AwaitRefund,
@@ -367,9 +367,9 @@ impl State {
             }
             Step::AnnounceAgain => {
                 self.publish(request, happens);
-                heard.then_some(Step::FinishJob)
+                heard.then_some(Step::MarkAnnounced)
             }
-            Step::FinishJob => {
+            Step::MarkAnnounced => {
                 if happens && let Some(row) = &mut self.bookings[request].row {
                     row.announce = false;
                 }

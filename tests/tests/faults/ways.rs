@@ -85,6 +85,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("ExplainRequest", "create-booking", Way::BookTwiceWithOneKey),
     ("ExplainEvent", "create-booking", Way::BookMoreThanThereIs),
     ("Unreserve", "create-booking", Way::BookInACrowd),
+    ("MarkAnnounced", "sweep-bookings", Way::BeAnnouncedLater),
     ("FinishJob", "sweep-bookings", Way::BeAnnouncedLater),
     ("RecordAccepted", "create-booking", Way::StayUnknown),
     ("Release", "create-booking", Way::BeDeclined),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::confirm::record_accepted;
 use super::reserve::{Reservation, reserve};
 use super::{BookingRequest, Status};
 use crate::testing::{Database, migrations};
@@ -201,6 +202,7 @@ async fn what_the_release_before_writes_is_carried_over_while_it_sells() {
     the_two_releases_share_keys(&database, &mut old).await;
 }
 
+/// A booking that the new release made is settled by the old one, and the other way round.
 async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection) {
     let db = database.process();
     let request = |user| BookingRequest {
@@ -228,7 +230,31 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
         Reservation::Replay(stored) => assert_eq!(stored.answer, Some(Status::Rejected)),
         Reservation::New(booking) => panic!("sold twice: {booking:?}"),
     }
-    assert!(matches!(reserve(7, "new").await, Reservation::New(_)));
+    let Reservation::New(new) = reserve(7, "new").await else {
+        panic!("the key is new")
+    };
+    record_accepted(&db, new.booking_id).await.unwrap();
+    let uuid_of_new = format!(
+        "'{}'::uuid",
+        new.booking_id.to_string().trim_start_matches("bk_")
+    );
+    let settle = CONFIRM.replace("$1", &uuid_of_new).replace("$2", "1");
+    sqlx::raw_sql(AssertSqlSafe(settle))
+        .execute(&mut *old)
+        .await
+        .unwrap();
+    match reserve(7, "new").await {
+        Reservation::Replay(stored) => assert_eq!(stored.answer, Some(Status::Confirmed)),
+        Reservation::New(booking) => panic!("sold twice: {booking:?}"),
+    }
+    // The old release forgets a key: it is free in the new one too.
+    let forget =
+        "update booking set idempotency_key = null, request_hash = null where user_id = 1201";
+    sqlx::raw_sql(forget).execute(&mut *old).await.unwrap();
+    assert!(matches!(
+        reserve(1201, "key 1201").await,
+        Reservation::New(_)
+    ));
     let available = "select available::int8 from event";
     let left = database.count(available).await;
     let again = RESERVE.replace("$2", "7").replace("$3", "'new'");

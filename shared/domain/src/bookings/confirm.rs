@@ -19,7 +19,8 @@ pub(super) async fn confirm(
         with confirmed as (
             update booking b
                set status = 'CONFIRMED', updated_at = now(),
-                   payment_id = case when amount_minor > 0 then $2::uuid end
+                   payment_id = case when amount_minor > 0 then $2::uuid end,
+                   announced_at = case when $3 then now() end
              where booking_id = $1 and status = 'PENDING'
             returning b.*
         ), answered as (
@@ -51,6 +52,26 @@ pub(super) async fn confirm(
     .fetch_optional(db.idempotent(FailPoint("Confirm")))
     .await?;
     Ok(confirmed.map(Booking::try_from).transpose()?)
+}
+
+/// Notes that the broker has the booking's confirmation.
+pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        with announced as (
+            update booking set announced_at = now() where booking_id = $1 and announced_at is null
+            returning booking_id
+        )
+        update job
+           set done_at = now()
+         where kind = 'ANNOUNCE' and key = $1::uuid::text || '.confirmed' and done_at is null
+           and (select count(*) from announced) >= 0
+        "#,
+        booking_id as BookingId,
+    )
+    .execute(db.idempotent(FailPoint("MarkAnnounced")))
+    .await?;
+    Ok(())
 }
 
 /// Notes that the request was answered that it is pending, and so no longer runs. Returns the booking as

@@ -21,7 +21,7 @@ const JOBS: i32 = 1051;
 const HANG: usize = 50;
 const LOCKED: usize = 51;
 
-/// A tenth of what a job may hang, and of what a sweep has for its jobs.
+/// A tenth of what a job may hang, and of what a sweep has for its jobs. The lock's limit is a tenth too.
 const HANG_TIME: Duration = Duration::from_secs(1);
 const SWEEP_TIME: Duration = Duration::from_secs(10);
 

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use tracing::Instrument;
 
 use super::cancel::refund;
+use super::confirm::mark_announced;
 use super::settle::settle;
 use super::{BoxOffice, read};
 use crate::jobs::{self, Job, Kind, Worker};
@@ -16,9 +17,6 @@ use stores::db::Db;
 use values::idempotency;
 use values::ids::{BookingId, PaymentId};
 use values::time;
-
-/// The most idempotency keys that one sweep forgets.
-const FORGET_BATCH: i64 = 1000;
 
 /// What a sweep did.
 #[derive(Debug, Default, serde::Serialize)]
@@ -58,7 +56,7 @@ pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
         measured.map_err(Error::from),
         worked.map_err(Error::from),
         forgotten.map(drop).map_err(Error::from),
-        jobs::forget_done(db).await.map_err(Error::from),
+        jobs::forget_done(db).await.map(drop).map_err(Error::from),
     ];
     for stage in stages {
         if let Err(error) = stage {
@@ -105,32 +103,37 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
             let booking = read::by_id(&office.db, booking_id).await?;
             telemetry::note("event_id", &booking.event_id);
             office.publish(&booking).await?;
+            mark_announced(&office.db, booking_id).await?;
         }
         Kind::Refund => {
             let payment_id = PaymentId::of_booking(booking_id);
             refund(&office.db, &office.payments, booking_id, payment_id).await?;
         }
     }
-    // What settled or refunded has ended the job too, unless there was nothing left to do.
+    // The step has ended the job too, unless there was nothing left to do.
     Ok(jobs::finish(&office.db, kind, key).await?)
 }
 
-/// Forgets idempotency keys that are older than their retention, a batch at most; how many.
+/// Forgets idempotency keys that are older than their retention, as many as there is time for; how many.
 async fn forget_keys(db: &Db) -> Result<u64, sqlx::Error> {
-    let forgotten = sqlx::query!(
-        r#"
-        delete from request
-         where (caller, route, idempotency_key) in (
-             select caller, route, idempotency_key from request
-              where created_at < $1
-              order by created_at
-              limit $2
-                for update skip locked)
-        "#,
-        time::ago(idempotency::RETENTION),
-        FORGET_BATCH,
-    )
-    .execute(db.idempotent(FailPoint("ForgetKeys")))
-    .await?;
-    Ok(forgotten.rows_affected())
+    let before = time::ago(idempotency::RETENTION);
+    jobs::in_batches(async || {
+        let forgotten = sqlx::query!(
+            r#"
+            delete from request
+             where (caller, route, idempotency_key) in (
+                 select caller, route, idempotency_key from request
+                  where created_at < $1
+                  order by created_at
+                  limit $2
+                    for update skip locked)
+            "#,
+            before,
+            jobs::FORGET_BATCH,
+        )
+        .execute(db.idempotent(FailPoint("ForgetKeys")))
+        .await?;
+        Ok(forgotten.rows_affected())
+    })
+    .await
 }

@@ -123,10 +123,10 @@ fn replay(standing: Record, wanted: &Record) -> Result<Paid, PaymentError> {
         return Err(PaymentError::KeyReused);
     }
     let status = match (standing.answer, standing.status) {
-        (Some(answer), _) => answer,
         (None, PaymentStatus::Pending) => return Err(PaymentError::InProgress),
-        // The release before this one noted no answers.
-        (None, closed) => closed,
+        // The release before this one closes records, and notes no answers.
+        (None | Some(PaymentStatus::Pending), closed) => closed,
+        (Some(answer), _) => answer,
     };
     Ok(Paid {
         outcome: PaymentOutcome::of(Record { status, ..standing }),

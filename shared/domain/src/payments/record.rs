@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::IndexModel;
-use mongodb::bson::{DateTime, doc, serialize_to_document};
+use mongodb::bson::{Bson, DateTime, doc, serialize_to_document};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ use values::time::{self, Timestamp};
 
 /// The longest that a payment which could not be settled is put off.
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
+
+/// How often a worker looks for a payment that nobody else claims.
+const MAX_CLAIMS: usize = 20;
 
 /// A payment's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -223,7 +226,8 @@ impl Records {
         &self,
         before: Timestamp,
     ) -> Result<Option<Record>, PaymentError> {
-        loop {
+        // A record that others claim meanwhile is left to them.
+        for _ in 0..MAX_CLAIMS {
             let found = self
                 .0
                 .idempotent(FailPoint("FindPendingPayments"), |payments| {
@@ -242,6 +246,7 @@ impl Records {
                 return Ok(Some(record));
             }
         }
+        Ok(None)
     }
 
     /// Postpones a record that was found so; whether nobody did before.
@@ -249,11 +254,17 @@ impl Records {
         let pause = Duration::from_secs(2 << found.attempts.clamp(0, 11)).min(MAX_PAUSE);
         let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
+        // Records of before attempts were counted have none.
+        let attempts = if found.attempts == 0 {
+            vec![Bson::Int32(0), Bson::Null]
+        } else {
+            vec![Bson::Int32(found.attempts)]
+        };
         let claimed = self
             .0
             .idempotent(FailPoint("ClaimPayment"), |payments| {
                 let claiming = payments.update_one(
-                    doc! {"_id": found.payment_id.to_string(), "attempts": found.attempts},
+                    doc! {"_id": found.payment_id.to_string(), "attempts": {"$in": &attempts}},
                     doc! {"$set": {"next_attempt_at": next, "attempts": found.attempts + 1}},
                 );
                 Box::pin(claiming.into_future())
