@@ -1,4 +1,4 @@
-//! How a statement gets to PostgreSQL: `query!(…).execute(db.idempotent(FailPoint("Reserve")))`.
+//! How a statement gets to PostgreSQL: `query!(…).execute(db.idempotent(point))`.
 //!
 //! A gate is sqlx's executor for one statement: it names the statement's fail point, limits its time,
 //! connects where there is no connection, and repeats the statement where its caller allows that.
