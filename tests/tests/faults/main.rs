@@ -176,6 +176,10 @@ impl Range {
         if way == Way::BookInACrowd {
             settings.push("ADMIT_CONCURRENT_CHARGES=1".to_owned());
         }
+        // The sweep does the same work, and must not come first.
+        if case.is_some_and(|case| case.function == "settle-bookings") {
+            settings.push("ADMIT_SWEEP_AFTER_SECONDS=20".to_owned());
+        }
         if settings.len() > self.settings.len() {
             restart_event_sources(&settings).await;
         }
