@@ -176,9 +176,10 @@ impl Range {
         if way == Way::BookInACrowd {
             settings.push("ADMIT_CONCURRENT_CHARGES=1".to_owned());
         }
-        // The sweep does the same work, and must not come first.
+        // A poll of event sources that were killed may still take the message, for which the sweep would
+        // then do the work: no poll is longer.
         if case.is_some_and(|case| case.function == "settle-bookings") {
-            settings.push("ADMIT_SWEEP_AFTER_SECONDS=20".to_owned());
+            sleep(Duration::from_secs(6)).await;
         }
         if settings.len() > self.settings.len() {
             restart_event_sources(&settings).await;
