@@ -25,6 +25,14 @@ VALUES = {
     "accounts": {*DATABASE, *DOCUMENTS, "Broker"}, "queue": {"settle", "announcements"}, "schedule": set(RATES),
     "token": {"public", "private"}, "sends": set(QUEUES), "takes": set(QUEUES),
 }  # fmt: skip
+# What a role's statements stand below.
+STATEMENTS = """\
+      Policies:
+        - PolicyName: calls
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+"""
 # An alarm watches ten metrics at most, and one of them is the sum.
 MOST_WATCHED = 9
 
@@ -236,12 +244,7 @@ def role(name: str, function: dict) -> Iterable[str]:
         Version: "2012-10-17"
         Statement: [{{ Effect: Allow, Principal: {{ Service: lambda.amazonaws.com }}, Action: sts:AssumeRole }}]
       ManagedPolicyArns: [!Ref Runtime]
-      Policies:
-        - PolicyName: calls
-          PolicyDocument:
-            Version: "2012-10-17"
-            Statement:
-              - Effect: Allow
+{STATEMENTS}              - Effect: Allow
                 Action: [logs:CreateLogStream, logs:PutLogEvents]
                 Resource: !GetAtt {logical(name)}Logs.Arn"""
     for action, resource in rights(function):
@@ -292,12 +295,7 @@ def schedule_role(name: str) -> Iterable[str]:
             Principal: {{ Service: scheduler.amazonaws.com }}
             Action: sts:AssumeRole
             Condition: {{ StringEquals: {{ aws:SourceAccount: !Ref AWS::AccountId }} }}
-      Policies:
-        - PolicyName: calls
-          PolicyDocument:
-            Version: "2012-10-17"
-            Statement:
-              - Effect: Allow
+{STATEMENTS}              - Effect: Allow
                 Action: lambda:InvokeFunction
                 Resource: !Sub "${{Functions}}-{name}:live"
 """

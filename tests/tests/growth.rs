@@ -16,12 +16,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
+use shared::FromConfig;
 use shared::config::Config;
 use shared::docdb::DocumentStore;
 use shared::ids::{PaymentId, UserId};
 use shared::notifications::{Batch, Notifications};
 use shared::page::Page;
-use shared::payments::{Charge, PaymentMethod, Payments};
+use shared::payments::{self, Charge, PaymentMethod, PaymentSweeper, Payments};
 use shared::time::now;
 use tests::TestApp;
 use uuid::Uuid;
@@ -41,6 +42,7 @@ const READER: i64 = 777_777_777;
 struct Stores {
     app: TestApp,
     payments: Payments,
+    sweeper: PaymentSweeper,
     notifications: Notifications,
 }
 
@@ -51,6 +53,7 @@ impl Stores {
         Self {
             app: TestApp::start().await,
             payments: Payments::new(&store),
+            sweeper: PaymentSweeper::from_config(&config).await.unwrap(),
             notifications: Notifications::new(&store),
         }
     }
@@ -133,7 +136,7 @@ impl Stores {
         time!("refund", self.payments.refund(charge.payment_id));
         time!(
             "look for pending payments and for old keys",
-            self.payments.sweep(Duration::from_secs(3600))
+            payments::sweep(&self.sweeper)
         );
         let batch: Batch = serde_json::from_value(batch()).unwrap();
         time!(

@@ -166,7 +166,7 @@ async fn claim_one(db: &Db, kind: Kind, new: bool) -> Result<Option<Job>, sqlx::
     }))
 }
 
-/// Ends a job that leaves no other trace in the store, or that turned out to be done.
+/// Ends a job whose work turned out to be done.
 pub async fn finish(db: &Db, kind: Kind, key: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update job set done_at = now() where kind = $1 and key = $2 and done_at is null",
@@ -199,7 +199,7 @@ pub async fn backlog(db: &Db) -> Result<Vec<Metric>, sqlx::Error> {
 
 /// Forgets jobs that were done long ago, as many as there is time for.
 pub async fn forget_done(db: &Db) -> Result<u64, sqlx::Error> {
-    in_batches(async || {
+    in_batches(FORGET_BATCH, async || {
         let forgotten = sqlx::query!(
             r#"
             delete from job
@@ -220,15 +220,16 @@ pub async fn forget_done(db: &Db) -> Result<u64, sqlx::Error> {
     .await
 }
 
-/// Deletes batches until one is not full, or the invocation has little time left; how many rows.
-pub(crate) async fn in_batches(
-    delete: impl AsyncFn() -> Result<u64, sqlx::Error>,
-) -> Result<u64, sqlx::Error> {
+/// Deletes batches of a size until one is not full, or the invocation has little time left; how many.
+pub(crate) async fn in_batches<E>(
+    size: i64,
+    delete: impl AsyncFn() -> Result<u64, E>,
+) -> Result<u64, E> {
     let mut deleted = 0;
     loop {
         let batch = delete().await?;
         deleted += batch;
-        if batch < FORGET_BATCH.unsigned_abs() || calls::remaining() < ENOUGH_TIME {
+        if batch < size.unsigned_abs() || calls::remaining() < ENOUGH_TIME {
             return Ok(deleted);
         }
     }

@@ -2,10 +2,16 @@
 //!
 //! `make steps` and `make test` start PostgreSQL and say in `ADMIT_TEST_POSTGRES` where it is, as its owner.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, process};
+use std::{env, fs, process, thread};
 
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use stores::db::{self, Db};
@@ -86,7 +92,22 @@ impl Database {
 
     /// What one process of a function has.
     pub(crate) fn process(&self) -> Db {
-        Db::new(Secret::known(self.0.clone()), None)
+        Db::new(Secret::of(secrets_manager(), self.name()), None)
+    }
+
+    /// Adds the event `gala`, with so many tickets for 10 dollars each, and the rest of them sold.
+    pub(crate) async fn add_gala(&self, capacity: i32, available: i32) {
+        let mut connection = self.connect().await;
+        sqlx::query(
+            "insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency, capacity,
+                                available, max_tickets_per_booking)
+             values ('gala', 1, 'Gala', 'Hall', now() + interval '1 day', 1000, 'USD', $1, $2, 4)",
+        )
+        .bind(capacity)
+        .bind(available)
+        .execute(&mut connection)
+        .await
+        .unwrap();
     }
 
     /// The number that a query returns.
@@ -113,6 +134,52 @@ pub(crate) fn migrations() -> Vec<(String, String)> {
 }
 
 fn owner() -> StoreCredentials {
+    StoreCredentials::read(&owners_account().to_string().into()).unwrap()
+}
+
+fn owners_account() -> Value {
     let text = env::var("ADMIT_TEST_POSTGRES").expect("run these tests by `make steps`");
-    StoreCredentials::read(&text.into()).unwrap()
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A Secrets Manager in which each database's secret has its name, and is its owner's account.
+fn secrets_manager() -> Client {
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    let address = ADDRESS.get_or_init(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            listener
+                .incoming()
+                .for_each(|stream| answer(stream.unwrap()))
+        });
+        address
+    });
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("id", "key", None, None, "a test"))
+        .endpoint_url(format!("http://{address}"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http());
+    Client::from_conf(config.build())
+}
+
+fn answer(mut stream: impl Read + Write) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        let mut part = [0; 4096];
+        let read = stream.read(&mut part).unwrap();
+        request.extend(&part[..read]);
+    }
+    let request = String::from_utf8(request).unwrap();
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
+    let mut account = owners_account();
+    account["dbname"] = serde_json::from_str::<Value>(body).unwrap()["SecretId"].take();
+    let body = json!({"SecretString": account.to_string(), "VersionId": "1"}).to_string();
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
 }

@@ -8,33 +8,7 @@
 
 use std::fmt;
 
-macro_rules! names {
-    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $name:ident,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $type {
-            $($(#[$doc])* $name,)+
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The name, as it is written here.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => stringify!($name),)+
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
+use strum::{Display, VariantArray};
 
 /// A call that leaves the process, by the name that its place in the code gives it. No two places give
 /// the same: a test reads the code, and finds all of them there. A name that begins with `Get` or `List`
@@ -48,25 +22,29 @@ impl fmt::Display for FailPoint {
     }
 }
 
-names! {
-    /// What can go wrong at a point.
-    Fault {
-        /// It fails, and nothing has happened.
-        FailsBefore,
-        /// It happens, and its caller is told that the connection broke.
-        AnswerLost,
-        /// It happens, and no answer ever comes: the caller's own limit ends the waiting.
-        Hangs,
-        /// The process stands still before it, until Lambda ends it at the function's deadline.
-        Stalls,
-        /// It happens twice.
-        Twice,
-        /// It happens, and the process is killed before it hears so.
-        Killed,
-        /// It happens late. A call's caller waits for it; an invocation's invoker was told that the
-        /// connection broke.
-        Late,
-    }
+/// What can go wrong at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, VariantArray)]
+pub enum Fault {
+    /// It fails, and nothing has happened.
+    FailsBefore,
+    /// It happens, and its caller is told that the connection broke.
+    AnswerLost,
+    /// It happens, and no answer ever comes: the caller's own limit ends the waiting.
+    Hangs,
+    /// The process stands still before it, until Lambda ends it at the function's deadline.
+    Stalls,
+    /// It happens twice.
+    Twice,
+    /// It happens, and the process is killed before it hears so.
+    Killed,
+    /// It happens late. A call's caller waits for it; an invocation's invoker was told that the
+    /// connection broke.
+    Late,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: &[Self] = Self::VARIANTS;
 }
 
 #[cfg(not(debug_assertions))]
@@ -204,7 +182,7 @@ mod switch {
                 return None;
             }
             let fault = parts.nth(1)?;
-            let fault = *Fault::ALL.iter().find(|known| known.name() == fault)?;
+            let fault = *Fault::ALL.iter().find(|known| known.to_string() == fault)?;
             let whose = parts.next()?;
             if whose != "any" && whose != function {
                 return None;

@@ -41,6 +41,7 @@ pub struct Db {
     /// Where it is reached instead of where the account says, if a pooler stands between, which gives each
     /// transaction a session of its own.
     pooler: Option<String>,
+    /// Who holds it uses the connection. It is taken before a call's clock starts, `kept` while it runs.
     turn: Mutex<()>,
     kept: Mutex<Option<Kept>>,
 }

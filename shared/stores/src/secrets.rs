@@ -150,8 +150,7 @@ pub trait AuthRejected: From<io::Error> {
 
 /// An account, read when it is first used.
 pub struct Secret {
-    /// None for an account that is in no secret.
-    client: Option<Client>,
+    client: Client,
     id: String,
     kept: Mutex<Option<StoreCredentials>>,
 }
@@ -164,18 +163,9 @@ impl Secret {
 
     pub fn of(client: Client, id: &str) -> Self {
         Self {
-            client: Some(client),
+            client,
             id: id.to_owned(),
             kept: Mutex::new(None),
-        }
-    }
-
-    /// An account that is in no secret.
-    pub fn known(account: StoreCredentials) -> Self {
-        Self {
-            client: None,
-            id: account.username.clone(),
-            kept: Mutex::new(Some(account)),
         }
     }
 
@@ -235,11 +225,8 @@ impl Secret {
 
     /// The account as one of the secret's versions has it.
     pub async fn version(&self, stage: Stage) -> io::Result<Option<StoreCredentials>> {
-        let Some(client) = &self.client else {
-            return Ok(None);
-        };
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
-        match Box::pin(read(client, &self.id, stage, None)).await {
+        match Box::pin(read(&self.client, &self.id, stage, None)).await {
             Ok(version) => version
                 .map(|version| StoreCredentials::read(&version.text))
                 .transpose(),

@@ -86,7 +86,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("ExplainEvent", "create-booking", Way::BookMoreThanThereIs),
     ("Unreserve", "create-booking", Way::BookInACrowd),
     ("MarkAnnounced", "sweep-bookings", Way::BeAnnouncedLater),
-    ("FinishJob", "sweep-bookings", Way::BeAnnouncedLater),
+    ("FinishJob", "sweep-bookings", Way::StayUnknownForLong),
     ("RecordAccepted", "create-booking", Way::StayUnknown),
     ("Release", "create-booking", Way::BeDeclined),
     ("Cancel", "cancel-booking", Way::Cancel),

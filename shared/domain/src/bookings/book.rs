@@ -18,16 +18,16 @@ pub struct Booked {
     pub replayed: bool,
 }
 
-/// The result of a request that made a booking, and its status code.
+/// What became of a booking, as its request is told.
 #[derive(Debug)]
 pub enum BookingOutcome {
-    /// Paid: 201.
+    /// Paid.
     Confirmed(Booking),
-    /// Not known yet: 202.
+    /// Not known yet.
     Pending(Booking),
-    /// Declined; the tickets went back: 402.
+    /// Declined; the tickets went back.
     Declined(Booking),
-    /// The payment was not made in time and can't be any more; the tickets went back: 402.
+    /// The payment was not made in time and can't be any more; the tickets went back.
     Expired(Booking),
 }
 
@@ -127,7 +127,7 @@ async fn pay_and_finish(
             return Ok(leave_to_settle(office, settle_queue, booking.clone()).await);
         }
         // Lambda throttled the charge before it began. If the reservation can't be deleted, the
-        // sweep ends it. 202 would be wrong: it would promise a booking that may be gone.
+        // sweep ends it. To call it pending would be wrong: it would promise a booking that may be gone.
         Err(InvokeError::Busy) => {
             if let Err(error) = undo_reserve(&office.db, id).await {
                 let error = telemetry::chain(&error);
@@ -168,7 +168,10 @@ async fn leave_to_settle(
         Ok(Some(booking)) => BookingOutcome::of(booking),
         Ok(None) => BookingOutcome::Pending(booking),
         Err(error) => {
-            tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "pending answer not recorded"
+            );
             BookingOutcome::Pending(booking)
         }
     }

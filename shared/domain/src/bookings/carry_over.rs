@@ -155,14 +155,7 @@ async fn what_the_release_before_writes_is_carried_over_while_it_sells() {
             .await
             .unwrap();
     }
-    sqlx::raw_sql(
-        "insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency, capacity,
-                            available, max_tickets_per_booking)
-         values ('gala', 1, 'Gala', 'Hall', now() + interval '1 day', 1000, 'USD', 100000, 100000, 4)",
-    )
-    .execute(&mut owner)
-    .await
-    .unwrap();
+    database.add_gala(100_000, 100_000).await;
     let mut old = database.connect().await;
     for number in 0..1200 {
         live(&mut old, number).await;

@@ -36,6 +36,7 @@ async fn a_thousand_healthy_jobs_of_each_kind_are_done_while_fifty_hang_and_one_
     let database = Database::migrated().await;
     database.set("lock_timeout", "300ms").await;
     let mut owner = database.connect().await;
+    database.add_gala(10_000, 1).await;
     fill(&mut owner).await;
     let mut locker = database.connect().await;
     lock(&mut locker).await;
@@ -84,16 +85,8 @@ async fn perform(db: &Db, job: Job) {
     assert_eq!(locked, number(&key) == LOCKED, "{kind} {key}");
 }
 
-/// Makes an event's bookings with their jobs, those that hang oldest.
+/// Makes the event's bookings with their jobs, those that hang oldest.
 async fn fill(owner: &mut PgConnection) {
-    sqlx::raw_sql(
-        "insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency, capacity,
-                            available, max_tickets_per_booking)
-         values ('gala', 1, 'Gala', 'Hall', now() + interval '1 day', 1000, 'USD', 10000, 1, 4)",
-    )
-    .execute(&mut *owner)
-    .await
-    .unwrap();
     for (digit, kind) in [(1, Kind::Settle), (2, Kind::Announce), (3, Kind::Refund)] {
         let (status, suffix) = match kind {
             Kind::Settle => ("PENDING", ""),

@@ -146,10 +146,10 @@ async fn explain(
     }
     let event = sqlx::query!(
         r#"
-                select available, max_tickets_per_booking as most, starts_at <= now() as "begun!"
-                  from event
-                 where event_id = $1
-                "#,
+        select available, max_tickets_per_booking as most, starts_at <= now() as "begun!"
+          from event
+         where event_id = $1
+        "#,
         &request.event_id as &EventId,
     )
     .fetch_optional(db.idempotent(FailPoint("ExplainEvent")))

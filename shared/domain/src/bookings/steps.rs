@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sqlx::Connection;
 
 use super::cancel::give_back;
 use super::confirm::{confirm, record_accepted};
@@ -21,16 +20,7 @@ const OPEN_JOBS: &str = "select count(*) from job where done_at is null";
 /// A database with the event `gala` of 5 tickets for 10 dollars each.
 async fn gala() -> (Database, Db) {
     let database = Database::migrated().await;
-    let mut connection = database.connect().await;
-    sqlx::raw_sql(
-        "insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency, capacity,
-                            available, max_tickets_per_booking)
-         values ('gala', 1, 'Gala', 'Hall', now() + interval '1 day', 1000, 'USD', 5, 5, 4)",
-    )
-    .execute(&mut connection)
-    .await
-    .unwrap();
-    connection.close().await.unwrap();
+    database.add_gala(5, 5).await;
     let db = database.process();
     (database, db)
 }

@@ -9,7 +9,7 @@ use super::cancel::refund;
 use super::confirm::mark_announced;
 use super::settle::settle;
 use super::{BoxOffice, read};
-use crate::jobs::{self, Job, Kind, Worker};
+use crate::jobs::{self, FORGET_BATCH, Job, Kind, Worker, in_batches};
 use runtime::Error;
 use runtime::faults::FailPoint;
 use runtime::telemetry;
@@ -30,7 +30,8 @@ pub struct Swept {
     pub failed: usize,
 }
 
-/// Takes up what nobody finished: the jobs that are due. Then forgets what is old. Before all, it says in metrics how old the oldest work is.
+/// Works off the jobs that are due, then forgets what is old. Before all, it says in metrics how old the
+/// oldest work is.
 ///
 /// # Errors
 /// The last error of a stage. The other stages were tried too.
@@ -60,8 +61,10 @@ pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
     ];
     for stage in stages {
         if let Err(error) = stage {
-            let error_chain = telemetry::chain(error.as_ref());
-            tracing::error!(error = error_chain, "sweep stage failed");
+            tracing::error!(
+                error = telemetry::chain(error.as_ref()),
+                "sweep stage failed"
+            );
             outcome = Err(error);
         }
     }
@@ -98,26 +101,28 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
     let booking_id = BookingId::of_uuid(key.trim_end_matches(".confirmed"))?;
     telemetry::note("booking_id", booking_id);
     match kind {
-        Kind::Settle => settle(office, booking_id).await?,
+        Kind::Settle => {
+            settle(office, booking_id).await?;
+            // That ended the job too, unless the booking was settled already.
+            Ok(jobs::finish(&office.db, kind, key).await?)
+        }
         Kind::Announce => {
             let booking = read::by_id(&office.db, booking_id).await?;
             telemetry::note("event_id", &booking.event_id);
             office.publish(&booking).await?;
-            mark_announced(&office.db, booking_id).await?;
+            Ok(mark_announced(&office.db, booking_id).await?)
         }
         Kind::Refund => {
             let payment_id = PaymentId::of_booking(booking_id);
-            refund(&office.db, &office.payments, booking_id, payment_id).await?;
+            refund(&office.db, &office.payments, booking_id, payment_id).await
         }
     }
-    // The step has ended the job too, unless there was nothing left to do.
-    Ok(jobs::finish(&office.db, kind, key).await?)
 }
 
 /// Forgets idempotency keys that are older than their retention, as many as there is time for; how many.
 async fn forget_keys(db: &Db) -> Result<u64, sqlx::Error> {
     let before = time::ago(idempotency::RETENTION);
-    jobs::in_batches(async || {
+    in_batches(FORGET_BATCH, async || {
         let forgotten = sqlx::query!(
             r#"
             delete from request
@@ -129,7 +134,7 @@ async fn forget_keys(db: &Db) -> Result<u64, sqlx::Error> {
                     for update skip locked)
             "#,
             before,
-            jobs::FORGET_BATCH,
+            FORGET_BATCH,
         )
         .execute(db.idempotent(FailPoint("ForgetKeys")))
         .await?;

@@ -24,13 +24,13 @@ pub struct Paid {
 /// The ways in which a request that made a payment is answered.
 #[derive(Debug)]
 pub enum PaymentOutcome {
-    /// Paid: 201.
+    /// Paid.
     Paid(Payment),
-    /// Not known yet: 202.
+    /// Not known yet.
     Pending(Payment),
-    /// Declined: 402.
+    /// Declined.
     Declined(Payment),
-    /// Not made in time, and now it can't be: 402.
+    /// Not made in time, and now it can't be.
     Voided(Payment),
 }
 
@@ -100,7 +100,7 @@ impl Payments {
         })
     }
 
-    /// Hands a payment whose outcome is unknown to the queue, and notes the answer 202. The sweep
+    /// Hands a payment whose outcome is unknown to the queue, and notes that the request was told so. The sweep
     /// finds it also without the queue, so that no error here changes the answer.
     async fn leave_to_settle(&self, settle_queue: &SettleQueue, payment_id: PaymentId) {
         if let Err(error) =
@@ -112,7 +112,10 @@ impl Payments {
             );
         }
         if let Err(error) = self.records.record_accepted(payment_id).await {
-            tracing::warn!(error = telemetry::chain(&error), "answer 202 not recorded");
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "pending answer not recorded"
+            );
         }
     }
 }

@@ -274,7 +274,7 @@ impl Records {
     }
 
     /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.
-    pub(super) async fn forget_keys(&self, limit: i64) -> Result<usize, PaymentError> {
+    pub(super) async fn forget_keys(&self, limit: i64) -> Result<u64, PaymentError> {
         let over = doc! {"key_until": {"$lt": DateTime::now()}};
         let over = self
             .0
@@ -294,6 +294,6 @@ impl Records {
                 })
                 .await?;
         }
-        Ok(over.len())
+        Ok(over.len() as u64)
     }
 }

@@ -7,14 +7,13 @@ use tracing::Instrument;
 
 use super::record::Record;
 use super::{PaymentError, Payments};
-use crate::jobs;
+use crate::jobs::{self, in_batches};
 use runtime::FromConfig;
-use runtime::calls;
 use runtime::config::Config;
 use runtime::telemetry;
 use values::time;
 
-/// The most payments whose keys are looked up at once.
+/// The most payments whose keys are forgotten at once.
 const BATCH_SIZE: i64 = 50;
 
 /// What the sweep of payments needs.
@@ -39,7 +38,7 @@ impl FromConfig for PaymentSweeper {
 pub struct SweptPayments {
     pub settled: usize,
     /// Idempotency keys that were old enough to be forgotten.
-    pub forgotten: usize,
+    pub forgotten: u64,
     /// Tried, and left for another sweep.
     pub failed: usize,
 }
@@ -50,50 +49,33 @@ pub struct SweptPayments {
 /// # Errors
 /// The store's.
 pub async fn sweep(sweeper: &PaymentSweeper) -> Result<SweptPayments, PaymentError> {
-    sweeper.payments.sweep(sweeper.sweep_after).await
+    let records = &sweeper.payments.records;
+    let before = time::ago(sweeper.sweep_after);
+    let (settled, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let settle = async |record| {
+        let settling = settle_claimed(&sweeper.payments, record);
+        let done = settling.instrument(telemetry::part_span()).await;
+        let counted = if done { &settled } else { &failed };
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let team = [(); jobs::AT_ONCE];
+    jobs::work(&team, |()| records.claim_unsettled(before), settle).await?;
+    let forgotten = in_batches(BATCH_SIZE, async || records.forget_keys(BATCH_SIZE).await).await?;
+    Ok(SweptPayments {
+        settled: settled.into_inner(),
+        forgotten,
+        failed: failed.into_inner(),
+    })
 }
 
-impl Payments {
-    /// See [`sweep`]: settles what has been pending for longer than `age`.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn sweep(&self, age: Duration) -> Result<SweptPayments, PaymentError> {
-        let before = time::ago(age);
-        let (settled, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let settle = async |record| {
-            let closing = self.settle_claimed(record);
-            let done = closing.instrument(telemetry::part_span()).await;
-            let counted = if done { &settled } else { &failed };
-            counted.fetch_add(1, Ordering::Relaxed);
-        };
-        let team = [(); jobs::AT_ONCE];
-        jobs::work(&team, |()| self.records.claim_unsettled(before), settle).await?;
-        // Half of the time is kept for the answer.
-        let half = calls::remaining() / 2;
-        let mut forgotten = 0;
-        loop {
-            let batch = self.records.forget_keys(BATCH_SIZE).await?;
-            forgotten += batch;
-            if batch == 0 || calls::remaining() <= half {
-                return Ok(SweptPayments {
-                    settled: settled.into_inner(),
-                    forgotten,
-                    failed: failed.into_inner(),
-                });
-            }
-        }
+/// Whether a payment that was claimed is settled now.
+async fn settle_claimed(payments: &Payments, record: Record) -> bool {
+    telemetry::note("payment_id", record.payment_id);
+    let (key, attempts) = (record.payment_id, record.attempts + 1);
+    let closed = payments.close(record).await;
+    if let Err(error) = &closed {
+        let error = telemetry::chain(error);
+        tracing::error!(kind = "SETTLE", %key, attempts, error, "job failed; it is tried again");
     }
-
-    /// Whether a payment that was claimed is settled now.
-    async fn settle_claimed(&self, record: Record) -> bool {
-        telemetry::note("payment_id", record.payment_id);
-        let (key, attempts) = (record.payment_id, record.attempts + 1);
-        let closed = self.close(record).await;
-        if let Err(error) = &closed {
-            let error = telemetry::chain(error);
-            tracing::error!(kind = "SETTLE", %key, attempts, error, "job failed; it is tried again");
-        }
-        closed.is_ok()
-    }
+    closed.is_ok()
 }
