@@ -25,8 +25,8 @@ from tools import ROOT
 
 # With ADMIT_DOCKER=1 these four are containers.
 STORES = ["postgres", "rabbitmq", "documents", "aws"]
-PROGRAMS = ["lambda", "event-sources"]
-SERVED = "postgres pooler rabbitmq rabbitmq-management epmd erlang documents aws lambda api".split()
+PROGRAMS = ["event-sources"]
+SERVED = "postgres pooler rabbitmq rabbitmq-management epmd erlang documents aws api".split()
 
 
 class Stack:
@@ -216,8 +216,7 @@ class Stack:
             "ADMIT_SETTLE_QUEUE_URL": functions.queue_url(self, functions.SETTLE_QUEUE),
             "ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL": functions.queue_url(self, functions.DEAD_LETTERS),
             "ADMIT_LISTEN": f"127.0.0.1:{ports['api']}",
-            "ADMIT_LAMBDA_ADDRESS": f"127.0.0.1:{ports['lambda']}",
-            "ADMIT_PROGRAMS": str(tools.target() / "debug"),
+            "ADMIT_PROGRAMS": str(tools.programs()),
             "ADMIT_CARGO_LAMBDA": str(tools.cargo_lambda()),
             "ADMIT_CLOCK_SECONDS": "60",
             "ADMIT_CONCURRENT_CHARGES": "16",
@@ -262,7 +261,7 @@ class Stack:
         installing.start()
         with step("building the functions", "the first time up to ten minutes"):
             run(
-                ["cargo", "build", "--workspace", "--bins", "--locked"],
+                ["cargo", "build", "--workspace", "--exclude", "bench", "--bins", "--locked", *tools.profile()],
                 "building the functions",
                 self.folder / "log" / "build.log",
                 "Mend what the compiler says, then repeat.",
@@ -303,32 +302,20 @@ class Stack:
             raise Failure(f"{failure} Container logs: {log}") from None
 
     def _start_programs(self) -> None:
-        built = newest_binary()
-        # Both are started by settings of the same env file, and the one is of no use without the other.
         every = json.dumps(functions.environments(self, self.settings(), ""))
-        current = {"built": built, "env": self.env_file.read_text(), "functions": every}
-        stale = [name for name in PROGRAMS if self.processes[name].note() != current]
-        if not stale:
+        current = {"built": newest_binary(), "env": self.env_file.read_text(), "functions": every}
+        if self.processes["event-sources"].note() == current:
             return
         with step("starting the functions"):
-            for name in PROGRAMS:
-                self.processes[name].stop()
-            for name in PROGRAMS:
-                self._start(name, current)
+            self.processes["event-sources"].stop()
+            self._start("event-sources", current)
 
     def _start(self, name: str, note: dict | None = None, settings: dict[str, str] | None = None) -> None:
         process, ports = self.processes[name], self.state["ports"]
-        if name == "lambda":
-            command = [
-                tools.cargo_lambda(), "lambda", "watch", "--invoke-address", "127.0.0.1",
-                "--invoke-port", ports["lambda"], "--only-lambda-apis", "--ignore-changes", "--disable-cors",
-            ]  # fmt: skip
-            process.start(command, {**self.environment(), **build_environment()}, note, cwd=ROOT)
-            process.wait_until(lambda: listens(ports["lambda"]), 30)
-        elif name == "event-sources":
+        if name == "event-sources":
             environment = {**self.environment(), **(settings or {})}
             self._write_functions(settings)
-            process.start([tools.target() / "debug" / "event-sources"], environment, note, cwd=ROOT)
+            process.start([tools.programs() / "event-sources"], environment, note, cwd=ROOT)
             process.wait_until(lambda: listens(ports["api"]), 10)
         else:
             native.start(self, name)
@@ -358,14 +345,25 @@ class Stack:
 
     def run_tests(self, arguments: list[str]) -> int:
         """Runs cargo test with the stack's settings."""
-        # The tests ask the document store themselves, as its owner.
-        owner = vault.names()["DocumentsOwner"]
-        environment = {**build_environment(self.environment()), "ADMIT_STACK": self.folder.name}
-        environment |= {"ADMIT_DOCUMENTS_SECRET": owner, **self._postgres_for_steps()}
         # The functions' binaries have no tests of their own: to link each for them would take minutes.
         areas = (word for area in (ROOT / "functions").iterdir() for word in ("--exclude", area.name))
         every = ["--workspace", *areas]
-        return follow(["cargo", "test", "--locked", *(arguments or every)], cwd=ROOT, env=environment)
+        return follow(["cargo", "test", "--locked", *(arguments or every)], cwd=ROOT, env=self._environment_for_tests())
+
+    def run_bench(self) -> int:
+        """Runs the measurements with the stack's settings, and the accounts of the functions that book."""
+        names = {"DATABASE": "Office", "DOCUMENTS": "Payments", "BROKER": "Broker"}
+        accounts = {f"ADMIT_{store}_SECRET": vault.names()[name] for store, name in names.items()}
+        environment = self._environment_for_tests() | accounts | {"CARGO_MANIFEST_DIR": str(ROOT / "tests" / "bench")}
+        # All of them, as one is the function that does nothing.
+        status = follow(["cargo", "build", "--locked", "--release", "-p", "bench", "--bins"], cwd=ROOT, env=environment)
+        return status or follow([tools.programs() / "bench"], cwd=ROOT, env=environment)
+
+    def _environment_for_tests(self) -> dict[str, str]:
+        """Tests ask the document store themselves, as its owner."""
+        owner = vault.names()["DocumentsOwner"]
+        environment = {**build_environment(self.environment()), "ADMIT_STACK": self.folder.name}
+        return environment | {"ADMIT_DOCUMENTS_SECRET": owner, **self._postgres_for_steps()}
 
     def run_steps(self, arguments: list[str]) -> int:
         """Runs the tests that need PostgreSQL alone, with a server of their own."""
@@ -386,7 +384,9 @@ class Stack:
         self._start_postgres_alone()
         native.psql(self, "postgres", "create database queries")
         for path in sorted((root / "migrations").glob("*/*.sql")):
-            native.psql(self, "queries", path.read_text())
+            # Each in a transaction, as they are migrated, but those that say otherwise.
+            text = path.read_text()
+            native.psql(self, "queries", text if text.startswith("-- no-transaction") else f"begin;\n{text}\ncommit;")
         password, port = self.state["secrets"]["DatabaseOwner"], self.state["ports"]["postgres"]
         return f"postgres://{native.OWNER}:{password}@127.0.0.1:{port}/queries?sslmode=require"
 
@@ -439,7 +439,7 @@ def build_environment(base: dict[str, str] | None = None) -> dict[str, str]:
 
 def newest_binary() -> float:
     """When the functions were last built."""
-    folder = tools.target() / "debug"
+    folder = tools.programs()
     names = [*(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs")), "event-sources"]
     return max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
 
@@ -473,7 +473,7 @@ class Refused(Failure):
 def post(
     url: str, body: bytes, service: str = "lambda", timeout: float = 20, headers: dict[str, str] | None = None
 ) -> bytes:
-    """A request to AWS's emulator or to cargo lambda, which want a signature but check none."""
+    """A request to AWS's emulator or to the event sources, which want a signature but check none."""
     scope = f"Credential=local/20260101/us-east-1/{service}/aws4_request"
     signed = {
         "Content-Type": "application/x-www-form-urlencoded",

@@ -38,7 +38,7 @@ def readable(source: str, line: str) -> str | None:
     try:
         event = json.loads(line)
     except ValueError:
-        return None if source == "lambda" or not line.strip() else f"{'':12} {source:18} {line}"
+        return None if not line.strip() else f"{'':12} {source:18} {line}"
     if not isinstance(event, dict) or "message" not in event:
         return f"{'':12} {source:18} {line}"
     if event["message"] == "calls AWS":

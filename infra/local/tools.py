@@ -31,6 +31,21 @@ def target() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 
 
+def is_release() -> bool:
+    """Whether the programs shall be optimized, and without fail points, which ADMIT_RELEASE=1 says."""
+    return os.environ.get("ADMIT_RELEASE") == "1"
+
+
+def profile() -> list[str]:
+    """How cargo is told so."""
+    return ["--release"] if is_release() else []
+
+
+def programs() -> Path:
+    """The folder with the functions' programs."""
+    return target() / ("release" if is_release() else "debug")
+
+
 def has_docker() -> bool:
     """Whether the stores shall be containers, which ADMIT_DOCKER=1 says."""
     if os.environ.get("ADMIT_DOCKER") != "1":

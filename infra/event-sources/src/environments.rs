@@ -1,6 +1,6 @@
 //! Execution environments: the functions' processes, each with a Runtime API of its own.
 //!
-//! This Runtime API hands on what `cargo lambda` says on its own, and keeps what it does not:
+//! Rules of Lambda's that hold here:
 //! - An invocation has a deadline, and its environment is killed then.
 //! - When an environment ends, the invocation that it served ends in an error at once. One that it
 //!   had only waited for goes to another.
@@ -18,28 +18,33 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use reqwest::Client;
+use axum::serve::ListenerExt;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use serde_json::json;
+use shared::Error;
 use shared::functions::{self, Function};
-use shared::{Error, telemetry};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::settings::Settings;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
-const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+/// How an invocation ended.
+#[derive(Debug)]
+pub enum Invoked {
+    /// The function's answer.
+    Answered(Bytes),
+    /// The function's error.
+    Failed(Bytes),
+}
 
 /// All environments.
 #[derive(Debug)]
 pub struct Environments {
-    client: Client,
-    /// Where `cargo lambda` listens, `HOST:PORT`.
-    cargo_lambda: String,
     /// Where the environments find their Runtime API.
     address: String,
     /// The folder with the functions' programs.
@@ -59,19 +64,24 @@ struct Queue {
     front: AsyncMutex<UnboundedReceiver<Invocation>>,
 }
 
-/// An invocation, as `cargo lambda` hands it out.
 #[derive(Debug)]
 struct Invocation {
-    request_id: String,
-    headers: HeaderMap,
     event: Bytes,
+    ends: oneshot::Sender<Invoked>,
+}
+
+/// An invocation that an environment serves.
+#[derive(Debug)]
+struct Served {
+    request_id: String,
+    ends: oneshot::Sender<Invoked>,
 }
 
 #[derive(Debug)]
 struct Environment {
     function: Function,
     /// The invocation that it serves now.
-    serves: Option<String>,
+    serves: Option<Served>,
     timed_out: Arc<Notify>,
 }
 
@@ -81,16 +91,12 @@ impl Environments {
     /// # Errors
     /// There is no port to listen at.
     pub async fn serve(
-        cargo_lambda: String,
         programs: PathBuf,
         hurry: u32,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let environments = Arc::new(Self {
-            // Without a limit in time: an environment may wait for work as long as it likes.
-            client: Client::builder().build()?,
-            cargo_lambda,
             address: listener.local_addr()?.to_string(),
             programs,
             hurry: hurry.max(1),
@@ -116,13 +122,19 @@ impl Environments {
                 post(init_error),
             )
             .with_state(Arc::clone(&environments));
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        for function in functions::ALL {
-            if environments.has(function.name) {
-                tokio::spawn(Arc::clone(&environments).fetch_all(function.name));
-            }
-        }
         Ok(environments)
+    }
+
+    /// Queues an invocation for whichever environment of the function is free first; how it ends.
+    pub fn invoke(&self, function: &Function, event: Bytes) -> oneshot::Receiver<Invoked> {
+        let (ends, end) = oneshot::channel();
+        if let Some(queue) = self.queues.get(function.name) {
+            // The other end lives as long as this.
+            drop(queue.back.send(Invocation { event, ends }));
+        }
+        end
     }
 
     /// Whether there is a program of this name.
@@ -211,66 +223,14 @@ impl Environments {
             how,
             "an execution environment ended"
         );
-        if let Some(request_id) = environment.serves {
-            self.fail(function, &request_id, &how).await;
+        if let Some(Served { request_id, ends }) = environment.serves {
+            let error = json!({
+                "errorType": "Runtime.ExitError",
+                "errorMessage": format!("RequestId: {request_id} Error: {how}"),
+            });
+            // Nobody hears of it where the invoker has given up.
+            drop(ends.send(Invoked::Failed(error.to_string().into())));
         }
-    }
-
-    async fn fail(&self, function: &str, request_id: &str, how: &str) {
-        let error = json!({
-            "errorType": "Runtime.ExitError",
-            "errorMessage": format!("RequestId: {request_id} Error: {how}"),
-        });
-        let url = self.url(function, &format!("invocation/{request_id}/error"));
-        let failed = self.client.post(url).body(error.to_string()).send().await;
-        if let Err(error) = failed {
-            tracing::warn!(
-                function,
-                request_id,
-                error = telemetry::chain(&error),
-                "nobody hears of a failed invocation"
-            );
-        }
-    }
-
-    fn url(&self, function: &str, path: &str) -> String {
-        format!(
-            "http://{}/.rt/{function}/2018-06-01/runtime/{path}",
-            self.cargo_lambda
-        )
-    }
-
-    /// Fetches every invocation of a function, for whichever environment is free first. `cargo lambda`
-    /// hands them out in their order, also those of invokers that are gone: were only as many
-    /// fetched as are invoked, one that is left over would have every later one wait for its next.
-    async fn fetch_all(self: Arc<Self>, function: &'static str) {
-        loop {
-            if let Err(error) = self.fetch(function).await {
-                tracing::warn!(
-                    function,
-                    error = telemetry::chain(error.as_ref()),
-                    "not fetched; trying again"
-                );
-                sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
-
-    async fn fetch(&self, function: &str) -> Result<(), Error> {
-        let url = self.url(function, "invocation/next");
-        let answer = self.client.get(url).send().await?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!("cargo lambda answered {}", answer.status()).into());
-        }
-        let headers = answer.headers().clone();
-        let request_id = headers.get(&REQUEST_ID).ok_or("an invocation has no id")?;
-        let invocation = Invocation {
-            request_id: request_id.to_str()?.to_owned(),
-            event: answer.bytes().await?,
-            headers,
-        };
-        let queue = self.queues.get(function).ok_or("no such function")?;
-        Ok(queue.back.send(invocation)?)
     }
 
     /// Gives an invocation to an environment and starts its time; gives it back where there is no such
@@ -279,31 +239,47 @@ impl Environments {
         self: &Arc<Self>,
         id: u64,
         function: Function,
-        mut invocation: Invocation,
-    ) -> Result<Response, Box<Invocation>> {
+        invocation: Invocation,
+    ) -> Result<Response, Invocation> {
+        let Invocation { event, ends } = invocation;
+        let request_id = Uuid::now_v7().to_string();
         let timeout = self.timeout(&function);
         let deadline = (SystemTime::now() + timeout)
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let deadline = HeaderValue::from(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
-        invocation.headers.insert(DEADLINE, deadline);
+        let served = Served {
+            request_id: request_id.clone(),
+            ends,
+        };
         match self.living().get_mut(&id) {
-            Some(environment) => environment.serves = Some(invocation.request_id.clone()),
-            None => return Err(Box::new(invocation)),
+            Some(environment) => environment.serves = Some(served),
+            None => {
+                let ends = served.ends;
+                return Err(Invocation { event, ends });
+            }
         }
-        tokio::spawn(Arc::clone(self).end_at_deadline(id, invocation.request_id, timeout));
-        Ok(respond(
-            StatusCode::OK,
-            invocation.headers,
-            invocation.event,
-        ))
+        let arn = format!(
+            "arn:aws:lambda:us-east-1:000000000000:function:{}",
+            function.name
+        );
+        let response = Response::builder()
+            .header(CONTENT_TYPE, "application/json")
+            .header("lambda-runtime-aws-request-id", &request_id)
+            .header("lambda-runtime-invoked-function-arn", arn)
+            .header(
+                "lambda-runtime-deadline-ms",
+                deadline.as_millis().to_string(),
+            )
+            .body(Body::from(event));
+        tokio::spawn(Arc::clone(self).end_at_deadline(id, request_id, timeout));
+        Ok(response.unwrap_or_else(|_| gone()))
     }
 
     async fn end_at_deadline(self: Arc<Self>, id: u64, request_id: String, timeout: Duration) {
         sleep(timeout).await;
         let living = self.living();
         if let Some(environment) = living.get(&id)
-            && environment.serves.as_ref() == Some(&request_id)
+            && environment.serves(&request_id)
         {
             environment.timed_out.notify_one();
         }
@@ -318,6 +294,13 @@ impl Environments {
     /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
     fn living(&self) -> MutexGuard<'_, HashMap<u64, Environment>> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Environment {
+    fn serves(&self, request_id: &str) -> bool {
+        let served = self.serves.as_ref();
+        served.is_some_and(|served| served.request_id == request_id)
     }
 }
 
@@ -343,91 +326,66 @@ async fn next(State(environments): All, Path(id): Path<u64>) -> Response {
         return gone();
     };
     let mut front = queue.front.lock().await;
-    let Some(invocation) = front.recv().await else {
-        return gone();
-    };
-    match environments.hand_over(id, function, invocation) {
-        Ok(response) => response,
-        Err(invocation) => {
-            drop(queue.back.send(*invocation));
-            gone()
+    loop {
+        let Some(invocation) = front.recv().await else {
+            return gone();
+        };
+        // Its invoker has given up waiting for an environment.
+        if invocation.ends.is_closed() {
+            continue;
         }
+        return match environments.hand_over(id, function, invocation) {
+            Ok(response) => response,
+            Err(invocation) => {
+                drop(queue.back.send(invocation));
+                gone()
+            }
+        };
     }
 }
 
 async fn ended(
     State(environments): All,
     Path((id, request_id, how)): Path<(u64, String, String)>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let function = match environments.living().get_mut(&id) {
-        Some(environment) if environment.serves.as_ref() == Some(&request_id) => {
-            environment.serves = None;
-            environment.function.name
-        }
-        _ => return gone(),
+    let served = match environments.living().get_mut(&id) {
+        Some(environment) if environment.serves(&request_id) => environment.serves.take(),
+        _ => None,
     };
-    forward(
-        &environments,
-        function,
-        &format!("invocation/{request_id}/{how}"),
-        headers,
-        body,
-    )
-    .await
+    let Some(Served { ends, .. }) = served else {
+        return gone();
+    };
+    let invoked = if how == "response" {
+        Invoked::Answered(body)
+    } else {
+        Invoked::Failed(body)
+    };
+    // Nobody hears of it where the invoker has given up.
+    drop(ends.send(invoked));
+    with_status(StatusCode::ACCEPTED)
 }
 
-async fn init_error(
-    State(environments): All,
-    Path(id): Path<u64>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+/// A process that can't start says why; then it ends, and a new one is started.
+async fn init_error(State(environments): All, Path(id): Path<u64>, body: Bytes) -> Response {
     let Some(function) = environments.function(id) else {
         return gone();
     };
-    forward(&environments, function.name, "init/error", headers, body).await
-}
-
-async fn forward(
-    environments: &Environments,
-    function: &str,
-    path: &str,
-    mut headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    headers.remove(http::header::HOST);
-    let url = environments.url(function, path);
-    let sent = environments
-        .client
-        .post(url)
-        .headers(headers)
-        .body(body)
-        .send()
-        .await;
-    let Ok(answer) = sent else { return gone() };
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    match answer.bytes().await {
-        Ok(body) => respond(status, headers, body),
-        Err(_) => gone(),
-    }
-}
-
-fn respond(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {
-    for name in [
-        http::header::CONTENT_LENGTH,
-        http::header::TRANSFER_ENCODING,
-        http::header::CONNECTION,
-    ] {
-        headers.remove(name);
-    }
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+    let error = String::from_utf8_lossy(&body).into_owned();
+    tracing::error!(
+        function = function.name,
+        error,
+        "an execution environment did not start"
+    );
+    with_status(StatusCode::ACCEPTED)
 }
 
 fn gone() -> Response {
-    respond(StatusCode::GONE, HeaderMap::new(), Bytes::new())
+    with_status(StatusCode::GONE)
+}
+
+fn with_status(status: StatusCode) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
 }

@@ -1,28 +1,24 @@
 //! Invoking functions.
 //!
-//! `cargo lambda watch --only-lambda-apis` answers Lambda's Runtime and Invoke APIs; the processes
-//! are started here, see [`crate::environments`]. Rules of Lambda's that hold here:
+//! The processes are those of [`crate::environments`]. Rules of Lambda's that hold here:
 //! - An execution environment serves one invocation at a time, and is started when all others of
 //!   its function are busy. There are so many at most, as this machine is small; what comes then
 //!   waits. A function with reserved concurrency refuses it, as Lambda does.
 //! - An environment that ended is replaced by a new one.
 //! - An invocation that was begun is ended, whoever stops waiting for it meanwhile.
 //! - A function's own error is an answer, told apart from there being none.
-//!
-//! `cargo lambda` alone keeps none of these: it never replaces a process that ended, a caller that
-//! hangs up breaks the one that answers it, and a hundred requests that wait for one function block
-//! it for good.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use reqwest::{Client, StatusCode};
 use shared::functions::{self, Function};
 use shared::{faults, telemetry};
 use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::time::{interval, sleep, timeout};
+
+pub use crate::environments::Invoked;
 
 use crate::environments::Environments;
 
@@ -35,15 +31,6 @@ const LATE: Duration = Duration::from_secs(3);
 /// How much longer than the function may run its end is waited for.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What became of an invocation.
-#[derive(Debug)]
-pub enum Invoked {
-    /// The function's answer.
-    Answered(Bytes),
-    /// The function's error.
-    Failed(Bytes),
-}
-
 /// Why a function was not invoked, or why nobody knows how it ended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InvokeError {
@@ -55,12 +42,9 @@ pub enum InvokeError {
     BrokenOff(String),
 }
 
-/// The functions, behind `cargo lambda`.
+/// The functions.
 #[derive(Debug, Clone)]
 pub struct Lambda {
-    client: Client,
-    /// Where `cargo lambda` listens, `HOST:PORT`.
-    address: String,
     environments: Arc<Environments>,
     functions: Arc<HashMap<&'static str, Concurrency>>,
 }
@@ -75,15 +59,8 @@ struct Concurrency {
 }
 
 impl Lambda {
-    /// The functions through `cargo lambda` at `address`; so many charges at once at most.
-    ///
-    /// # Errors
-    /// No HTTP client can be made.
-    pub fn new(
-        address: String,
-        environments: Arc<Environments>,
-        charges: usize,
-    ) -> Result<Self, reqwest::Error> {
+    /// The functions; so many charges at once at most.
+    pub fn new(environments: Arc<Environments>, charges: usize) -> Self {
         let functions = functions::ALL.iter().map(|function| {
             let reserved = function.name == "charge-payment";
             let most = if reserved { charges } else { CONCURRENCY };
@@ -95,16 +72,14 @@ impl Lambda {
             };
             (function.name, concurrency)
         });
-        Ok(Self {
-            client: Client::builder().build()?,
-            address,
+        Self {
             functions: Arc::new(
                 functions
                     .filter(|(name, _)| environments.has(name))
                     .collect(),
             ),
             environments,
-        })
+        }
     }
 
     /// Invokes a function and waits for how it ends.
@@ -161,25 +136,11 @@ impl Lambda {
         event: Bytes,
     ) -> Result<Invoked, InvokeError> {
         let function = concurrency.function;
-        let url = format!(
-            "http://{}/2015-03-31/functions/{}/invocations",
-            self.address, function.name
-        );
-        let answer = async {
-            let response = self.client.post(url).body(event).send().await?;
-            Ok((response.status(), response.bytes().await?))
-        };
+        let end = self.environments.invoke(function, event);
         let longest = self.environments.timeout(function) + GRACE;
-        let (status, body) = tokio::select! {
-            answer = timeout(longest, answer) => {
-                answer.map_err(broken)?.map_err(broken::<reqwest::Error>)?
-            }
-            error = self.keep_enough(concurrency) => return Err(broken(error)),
-        };
-        match status {
-            StatusCode::OK => Ok(Invoked::Answered(body)),
-            StatusCode::NOT_FOUND => Err(InvokeError::NoSuchFunction(function.name.to_owned())),
-            _ => Ok(Invoked::Failed(body)),
+        tokio::select! {
+            end = timeout(longest, end) => end.map_err(broken)?.map_err(broken),
+            error = self.keep_enough(concurrency) => Err(broken(error)),
         }
     }
 

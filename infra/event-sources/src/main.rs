@@ -1,8 +1,8 @@
 //! Plays Lambda's triggers where there is no AWS: the HTTP API, RabbitMQ, SQS and the clock.
 //!
-//! `cargo lambda` answers Lambda's Runtime and Invoke APIs; this program stands before it, runs the
-//! functions' processes and invokes them as AWS would: with AWS's events, and by Lambda's rules for
-//! batches, repeats and concurrency. Each trigger is a module with its rules in its header.
+//! It answers Lambda's Runtime and Invoke APIs, runs the functions' processes and invokes them as AWS
+//! would: with AWS's events, and by Lambda's rules for batches, repeats and concurrency. Each trigger is a
+//! module with its rules in its header.
 
 mod clock;
 mod connection;
@@ -34,11 +34,10 @@ async fn main() -> Result<(), Error> {
     let settings = Settings::new()?;
     let broker = settings.variable("redrive", "ADMIT_BROKER_SECRET")?;
     let queue = settings.variable("create-booking", "ADMIT_SETTLE_QUEUE_URL")?;
-    let address: String = setting("ADMIT_LAMBDA_ADDRESS")?;
     let hurry = setting("ADMIT_HURRY")?;
     let programs = setting("ADMIT_PROGRAMS")?;
-    let environments = Environments::serve(address.clone(), programs, hurry, settings).await?;
-    let lambda = Lambda::new(address, environments, setting("ADMIT_CONCURRENT_CHARGES")?)?;
+    let environments = Environments::serve(programs, hurry, settings).await?;
+    let lambda = Lambda::new(environments, setting("ADMIT_CONCURRENT_CHARGES")?);
     let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);
 
     let broker = Secret::new(&broker).await;
