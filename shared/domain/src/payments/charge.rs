@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Verdict};
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
 use runtime::FromConfig;
@@ -42,7 +42,10 @@ impl Payments {
         self.records.migrate().await
     }
 
-    /// Charges, once for each payment id however often it is called, unless a void came first.
+    /// Charges for a booking, once for each payment id however often it is called, unless a void came first.
+    ///
+    /// The gateway decides between a charge and a cancel, once for each key, and the record is its decision. If
+    /// this process dies in between, the booking is still PENDING, and its void finds what the gateway decided.
     ///
     /// # Errors
     /// [`PaymentError::NothingToCharge`] or [`PaymentError::AnotherCharge`], or the store's: then the
@@ -52,29 +55,53 @@ impl Payments {
         charge: &Charge,
         method: PaymentMethod,
     ) -> Result<PaymentStatus, PaymentError> {
-        let opened = self.open(charge, PaymentStatus::Pending).await?;
-        Ok(self.charge_opened(opened, method).await?.status)
-    }
-
-    /// Returns the record of a charge, and makes it if there is none. Fails if the record is of a different
-    /// charge: its status would say nothing about this one.
-    async fn open(&self, charge: &Charge, status: PaymentStatus) -> Result<Record, PaymentError> {
-        if charge.amount_minor <= 0 {
-            return Err(PaymentError::NothingToCharge);
-        }
-        telemetry::note("payment_id", charge.payment_id);
-        if let Some(booking_id) = charge.booking_id {
-            telemetry::note("booking_id", booking_id);
-        }
-        let standing = self.records.open(&Record::new(charge, status)).await?;
-        if standing.is_of(charge) {
-            Ok(standing)
-        } else {
-            Err(PaymentError::AnotherCharge)
+        check(charge)?;
+        let id = charge.payment_id;
+        match self.gateway.charge(id, charge.amount(), method).await? {
+            Some(verdict) => self.record(charge, verdict).await,
+            // Its answer is lost. It may have been asked before.
+            None => match self.records.get(id).await {
+                Ok(standing) => self.keep_to(&standing).await,
+                Err(PaymentError::NotFound) => Ok(PaymentStatus::Pending),
+                Err(error) => Err(error),
+            },
         }
     }
 
-    /// The second half of a charge: asks the gateway for what its record says, and closes it.
+    /// Stores what the gateway decided about a booking's charge; the status of the record that stands.
+    async fn record(
+        &self,
+        charge: &Charge,
+        verdict: Verdict,
+    ) -> Result<PaymentStatus, PaymentError> {
+        let standing = self
+            .records
+            .open(&Record::new(charge, verdict.into()))
+            .await?;
+        if !standing.is_of(charge) {
+            return Err(PaymentError::AnotherCharge);
+        }
+        // The release before this one made it PENDING before it asked the gateway.
+        if standing.status == PaymentStatus::Pending {
+            let status = verdict.into();
+            let closing = self
+                .records
+                .advance(charge.payment_id, PaymentStatus::Pending, status);
+            return Ok(closing.await?.status);
+        }
+        self.keep_to(&standing).await
+    }
+
+    /// The status of a record that stands. The release before this one voided without asking the gateway: what
+    /// that has charged since goes back.
+    async fn keep_to(&self, standing: &Record) -> Result<PaymentStatus, PaymentError> {
+        if standing.status == PaymentStatus::Voided {
+            self.gateway.refund(standing.payment_id).await?;
+        }
+        Ok(standing.status)
+    }
+
+    /// The second half of a payment of no booking: asks the gateway for what its record says, and closes it.
     pub(super) async fn charge_opened(
         &self,
         opened: Record,
@@ -97,14 +124,22 @@ impl Payments {
         }
     }
 
-    /// Voids a payment unless it was charged or declined already, and returns its status. No charge can
-    /// succeed afterwards.
+    /// Voids a booking's payment unless it was charged or declined already, and returns its status. No charge
+    /// can succeed afterwards.
     ///
     /// # Errors
     /// As those of [`Self::charge`]; of the store's: nothing is known to have changed, and a repeat is safe.
     pub async fn void(&self, charge: &Charge) -> Result<PaymentStatus, PaymentError> {
-        let standing = self.open(charge, PaymentStatus::Voided).await?;
-        self.close(standing).await
+        check(charge)?;
+        match self.records.get(charge.payment_id).await {
+            Ok(standing) if !standing.is_of(charge) => Err(PaymentError::AnotherCharge),
+            Ok(standing) => self.close(standing).await,
+            Err(PaymentError::NotFound) => {
+                let verdict = self.gateway.cancel(charge.payment_id).await?;
+                self.record(charge, verdict).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Voids a payment that has a record, see [`Self::void`]; `None` where there is none.
@@ -176,4 +211,16 @@ impl Payments {
             Err(PaymentError::NotFound)
         }
     }
+}
+
+/// Refuses a charge of nothing; the log lines have its ids from now on.
+fn check(charge: &Charge) -> Result<(), PaymentError> {
+    if charge.amount_minor <= 0 {
+        return Err(PaymentError::NothingToCharge);
+    }
+    telemetry::note("payment_id", charge.payment_id);
+    if let Some(booking_id) = charge.booking_id {
+        telemetry::note("booking_id", booking_id);
+    }
+    Ok(())
 }

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use mongodb::bson::{DateTime, doc};
-use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 use strum::AsRefStr;
 
@@ -15,7 +14,7 @@ use super::{PaymentError, PaymentMethod, PaymentStatus};
 use runtime::faults::FailPoint;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::PaymentId;
-use values::money::Money;
+use values::money::{Currency, Money};
 use values::time;
 
 /// What the gateway has in its books for a key.
@@ -41,7 +40,13 @@ impl From<Verdict> for PaymentStatus {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
+    #[serde(rename = "_id")]
+    key: PaymentId,
     verdict: Verdict,
+    /// In minor units of the currency; neither where it was cancelled.
+    amount_minor: Option<i64>,
+    currency: Option<Currency>,
+    entered_at: DateTime,
 }
 
 /// The gateway.
@@ -89,42 +94,46 @@ impl Gateway {
         Ok(())
     }
 
-    /// Stores `verdict` for `key` unless one is stored already, and returns the stored one.
+    /// Stores `verdict` for `key` unless one is stored already, and returns the stored one. A charge of another
+    /// amount than the stored one is refused.
     async fn enter(
         &self,
         key: PaymentId,
         verdict: Verdict,
         amount: Option<Money>,
     ) -> Result<Verdict, PaymentError> {
-        let on_insert = doc! {
-            "verdict": verdict.as_ref(),
-            "amount_minor": amount.map(Money::minor),
-            "currency": amount.map(|amount| amount.currency().code()),
-            "entered_at": DateTime::from_millis(time::now().timestamp_millis()),
+        let entry = Entry {
+            key,
+            verdict,
+            amount_minor: amount.map(Money::minor),
+            currency: amount.map(Money::currency),
+            entered_at: DateTime::from_millis(time::now().timestamp_millis()),
         };
-        for _ in 0..5 {
-            let entered = self
-                .0
-                .idempotent(FailPoint("GatewayEnter"), |books| {
-                    let entering = books.find_one_and_update(
-                        doc! {"_id": key.to_string()},
-                        doc! {"$setOnInsert": &on_insert},
-                    );
-                    let entering = entering.upsert(true);
-                    Box::pin(
-                        entering
-                            .return_document(ReturnDocument::After)
-                            .into_future(),
-                    )
-                })
-                .await;
-            match entered {
-                Ok(Some(entry)) => return Ok(entry.verdict),
-                Ok(None) => {}
-                Err(error) if docdb::is_duplicate_key(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let entered = self
+            .0
+            .idempotent(FailPoint("GatewayEnter"), |books| {
+                Box::pin(books.insert_one(&entry).into_future())
+            })
+            .await;
+        match entered {
+            Ok(_) => return Ok(verdict),
+            Err(error) if docdb::is_duplicate_key(&error) => {}
+            Err(error) => return Err(error.into()),
         }
-        Err(PaymentError::InProgress)
+        let standing = self
+            .0
+            .idempotent(FailPoint("GatewayLook"), |books| {
+                let looking = books.find_one(doc! {"_id": key.to_string()});
+                Box::pin(looking.into_future())
+            })
+            .await?
+            .ok_or(PaymentError::NotFound)?;
+        let asks_another = amount.is_some()
+            && standing.verdict != Verdict::Cancelled
+            && (standing.amount_minor, standing.currency) != (entry.amount_minor, entry.currency);
+        if asks_another {
+            return Err(PaymentError::AnotherCharge);
+        }
+        Ok(standing.verdict)
     }
 }

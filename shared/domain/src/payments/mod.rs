@@ -1,8 +1,10 @@
 //! Payments: charged once, or not at all.
 //!
-//! A payment has one record, made first-writer-wins: by the charge (PENDING, before the gateway is
-//! asked) or by a void (VOIDED, so that a charge that comes later never reaches the gateway). What
-//! the gateway says closes a PENDING record, and a closed record only ever moves on to REFUNDED.
+//! A payment has one record, made first-writer-wins, and one entry at the gateway, by the payment's id as
+//! its key: charged, declined or cancelled, whichever came first. A booking's record is made after the gateway
+//! has decided, by the charge or by the void that asks it to cancel: the booking itself says until then that
+//! there is something to settle. A payment of no booking has nothing else, so that its record is made
+//! first (PENDING), and closed by what the gateway says. A closed record only ever moves on to REFUNDED.
 //! Every step is safe to repeat, by anyone, at any time.
 
 mod charge;
@@ -111,6 +113,12 @@ pub struct Charge {
     /// In minor units of the currency.
     pub amount_minor: i64,
     pub currency: Currency,
+}
+
+impl Charge {
+    fn amount(&self) -> Money {
+        Money::from_minor(self.amount_minor, self.currency)
+    }
 }
 
 /// A payment as its owner sees it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::IndexModel;
-use mongodb::bson::{Bson, DateTime, doc, serialize_to_document};
+use mongodb::bson::{Bson, DateTime, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
@@ -141,29 +141,25 @@ impl Records {
 
     /// Stores `record` unless its request has one already, and returns the stored record.
     pub(super) async fn open(&self, record: &Record) -> Result<Record, PaymentError> {
-        let mut on_insert = serialize_to_document(record).map_err(mongodb::error::Error::from)?;
-        on_insert.remove("request_id");
-        for _ in 0..5 {
-            let opened = self
-                .0
-                .idempotent(FailPoint("OpenRecord"), |payments| {
-                    let opening = payments.find_one_and_update(
-                        doc! {"request_id": &record.request_id},
-                        doc! {"$setOnInsert": &on_insert},
-                    );
-                    let opening = opening.upsert(true);
-                    Box::pin(opening.return_document(ReturnDocument::After).into_future())
-                })
-                .await;
-            match opened {
-                Ok(Some(standing)) => return Ok(standing),
-                Ok(None) => {}
-                // Of two upserts that both found nothing, the store fails the second: it finds now.
-                Err(error) if docdb::is_duplicate_key(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let opened = self
+            .0
+            .idempotent(FailPoint("OpenRecord"), |payments| {
+                Box::pin(payments.insert_one(record).into_future())
+            })
+            .await;
+        match opened {
+            Ok(_) => return Ok(record.clone()),
+            Err(error) if docdb::is_duplicate_key(&error) => {}
+            Err(error) => return Err(error.into()),
         }
-        Err(PaymentError::InProgress)
+        self.0
+            .idempotent(FailPoint("FindRecord"), |payments| {
+                let finding = payments.find_one(doc! {"request_id": &record.request_id});
+                Box::pin(finding.into_future())
+            })
+            .await?
+            // Its key was forgotten in between: a repeat makes a record of its own.
+            .ok_or(PaymentError::InProgress)
     }
 
     /// Moves a record from `from` to `to`. Where it moved already, the record as it stands. What closes a
