@@ -89,6 +89,8 @@ impl BookingRow {
 struct EventRow {
     capacity: i64,
     available: i64,
+    /// What its bookings say that they hold.
+    held: i64,
     /// In minor units.
     price: i64,
     currency: String,
@@ -136,7 +138,12 @@ impl Books {
         let bookings = bookings.bind(events).fetch_all(&app.bookings).await?;
         let bookings = bookings.iter().map(booking).collect::<Result<_, _>>()?;
         let rows = sqlx::query(
-            "select event_id, capacity::int8, available::int8, price_minor, currency from event where event_id = any($1)",
+            "select event_id, capacity::int8, price_minor, currency,
+                    available + (select coalesce(sum(free), 0) from quota join stock using (quota_id)
+                                  where quota.event_id = event.event_id),
+                    (select coalesce(sum(units), 0) from booking, unnest(took_units) as units
+                      where booking.event_id = event.event_id)
+               from event where event_id = any($1)",
         );
         let rows = rows.bind(events).fetch_all(&app.bookings).await?;
         let events = rows
@@ -144,9 +151,10 @@ impl Books {
             .map(|row| {
                 let event = EventRow {
                     capacity: row.try_get(1)?,
-                    available: row.try_get(2)?,
-                    price: row.try_get(3)?,
-                    currency: row.try_get(4)?,
+                    price: row.try_get(2)?,
+                    currency: row.try_get(3)?,
+                    available: row.try_get(4)?,
+                    held: row.try_get(5)?,
                 };
                 Ok((row.try_get(0)?, event))
             })
@@ -243,6 +251,7 @@ impl Books {
             let EventRow {
                 capacity,
                 available,
+                held,
                 ..
             } = row;
             let bookings = self
@@ -253,8 +262,9 @@ impl Books {
                 .filter(|booking| booking.holds())
                 .map(|booking| booking.tickets)
                 .sum();
-            let what = format!("has {capacity} tickets, {taken} taken and {available} left");
-            let sound = taken + available == *capacity && taken <= *capacity;
+            let what =
+                format!("has {capacity} tickets, {taken} taken, {held} held and {available} left");
+            let sound = taken + available == *capacity && taken <= *capacity && taken == *held;
             check(sound, "oversold", event, &what);
         }
     }

@@ -11,7 +11,9 @@ use crate::eventually;
 /// A path in the project: where it is now, which need not be where the tests were built.
 pub fn in_project(path: &str) -> PathBuf {
     let package = env::var("CARGO_MANIFEST_DIR").unwrap();
-    Path::new(&package).with_file_name(path)
+    let mut above = Path::new(&package).ancestors();
+    let root = above.find(|folder| folder.join("functions.toml").is_file());
+    root.unwrap().join(path)
 }
 
 /// Runs a command of `infra/local` on this stack.

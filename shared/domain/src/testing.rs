@@ -18,6 +18,11 @@ use stores::db::{self, Db};
 use stores::secrets::{Secret, StoreCredentials};
 use tokio::sync::OnceCell;
 
+/// The tickets that are left of the event `gala`.
+pub(crate) const AVAILABLE: &str = "select available + (select coalesce(sum(free), 0)
+                                     from quota join stock using (quota_id))
+                                      from event";
+
 /// A new database.
 pub(crate) struct Database(StoreCredentials);
 
@@ -95,7 +100,8 @@ impl Database {
         Db::new(Secret::of(secrets_manager(), self.name()), None)
     }
 
-    /// Adds the event `gala`, with so many tickets for 10 dollars each, and the rest of them sold.
+    /// Adds the event `gala` as the release before stock does, with so many tickets for 10 dollars each, and the
+    /// rest of them sold.
     pub(crate) async fn add_gala(&self, capacity: i32, available: i32) {
         let mut connection = self.connect().await;
         sqlx::query(

@@ -18,6 +18,8 @@ use std::env;
 use stateright::{Checker, Model, Property};
 
 const TICKETS: u8 = 3;
+/// One of them is where the release before stock keeps it, and none of the two rows of stock has enough.
+const STOCK: [u8; 2] = [1, 1];
 /// What each user wants: one of them can have it, both can't.
 const WANTED: u8 = 2;
 const USERS: usize = 2;
@@ -68,6 +70,8 @@ enum PaymentMethod {
 enum Step {
     // create-booking
     Reserve,
+    MoveStock,
+    ReserveFromAll,
     /// Invokes charge-payment; again, if the connection broke.
     InvokeCharge {
         again: bool,
@@ -113,9 +117,10 @@ enum Command {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum ChargeStep {
-    OpenRecord,
+    ReadRecord,
     Gateway,
-    AdvanceRecord(Verdict),
+    OpenRecord(Verdict),
+    AdvanceRecord,
 }
 
 /// The processes that work on one booking.
@@ -156,7 +161,9 @@ struct Booking {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
-    available: u8,
+    /// What the release before stock has left.
+    outside: u8,
+    stock: [u8; 2],
     faults_left: u8,
     methods: [PaymentMethod; USERS],
     sent: [usize; USERS],
@@ -199,6 +206,8 @@ enum How {
     FailsBefore,
     /// It happened, and the caller hears that it failed.
     AnswerLost,
+    /// Others hold the rows of stock that it looks for, and it passes them over.
+    PassesOver,
 }
 
 const HOW: [How; 3] = [How::Done, How::FailsBefore, How::AnswerLost];
@@ -254,9 +263,18 @@ impl State {
         row.settle = false;
         row.announce = status == Status::Confirmed && !announced;
         if status != Status::Confirmed {
-            self.available += WANTED;
+            self.give_back(request);
         }
         true
+    }
+
+    fn left(&self) -> u8 {
+        self.outside + self.stock.iter().sum::<u8>()
+    }
+
+    /// To any one row; here, to one that differs between requests.
+    fn give_back(&mut self, request: Request) {
+        self.stock[request % 2] += WANTED;
     }
 
     /// What the request is told: what the booking's request was told first, whatever has become of it since.
@@ -269,10 +287,14 @@ impl State {
     }
 
     fn invoke(&mut self, request: Request, command: Command, caller: Role) {
+        let step = match command {
+            Command::Charge => ChargeStep::Gateway,
+            Command::Void | Command::Refund => ChargeStep::ReadRecord,
+        };
         let charge = Charge {
             request,
             command,
-            step: ChargeStep::OpenRecord,
+            step,
             caller: Some(caller),
         };
         self.charges.push(charge);
@@ -313,7 +335,14 @@ impl State {
         let happens = how != How::FailsBefore;
         let heard = how == How::Done;
         let next = match step {
-            Step::Reserve => self.reserve(request, happens, heard),
+            Step::Reserve => self.reserve(request, how, Self::take_from_one),
+            Step::MoveStock => {
+                if happens {
+                    self.stock[0] += std::mem::take(&mut self.outside);
+                }
+                heard.then_some(Step::ReserveFromAll)
+            }
+            Step::ReserveFromAll => self.reserve(request, how, Self::take_from_all),
             Step::InvokeCharge { again } => {
                 if happens {
                     self.invoke(request, Command::Charge, Role::Book);
@@ -342,7 +371,7 @@ impl State {
             }
             Step::Unreserve => {
                 if happens && self.pending(request) {
-                    self.available += WANTED;
+                    self.give_back(request);
                     self.bookings[request].row = None;
                 }
                 // 503, whether it was heard or not: a repeat finds what is.
@@ -392,8 +421,29 @@ impl State {
         self.go(request, role, next);
     }
 
-    fn reserve(&mut self, request: Request, happens: bool, heard: bool) -> Option<Step> {
-        if !happens {
+    /// From one row that has enough.
+    fn take_from_one(&mut self) -> bool {
+        let row = self.stock.iter_mut().find(|free| **free >= WANTED);
+        row.map(|free| *free -= WANTED).is_some()
+    }
+
+    /// From as many rows as it needs.
+    fn take_from_all(&mut self) -> bool {
+        if self.stock.iter().sum::<u8>() < WANTED {
+            return false;
+        }
+        let mut need = WANTED;
+        for free in &mut self.stock {
+            let taken = need.min(*free);
+            *free -= taken;
+            need -= taken;
+        }
+        true
+    }
+
+    fn reserve(&mut self, request: Request, how: How, take: fn(&mut Self) -> bool) -> Option<Step> {
+        let heard = matches!(how, How::Done | How::PassesOver);
+        if how == How::FailsBefore {
             return None;
         }
         if let Some(made) = self.of_key(user(request)) {
@@ -402,13 +452,13 @@ impl State {
             }
             return None;
         }
-        if self.available < WANTED {
-            if heard {
+        if how == How::PassesOver || !take(self) {
+            if heard && self.left() < WANTED {
                 self.tell(request, 409);
+                return None;
             }
-            return None;
+            return heard.then_some(Step::MoveStock);
         }
-        self.available -= WANTED;
         self.bookings[request].row = Some(Row {
             status: Status::Pending,
             answer: None,
@@ -441,18 +491,18 @@ impl State {
         let charge = self.charges.remove(index);
         let happens = how != How::FailsBefore;
         let booking = &mut self.bookings[charge.request];
-        let status = match (charge.command, charge.step) {
-            (Command::Charge | Command::Void, ChargeStep::OpenRecord) => {
-                let opens = match charge.command {
-                    Command::Void => PaymentStatus::Voided,
-                    _ => PaymentStatus::Pending,
-                };
-                if happens {
-                    booking.record.get_or_insert(opens);
-                }
-                booking.record
+        let next = match (charge.command, charge.step) {
+            (Command::Charge, ChargeStep::ReadRecord) => {
+                Err(booking.record.unwrap_or(PaymentStatus::Pending))
             }
-            (Command::Refund, ChargeStep::OpenRecord) => booking.record,
+            (Command::Void, ChargeStep::ReadRecord) => {
+                booking.record.map_or(Ok(ChargeStep::Gateway), Err)
+            }
+            (Command::Refund, ChargeStep::ReadRecord) => match booking.record {
+                Some(PaymentStatus::Success) => Ok(ChargeStep::Gateway),
+                // Without a record, and for one that can't be refunded, it fails.
+                record => Err(record.unwrap_or(PaymentStatus::Pending)),
+            },
             (Command::Charge | Command::Void, ChargeStep::Gateway) => {
                 let method = self.methods[user(charge.request)];
                 let enters = match (charge.command, method) {
@@ -465,48 +515,40 @@ impl State {
                     booking.charges += u8::from(enters == Verdict::Charged);
                 }
                 let lost = charge.command == Command::Charge && method == PaymentMethod::Timeout;
-                if let (How::Done, false, Some(verdict)) = (how, lost, booking.verdict) {
-                    self.proceed(charge, ChargeStep::AdvanceRecord(verdict));
-                } else if lost && let (How::Done, Some(caller)) = (how, charge.caller) {
-                    self.reply(charge.request, caller, PaymentStatus::Pending);
-                }
-                return;
+                Ok(match booking.verdict {
+                    Some(verdict) if !lost => ChargeStep::OpenRecord(verdict),
+                    _ => ChargeStep::ReadRecord,
+                })
             }
             (Command::Refund, ChargeStep::Gateway) => {
                 // The gateway refunds once for each key.
                 if happens && booking.refunds == 0 {
                     booking.refunds += 1;
                 }
-                if how == How::Done {
-                    self.proceed(charge, ChargeStep::AdvanceRecord(Verdict::Charged));
-                }
-                return;
+                Ok(ChargeStep::AdvanceRecord)
             }
-            (command, ChargeStep::AdvanceRecord(verdict)) => {
-                let (from, to) = match (command, verdict) {
-                    (Command::Refund, _) => (PaymentStatus::Success, PaymentStatus::Refunded),
-                    (_, Verdict::Charged) => (PaymentStatus::Pending, PaymentStatus::Success),
-                    (_, Verdict::Declined) => (PaymentStatus::Pending, PaymentStatus::Declined),
-                    (_, Verdict::Cancelled) => (PaymentStatus::Pending, PaymentStatus::Voided),
+            (_, ChargeStep::OpenRecord(verdict)) => {
+                let opens = match verdict {
+                    Verdict::Charged => PaymentStatus::Success,
+                    Verdict::Declined => PaymentStatus::Declined,
+                    Verdict::Cancelled => PaymentStatus::Voided,
                 };
-                if happens && booking.record == Some(from) {
-                    booking.record = Some(to);
+                if happens {
+                    booking.record.get_or_insert(opens);
                 }
-                booking.record
+                Err(booking.record.unwrap_or(opens))
+            }
+            (_, ChargeStep::AdvanceRecord) => {
+                if happens && booking.record == Some(PaymentStatus::Success) {
+                    booking.record = Some(PaymentStatus::Refunded);
+                }
+                Err(booking.record.unwrap_or(PaymentStatus::Pending))
             }
         };
-        let (How::Done, Some(status)) = (how, status) else {
-            return;
-        };
-        let open = charge.step == ChargeStep::OpenRecord;
-        let works = match charge.command {
-            Command::Refund => status == PaymentStatus::Success,
-            _ => status == PaymentStatus::Pending,
-        };
-        if open && works {
-            self.proceed(charge, ChargeStep::Gateway);
-        } else if let Some(caller) = charge.caller {
-            self.reply(charge.request, caller, status);
+        match (how, next, charge.caller) {
+            (How::Done, Ok(step), _) => self.proceed(charge, step),
+            (How::Done, Err(status), Some(caller)) => self.reply(charge.request, caller, status),
+            _ => {}
         }
     }
 
@@ -541,7 +583,8 @@ impl Model for Protocol {
         methods
             .into_iter()
             .map(|method| State {
-                available: TICKETS,
+                outside: TICKETS - STOCK.iter().sum::<u8>(),
+                stock: STOCK,
                 faults_left: self.faults,
                 methods: [method, PaymentMethod::Visa],
                 sent: [0; USERS],
@@ -590,6 +633,9 @@ impl Model for Protocol {
                     }
                     _ => actions.extend(ways.iter().map(|how| Action::Do(request, role, *how))),
                 }
+                if step == Step::Reserve {
+                    actions.push(Action::Do(request, role, How::PassesOver));
+                }
                 // That many charge at once is no fault.
                 if matches!(step, Step::InvokeCharge { .. }) && user(request) == 0 {
                     actions.push(Action::RefuseCharge(request));
@@ -633,7 +679,7 @@ impl Model for Protocol {
             }
             Action::Cancel(request) => {
                 state.cancelled[user(request)] = true;
-                state.available += WANTED;
+                state.give_back(request);
                 let row = state.bookings[request].row.as_mut()?;
                 row.status = Status::Cancelled;
                 row.refund = true;
@@ -648,7 +694,7 @@ impl Model for Protocol {
                 state.go(request, Role::Refund, Some(Step::InvokeRefund));
             }
             Action::Do(request, role, how) => {
-                fault = how != How::Done;
+                fault = matches!(how, How::FailsBefore | How::AnswerLost);
                 state.step(request, role, how);
             }
             Action::RefuseCharge(request) => {
@@ -719,7 +765,7 @@ impl Model for Protocol {
                         matches!(row.status, Status::Pending | Status::Confirmed)
                     })
                 });
-                state.available + WANTED * u8::try_from(held.count()).unwrap() == TICKETS
+                state.left() + WANTED * u8::try_from(held.count()).unwrap() == TICKETS
             }),
             Property::always("never charged twice", |_, state: &State| {
                 (0..USERS).all(|user| {

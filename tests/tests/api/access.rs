@@ -47,6 +47,7 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         &["select * from event limit 1"],
         &[
             "update event set price_minor = 0",
+            "update stock set free = 0",
             "delete from event",
             "select * from booking",
             "create table mine ()",
@@ -57,9 +58,11 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "select * from event limit 1",
             "select * from booking limit 1",
+            "select * from quota join stock using (quota_id) limit 1",
         ],
         &[
             "update event set available = 0",
+            "update stock set free = 0",
             "insert into event (event_id) values ('x')",
             "update booking set status = 'CONFIRMED'",
             "delete from booking",
@@ -71,9 +74,13 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "select * from event limit 1",
             "update event set available = available where false",
+            "update stock set free = free where false",
             "delete from booking where false",
         ],
         &[
+            "update quota set capacity = 0",
+            "insert into stock (free) values (1)",
+            "delete from stock",
             "update event set price_minor = 0",
             "update event set capacity = 0",
             "delete from event",

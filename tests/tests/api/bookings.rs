@@ -159,9 +159,19 @@ async fn a_pending_booking_can_not_be_cancelled_yet() {
 async fn leave_pending(app: &TestApp, user: &User, event: &str, age: &str) -> Uuid {
     let booking = Uuid::now_v7();
     sqlx::query(
-        "with taken as (update event set available = available - 2 where event_id = $3)
-         insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status, created_at)
-         values ($1, $2, $3, 2, 10000, 'USD', 'PENDING', now() - $4::interval)",
+        "with taken as (
+             update stock set free = free - 2
+              where quota_id = (select quota_id from quota where event_id = $3) and shard = 0
+             returning quota_id
+         ),
+         made as (
+             insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status, took_quota,
+                                  took_units, created_at)
+             select $1, $2, $3, 2, 10000, 'USD', 'PENDING', array[quota_id], array[2], now() - $4::interval from taken
+             returning *
+         )
+         insert into job (kind, key, due_at, next_attempt_at)
+         select 'SETTLE', booking_id::text, created_at + interval '1 minute', created_at + interval '1 minute' from made",
     )
     .bind(booking)
     .bind(user.id)
@@ -193,11 +203,10 @@ async fn a_booking_whose_charge_never_came_expires_and_can_not_be_charged_later(
         app.invoke("charge-payment", &late).await.unwrap()["status"],
         "VOIDED"
     );
-    assert!(
-        app.gateway_entry(&format!("pay_{}", booking.simple()))
-            .await
-            .is_none()
-    );
+    let entry = app
+        .gateway_entry(&format!("pay_{}", booking.simple()))
+        .await;
+    assert_eq!(entry.unwrap().get_str("verdict").unwrap(), "CANCELLED");
     assert_eq!(
         app.get(
             &user,
@@ -536,13 +545,13 @@ async fn deadlocks(app: &TestApp) -> i64 {
 
 /// The queue of an on-sale, put together by hand: a request that is declined, somebody else, the
 /// request's twin. When the decline gives its ticket back, it waits behind its own twin, which has the
-/// event's row and finds the key taken. So the two must not lock in different orders.
+/// event's stock and finds the key taken. So the two must not lock in different orders.
 #[tokio::test]
 async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_that_the_twin_wants()
  {
     let app = TestApp::start().await;
     let (user, event) = (app.user().await, app.event_with(5).await);
-    let lock = "select from event where event_id = $1 for no key update";
+    let lock = "select from stock where quota_id = (select quota_id from quota where event_id = $1) for no key update";
     // Functions that are started, so that both requests are in the queue as soon as they are sent.
     join_all((0..4).map(|_| app.book_with(&user, &event, 1, "pm_card_visa_chargeDeclined"))).await;
     let before = deadlocks(&app).await;
@@ -557,7 +566,7 @@ async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_
             .await
             .unwrap();
         let in_line = async |others: i64| {
-            eventually("it waits for the event's row", async || {
+            eventually("it waits for the event's stock", async || {
                 (waiting(&app).await >= others).then_some(())
             })
             .await;

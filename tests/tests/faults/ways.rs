@@ -36,6 +36,8 @@ pub enum Way {
     BookAfresh,
     BookTwiceWithOneKey,
     BookMoreThanThereIs,
+    /// More tickets than any row of the stock has alone.
+    BookFromAllShards,
     /// More bookings at once than charges may run.
     BookInACrowd,
     BeDeclined,
@@ -48,6 +50,7 @@ pub enum Way {
     Cancel,
     ListBookings,
     Pay,
+    PayTwiceWithOneKey,
     PayAndStayUnknown,
     PayAndStayUnknownForLong,
     ForgetAPaymentKey,
@@ -84,6 +87,8 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("Confirm", "create-booking", Way::Book),
     ("ExplainRequest", "create-booking", Way::BookTwiceWithOneKey),
     ("ExplainEvent", "create-booking", Way::BookMoreThanThereIs),
+    ("MoveStock", "create-booking", Way::BookFromAllShards),
+    ("ReserveFromAll", "create-booking", Way::BookFromAllShards),
     ("Unreserve", "create-booking", Way::BookInACrowd),
     ("MarkAnnounced", "sweep-bookings", Way::BeAnnouncedLater),
     ("FinishJob", "sweep-bookings", Way::StayUnknownForLong),
@@ -98,7 +103,8 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("ForgetKeys", "sweep-bookings", Way::Book),
     ("ForgetJobs", "sweep-bookings", Way::Book),
     ("OpenRecord", "charge-payment", Way::Book),
-    ("AdvanceRecord", "charge-payment", Way::Book),
+    ("FindRecord", "create-payment", Way::PayTwiceWithOneKey),
+    ("AdvanceRecord", "charge-payment", Way::Cancel),
     ("ReadRecord", "charge-payment", Way::Cancel),
     (
         "RecordPaymentAccepted",
@@ -118,6 +124,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("FindPaymentKeys", "sweep-payments", Way::ForgetAPaymentKey),
     ("ForgetPaymentKey", "sweep-payments", Way::ForgetAPaymentKey),
     ("GatewayEnter", "charge-payment", Way::Book),
+    ("GatewayLook", "charge-payment", Way::StayUnknown),
     ("GatewayRefund", "charge-payment", Way::Cancel),
     ("StoreNotifications", "send-notification", Way::Book),
     ("StoreQuarantine", "send-notification", Way::PoisonTheBroker),
@@ -263,6 +270,23 @@ impl Traveller<'_> {
                 assert!(purchase.pursue(self.app, PATIENCE).await);
                 self.purchases.push(purchase);
             }
+            Way::PayTwiceWithOneKey => {
+                self.pay("pm_card_visa").await;
+            }
+            Way::BookFromAllShards => {
+                // Of five tickets one is in another row, and one where the release before stock keeps it.
+                sqlx::query(
+                    "with event as (update event set available = 1 where event_id = $1),
+                          shard as (update stock set free = free - 2
+                                     where quota_id = (select quota_id from quota where event_id = $1)
+                                    returning quota_id)
+                     insert into stock (quota_id, shard, free) select quota_id, 1, 1 from shard",
+                )
+                .bind(&self.event)
+                .execute(&self.app.bookings)
+                .await
+                .unwrap();
+            }
             Way::BookAfresh => {
                 end_functions(|name| name == "create-booking").await;
             }
@@ -326,6 +350,7 @@ impl Traveller<'_> {
             }
             Way::BeDeclined => self.buy(1, "pm_card_visa_chargeDeclined").await,
             Way::BookMoreThanThereIs => self.buy(9, card).await,
+            Way::BookFromAllShards => self.buy(5, card).await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
             // The charge, its settling from the queue, and the sweep's first two.
             Way::StayUnknownForLong => {
@@ -355,6 +380,10 @@ impl Traveller<'_> {
                 self.purchases[0].answers()
             }
             Way::Pay => self.pay(card).await,
+            Way::PayTwiceWithOneKey => {
+                assert!(self.payments[0].pursue(self.app, PATIENCE).await);
+                self.payments[0].answers()
+            }
             Way::PayAndStayUnknown => self.pay("pm_admit_timeout").await,
             // Its settling from the queue (a booking of before may take one), then both tries of the sweep's own
             // settling.

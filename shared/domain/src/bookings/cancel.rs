@@ -47,29 +47,40 @@ pub(super) async fn give_back(
     let cancelled = booking_rows!(
         r#"
         with held as materialized (
-            select event_id, available
-              from event
-             where event_id = (select event_id from booking
-                                where booking_id = $1 and user_id = $2 and status = 'CONFIRMED')
-               and starts_at > now()
-               for no key update
+            select b.booking_id, b.took_quota, b.took_units
+              from booking b join event e using (event_id)
+             where b.booking_id = $1 and b.user_id = $2 and b.status = 'CONFIRMED' and e.starts_at > now()
+               for no key update of b
+        ), shard as materialized (
+            select s.quota_id, s.shard, s.free + took.units as free
+              from held
+              cross join unnest(took_quota, took_units) as took (quota_id, units)
+              cross join lateral (
+                    select quota_id, shard, free
+                      from stock
+                     where stock.quota_id = took.quota_id
+                     order by random()
+                     limit 1
+                       for no key update) s
         ), cancelled as (
             update booking b
-               set status = 'CANCELLED', updated_at = now(),
+               set status = 'CANCELLED', took_quota = '{}', took_units = '{}', updated_at = now(),
                    refund_due_at = case when b.amount_minor > 0 then now() end
               from held
-             where b.booking_id = $1 and b.status = 'CONFIRMED' and b.event_id = held.event_id
+             where b.booking_id = held.booking_id and b.status = 'CONFIRMED'
+               and (select count(*) from shard) = cardinality(held.took_units)
             returning b.*
         ), given_back as (
-            update event e
-               set available = held.available + cancelled.tickets
-              from held join cancelled using (event_id)
-             where e.event_id = held.event_id
+            update stock s
+               set free = shard.free
+              from shard, cancelled
+             where s.quota_id = shard.quota_id and s.shard = shard.shard
+            returning s.shard
         ), refund_due as (
             insert into job (kind, key, next_attempt_at)
             select 'REFUND', booking_id::text, now() + interval '10 seconds'
               from cancelled
-             where amount_minor > 0
+             where amount_minor > 0 and (select count(*) from given_back) >= 0
                 on conflict do nothing
         )
         select "#,

@@ -9,7 +9,10 @@ use values::ids::{BookingId, PaymentId};
 ///
 /// The payment's id is the booking's own; a free booking has none. What repeats of the request are told is
 /// decided here, whoever confirms: a later cancel does not change it. If it was not announced, a job is added.
-pub(super) async fn confirm(
+///
+/// # Errors
+/// The store's.
+pub async fn confirm(
     db: &Db,
     booking_id: BookingId,
     announced: bool,

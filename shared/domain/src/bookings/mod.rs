@@ -28,6 +28,7 @@ mod reserve;
 mod settle;
 #[cfg(test)]
 mod steps;
+mod stock;
 mod sweep;
 
 use chrono::{DateTime, Utc};
@@ -37,8 +38,10 @@ use utoipa::ToSchema;
 
 pub use book::{Booked, BookingOutcome, book};
 pub use cancel::cancel;
+pub use confirm::confirm;
 pub use office::BoxOffice;
 pub use read::{get, list};
+pub use reserve::{Reservation, StoredRequest, reserve};
 pub use settle::{settle, settle_payment};
 pub use sweep::{Swept, sweep};
 
@@ -129,10 +132,10 @@ impl TryFrom<BookingRow> for Booking {
 /// A query that returns rows of `booking b`. Takes the SQL before the column list, the SQL after it, and
 /// the query's parameters.
 macro_rules! booking_rows {
-    ($before:tt, $after:tt $(, $parameter:expr)* $(,)?) => {
+    ($before:tt $(+ $more:tt)*, $after:tt $(, $parameter:expr)* $(,)?) => {
         sqlx::query_as!(
             $crate::bookings::BookingRow,
-            $before
+            $before $(+ $more)*
                 + r#" b.booking_id as "booking_id!: _", b.user_id as "user_id!: _", b.event_id as "event_id!: _",
                       b.tickets as "tickets!: _", b.amount_minor as "amount_minor!", b.currency as "currency!",
                       b.status as "status!", b.payment_id as "payment_id: _", b.created_at as "created_at!" "#

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Booking, BookingError, BookingRequest, BookingRow, Status, booking_rows};
+use super::{Booking, BookingError, BookingRequest, BookingRow, Status, booking_rows, stock};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
@@ -12,7 +12,8 @@ use values::ids::{BookingId, EventId, PaymentId, UserId};
 use values::tickets::Tickets;
 
 /// The result of [`reserve`].
-pub(super) enum Reservation {
+#[derive(Debug)]
+pub enum Reservation {
     /// Tickets: the booking is PENDING and holds them.
     New(Booking),
     /// What this same request made before.
@@ -20,7 +21,8 @@ pub(super) enum Reservation {
 }
 
 /// A request with an idempotency key, the booking that it made, and what it was told.
-pub(super) struct StoredRequest {
+#[derive(Debug)]
+pub struct StoredRequest {
     pub booking: Booking,
     pub request_hash: String,
     /// None while the request runs, or if it broke off.
@@ -38,16 +40,26 @@ const MAX_ATTEMPTS: u32 = 3;
 ///
 /// If the outcome is unknown, the reservation is taken back, so that the key is free again: nothing
 /// is charged yet. If that fails too, the sweep does it.
-pub(super) async fn reserve(
+///
+/// # Errors
+/// Nothing was reserved: see [`BookingError`].
+pub async fn reserve(
     db: &Db,
     sweep_after: Duration,
     request: &BookingRequest,
     idempotency: Option<&IdempotentRequest>,
 ) -> Result<Reservation, BookingError> {
-    let booking_id = BookingId::generate();
     let sent = AtomicBool::new(false);
+    let attempt = Attempt {
+        db,
+        sweep_after,
+        booking_id: BookingId::generate(),
+        request,
+        idempotency,
+        sent: &sent,
+    };
     for _ in 0..MAX_ATTEMPTS {
-        match try_to_reserve(db, sweep_after, booking_id, request, idempotency, &sent).await {
+        match attempt.reserve().await {
             Ok(Some(reserved)) => return Ok(reserved),
             // Tickets have come back since.
             Ok(None) => {}
@@ -56,7 +68,7 @@ pub(super) async fn reserve(
                     && db::is_unavailable(cause)
                     && sent.load(Ordering::Relaxed)
                 {
-                    drop(undo_reserve(db, booking_id).await);
+                    drop(undo_reserve(db, attempt.booking_id).await);
                 }
                 return Err(error);
             }
@@ -65,76 +77,154 @@ pub(super) async fn reserve(
     Err(BookingError::Contended)
 }
 
-/// Reserves in one statement, or returns the reason why it can't. Returns `None` if enough tickets came
-/// back meanwhile. Sets `sent` once it has a connection: before that, there is nothing to undo.
-///
-/// The guard on `available` is checked again under the row's lock, so of any number of requests
-/// for the last ticket one gets it. Of requests with the same key one inserts; the unique index
-/// fails the others whole, tickets included. The booking's id was chosen before, so that the
-/// statement is safe to repeat: it finds what it made itself.
-async fn try_to_reserve(
-    db: &Db,
+/// A request for tickets. The booking's id is chosen before, so that each statement is safe to repeat: it
+/// finds what it made itself.
+struct Attempt<'r> {
+    db: &'r Db,
     sweep_after: Duration,
     booking_id: BookingId,
-    request: &BookingRequest,
-    idempotency: Option<&IdempotentRequest>,
-    sent: &AtomicBool,
-) -> Result<Option<Reservation>, BookingError> {
-    let reserved = booking_rows!(
-        r#"
-        with taken as (
-            update event
-               set available = available - $4
-             where event_id = $3
-               and available >= $4
-               and max_tickets_per_booking >= $4
-               and starts_at > now()
-               and not exists (select from request where caller = $5 and route = $6 and idempotency_key = $7)
-            returning event_id, price_minor, currency
-        ), made as (
-            insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status)
-            select $1, $2, event_id, $4, price_minor * $4, currency, 'PENDING'
-              from taken
-            returning *
-        ), kept as (
-            insert into request (caller, route, idempotency_key, request_hash, resource_id)
-            select $5, $6, $7, $8, booking_id
-              from made
-             where $7::text is not null
-            returning resource_id
-        ), unsettled as (
-            insert into job (kind, key, due_at, next_attempt_at)
-            select 'SETTLE', booking_id::text, now() + make_interval(secs => $9), now() + make_interval(secs => $9)
-              from made
-             where (select count(*) from kept) >= 0
+    request: &'r BookingRequest,
+    idempotency: Option<&'r IdempotentRequest>,
+    /// Set once there is a connection: before that, there is nothing to undo.
+    sent: &'r AtomicBool,
+}
+
+/// The statement that reserves. `$taken` is the part that takes stock: CTEs from `offer` to `taken`, which has
+/// one row, the quota's id, if the whole was taken, and none if nothing was.
+///
+/// Of requests with the same key one inserts; the unique index fails the others whole, tickets included.
+macro_rules! reserve_by {
+    ($attempt:expr, $point:expr, $taken:tt) => {{
+        let Attempt { db, request, idempotency, .. } = $attempt;
+        booking_rows!(
+            r#"
+            with offer as (
+                select e.event_id, e.price_minor, e.currency, q.quota_id
+                  from event e
+                  join quota q on q.event_id = e.event_id and q.kind = 'ROOT'
+                 where e.event_id = $3
+                   and e.max_tickets_per_booking >= $4
+                   and e.starts_at > now()
+                   and not exists (select from request where caller = $5 and route = $6 and idempotency_key = $7)
+            ), "# + $taken + r#", made as (
+                insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status,
+                                     took_quota, took_units)
+                select $1, $2, event_id, $4, price_minor * $4, currency, 'PENDING', array[quota_id], array[$4]
+                  from offer join taken using (quota_id)
+                returning *
+            ), kept as (
+                insert into request (caller, route, idempotency_key, request_hash, resource_id)
+                select $5, $6, $7, $8, booking_id
+                  from made
+                 where $7::text is not null
+                returning resource_id
+            ), unsettled as (
+                insert into job (kind, key, due_at, next_attempt_at)
+                select 'SETTLE', booking_id::text, now() + make_interval(secs => $9), now() + make_interval(secs => $9)
+                  from made
+                 where (select count(*) from kept) >= 0
+            )
+            select "#,
+            "from made b",
+            $attempt.booking_id as BookingId,
+            request.user_id as UserId,
+            &request.event_id as &EventId,
+            request.tickets as _,
+            caller(request.user_id),
+            ROUTE,
+            idempotency.map(|idempotency| idempotency.key.as_str()),
+            idempotency.map(|idempotency| idempotency.hash.as_str()),
+            $attempt.sweep_after.as_secs_f64(),
         )
-        select "#,
-        "from made b",
-        booking_id as BookingId,
-        request.user_id as UserId,
-        &request.event_id as &EventId,
-        request.tickets as _,
-        caller(request.user_id),
-        ROUTE,
-        idempotency.map(|idempotency| idempotency.key.as_str()),
-        idempotency.map(|idempotency| idempotency.hash.as_str()),
-        sweep_after.as_secs_f64(),
-    )
-    .fetch_optional(db.idempotent(FailPoint("Reserve")).noting(sent))
-    .await;
-    match reserved {
-        Ok(Some(row)) => Ok(Some(Reservation::New(row.try_into()?))),
-        Ok(None) => explain(db, booking_id, request, idempotency).await,
-        Err(error)
-            if db::violates(&error, "request_pkey") || db::violates(&error, "booking_pkey") =>
-        {
-            explain(db, booking_id, request, idempotency).await
+        .fetch_optional(db.idempotent($point).noting($attempt.sent))
+        .await
+    }};
+}
+
+impl Attempt<'_> {
+    /// Reserves, or returns the reason why it can't. Returns `None` if another try could succeed now.
+    async fn reserve(&self) -> Result<Option<Reservation>, BookingError> {
+        if let Some(made) = self.or_explain(self.take_from_one().await).await? {
+            return Ok(Some(made));
         }
-        Err(error) => Err(error.into()),
+        self.or_explain(self.take_from_all().await).await
+    }
+
+    /// Takes the tickets from one shard that nobody else holds and that has enough. This is how nearly
+    /// all tickets are sold: nobody waits for anybody.
+    async fn take_from_one(&self) -> Result<Option<BookingRow>, sqlx::Error> {
+        reserve_by!(
+            self,
+            FailPoint("Reserve"),
+            r#"locked as (
+                select s.quota_id, s.shard, s.free
+                  from offer
+                  cross join lateral (
+                        select quota_id, shard, free
+                          from stock
+                         where stock.quota_id = offer.quota_id and free >= $4
+                         order by random()
+                         limit 1
+                           for no key update skip locked) s
+            ), taken as (
+                update stock s
+                   set free = locked.free - $4
+                  from locked
+                 where s.quota_id = locked.quota_id and s.shard = locked.shard
+                returning s.quota_id
+            )"#
+        )
+    }
+
+    /// Waits for all shards, in their order, and takes from as many as it needs: so nobody is told that tickets
+    /// are sold out while others hold the rows with the rest, or while no row alone has enough.
+    async fn take_from_all(&self) -> Result<Option<BookingRow>, sqlx::Error> {
+        reserve_by!(
+            self,
+            FailPoint("ReserveFromAll"),
+            r#"locked as materialized (
+                select s.quota_id, s.shard, s.free
+                  from stock s
+                 where s.quota_id in (select quota_id from offer)
+                 order by s.quota_id, s.shard
+                   for no key update
+            ), running as (
+                select *, coalesce(sum(free) over (order by shard rows between unbounded preceding and 1 preceding), 0)::int as before
+                  from locked
+            ), enough as (
+                select quota_id from locked group by quota_id having sum(free) >= $4
+            ), lowered as (
+                update stock s
+                   set free = r.free - least(r.free, $4 - r.before)
+                  from running r join enough using (quota_id)
+                 where s.quota_id = r.quota_id and s.shard = r.shard and r.free > 0 and r.before < $4
+                returning s.quota_id
+            ), taken as (
+                select distinct quota_id from lowered
+            )"#
+        )
+    }
+
+    /// What was reserved, or why nothing was. Returns `None` if another try could succeed now.
+    async fn or_explain(
+        &self,
+        reserved: Result<Option<BookingRow>, sqlx::Error>,
+    ) -> Result<Option<Reservation>, BookingError> {
+        match reserved {
+            Ok(Some(row)) => Ok(Some(Reservation::New(row.try_into()?))),
+            Ok(None) => explain(self.db, self.booking_id, self.request, self.idempotency).await,
+            Err(error)
+                if db::violates(&error, "request_pkey") || db::violates(&error, "booking_pkey") =>
+            {
+                explain(self.db, self.booking_id, self.request, self.idempotency).await
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-/// Finds out why nothing was reserved. Returns `None` if another try could succeed now.
+/// Finds out why nothing was reserved. Returns `None` if another try could succeed now, and moves in then what the
+/// release before this one left.
 async fn explain(
     db: &Db,
     booking_id: BookingId,
@@ -146,7 +236,9 @@ async fn explain(
     }
     let event = sqlx::query!(
         r#"
-        select available, max_tickets_per_booking as most, starts_at <= now() as "begun!"
+        select max_tickets_per_booking as most, starts_at <= now() as "begun!", available as outside,
+               (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
+                 where quota.event_id = event.event_id and kind = 'ROOT') as "free!"
           from event
          where event_id = $1
         "#,
@@ -159,9 +251,12 @@ async fn explain(
         Err(BookingError::SalesClosed)
     } else if request.tickets.count() > event.most {
         Err(BookingError::TooManyTickets { most: event.most })
-    } else if request.tickets.count() > event.available {
+    } else if request.tickets.count() > event.outside + event.free {
         Err(BookingError::SoldOut)
     } else {
+        if request.tickets.count() > event.free {
+            stock::move_in(db, &request.event_id, request.tickets.count()).await?;
+        }
         Ok(None)
     }
 }
@@ -224,37 +319,48 @@ fn caller(user: UserId) -> String {
 
 /// Takes back a reservation whose charge was refused before it began, as if the request had never
 /// been made: a repeat of it, also with the same key, tries again.
-///
-/// Locks the event's row before the booking's, as `reserve` does (see ARCHITECTURE.md). So does
-/// `release`.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
     sqlx::query!(
         r#"
         with held as materialized (
-            select event_id, available
-              from event
-             where event_id = (select event_id from booking where booking_id = $1 and status = 'PENDING')
+            select booking_id, took_quota, took_units
+              from booking
+             where booking_id = $1 and status = 'PENDING'
                for no key update
+        ), shard as materialized (
+            select s.quota_id, s.shard, s.free + took.units as free
+              from held
+              cross join unnest(took_quota, took_units) as took (quota_id, units)
+              cross join lateral (
+                    select quota_id, shard, free
+                      from stock
+                     where stock.quota_id = took.quota_id
+                     order by random()
+                     limit 1
+                       for no key update) s
         ), unreserved as (
             delete from booking b
              using held
-             where b.booking_id = $1 and b.status = 'PENDING' and b.event_id = held.event_id
-            returning b.booking_id, b.event_id, b.tickets
+             where b.booking_id = held.booking_id and b.status = 'PENDING'
+               and (select count(*) from shard) = cardinality(held.took_units)
+            returning b.booking_id
+        ), given_back as (
+            update stock s
+               set free = shard.free
+              from shard, unreserved
+             where s.quota_id = shard.quota_id and s.shard = shard.shard
+            returning s.shard
         ), forgotten as (
             delete from request r
              using unreserved
              where r.resource_id = unreserved.booking_id
+               and (select count(*) from given_back) >= 0
             returning r.resource_id
-        ), dropped as (
-            delete from job j
-             using unreserved
-             where j.kind = 'SETTLE' and j.key = unreserved.booking_id::text
-               and (select count(*) from forgotten) >= 0
         )
-        update event e
-           set available = held.available + unreserved.tickets
-          from held join unreserved using (event_id)
-         where e.event_id = held.event_id
+        delete from job j
+         using unreserved
+         where j.kind = 'SETTLE' and j.key = unreserved.booking_id::text
+           and (select count(*) from forgotten) >= 0
         "#,
         booking_id as BookingId,
     )
@@ -273,26 +379,40 @@ pub(super) async fn release(
     let released = booking_rows!(
         r#"
         with held as materialized (
-            select event_id, available
-              from event
-             where event_id = (select event_id from booking where booking_id = $1 and status = 'PENDING')
+            select booking_id, took_quota, took_units
+              from booking
+             where booking_id = $1 and status = 'PENDING'
                for no key update
+        ), shard as materialized (
+            select s.quota_id, s.shard, s.free + took.units as free
+              from held
+              cross join unnest(took_quota, took_units) as took (quota_id, units)
+              cross join lateral (
+                    select quota_id, shard, free
+                      from stock
+                     where stock.quota_id = took.quota_id
+                     order by random()
+                     limit 1
+                       for no key update) s
         ), released as (
             update booking b
-               set status = $2, payment_id = $3, updated_at = now()
+               set status = $2, payment_id = $3, took_quota = '{}', took_units = '{}', updated_at = now()
               from held
-             where b.booking_id = $1 and b.status = 'PENDING' and b.event_id = held.event_id
+             where b.booking_id = held.booking_id and b.status = 'PENDING'
+               and (select count(*) from shard) = cardinality(held.took_units)
             returning b.*
         ), given_back as (
-            update event e
-               set available = held.available + released.tickets
-              from held join released using (event_id)
-             where e.event_id = held.event_id
+            update stock s
+               set free = shard.free
+              from shard, released
+             where s.quota_id = shard.quota_id and s.shard = shard.shard
+            returning s.shard
         ), answered as (
             update request r
                set answer = released.status
               from released
              where r.resource_id = released.booking_id and (r.answer is null or r.answer = 'PENDING')
+               and (select count(*) from given_back) >= 0
             returning r.resource_id
         ), settled as (
             update job j

@@ -8,7 +8,7 @@ use super::cancel::give_back;
 use super::confirm::{confirm, record_accepted};
 use super::reserve::{Reservation, release, reserve, undo_reserve};
 use super::{Booking, BookingError, BookingRequest, Status, read};
-use crate::testing::Database;
+use crate::testing::{AVAILABLE, Database};
 use stores::db::Db;
 use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use values::ids::UserId;
@@ -69,8 +69,31 @@ async fn of_a_crowd_that_wants_the_last_tickets_as_many_get_them_as_there_are() 
         .iter()
         .filter(|outcome| matches!(outcome, Err(BookingError::SoldOut)));
     assert_eq!((served, refused.count()), (2, 18));
-    assert_eq!(database.count("select available::int8 from event").await, 1);
+    assert_eq!(database.count(AVAILABLE).await, 1);
     assert_eq!(database.count(OPEN_JOBS).await, 2);
+}
+
+#[tokio::test]
+async fn tickets_in_many_rows_are_sold_to_who_wants_more_than_any_row_has() {
+    let (database, db) = gala().await;
+    let mut owner = database.connect().await;
+    let split = "update event set available = 0;
+         update stock set free = 1;
+         insert into stock select quota_id, shard, 1 from quota, generate_series(1, 4) as shard";
+    sqlx::raw_sql(split).execute(&mut owner).await.unwrap();
+    let reserve =
+        async |user, tickets| reserve(&db, SWEEP_AFTER, &wants(user, tickets), None).await;
+    let Ok(Reservation::New(first)) = reserve(1, 3).await else {
+        panic!("there are three tickets")
+    };
+    assert!(matches!(reserve(2, 3).await, Err(BookingError::SoldOut)));
+    assert!(matches!(reserve(3, 2).await, Ok(Reservation::New(_))));
+    assert_eq!(database.count(AVAILABLE).await, 0);
+    release(&db, first.booking_id, Status::Rejected)
+        .await
+        .unwrap();
+    assert_eq!(database.count(AVAILABLE).await, 3);
+    assert!(matches!(reserve(4, 3).await, Ok(Reservation::New(_))));
 }
 
 #[tokio::test]
@@ -135,7 +158,7 @@ async fn of_requests_with_one_key_one_reserves_and_another_user_has_keys_of_thei
         .iter()
         .filter(|outcome| matches!(outcome, Ok(Reservation::Replay(_))));
     assert_eq!((new.count(), replays.count()), (2, 6));
-    assert_eq!(database.count("select available::int8 from event").await, 3);
+    assert_eq!(database.count(AVAILABLE).await, 3);
     assert_eq!(database.count("select count(*) from request").await, 2);
 }
 
@@ -149,7 +172,7 @@ async fn tickets_go_back_once_and_a_reservation_that_was_undone_leaves_nothing()
         undo_reserve(&db, undone).await.unwrap();
         release(&db, declined, Status::Rejected).await.unwrap();
     }
-    assert_eq!(database.count("select available::int8 from event").await, 5);
+    assert_eq!(database.count(AVAILABLE).await, 5);
     assert_eq!(database.count("select count(*) from request").await, 0);
     assert_eq!(database.count(OPEN_JOBS).await, 0);
     assert!(matches!(
@@ -190,7 +213,7 @@ async fn a_cancelled_booking_is_not_cancelled_again_and_is_refunded_once() {
             .unwrap()
             .is_none()
     );
-    assert_eq!(database.count("select available::int8 from event").await, 5);
+    assert_eq!(database.count(AVAILABLE).await, 5);
     let refunds = "select count(*) from job where kind = 'REFUND' and done_at is null";
     assert_eq!(database.count(refunds).await, 1);
 }

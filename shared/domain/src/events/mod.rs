@@ -200,12 +200,24 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
     let inserted = sqlx::query_as!(
         EventRow,
         r#"
-        insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
-                           capacity, available, max_tickets_per_booking)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
-        returning event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-                  starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
-                  max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+        with made as (
+            insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
+                               capacity, available, max_tickets_per_booking)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)
+            returning *
+        ), root as (
+            insert into quota (quota_id, event_id, name, kind, capacity)
+            select gen_random_uuid(), event_id, 'Tickets', 'ROOT', capacity from made
+            returning quota_id, capacity, least(64, greatest(1, capacity / 50)) as shards
+        ), opened as (
+            insert into stock (quota_id, shard, free)
+            select quota_id, shard, capacity / shards + (shard < capacity % shards)::int
+              from root, generate_series(0, shards - 1) as shard
+        )
+        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
+               starts_at, price_minor, currency, capacity as "capacity: Capacity", capacity as "available!",
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+          from made
         "#,
         &event_id as &EventId,
         organizer as UserId,
@@ -237,7 +249,9 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
         EventRow,
         r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
+               starts_at, price_minor, currency, capacity as "capacity: Capacity",
+               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
+                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
                max_tickets_per_booking as "max_tickets_per_booking: Tickets"
           from event
          where event_id = $1
@@ -260,7 +274,9 @@ pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, Eve
         EventRow,
         r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity", available,
+               starts_at, price_minor, currency, capacity as "capacity: Capacity",
+               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
+                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
                max_tickets_per_booking as "max_tickets_per_booking: Tickets"
           from event
          where starts_at > now()
