@@ -10,6 +10,7 @@ usage: python3 infra/local COMMAND
   test [ARGS]   run cargo test against a stack of its own; without ARGS all of it and a look at the
                 functions' rights, then the tests of the API and of passwords again through the pooler
   steps [ARGS]  run the tests that need PostgreSQL alone
+  bench         measure a stack of release builds, and write docs/PERFORMANCE.md's tables
   queries       write the data that queries are checked against; --check only compares
   functions     write what follows from functions.toml; --check only compares
   mutants       bring bugs back, one by one, and see which check catches each
@@ -27,7 +28,7 @@ usage: python3 infra/local COMMAND
   stop NAME     stop one component; --kill ends it without a chance to tidy up
 
 ADMIT_POOLED=1 puts a pooler before PostgreSQL, as RDS Proxy stands there on AWS, for up and test.
-ADMIT_DOCKER=1 has the stores run in containers.
+ADMIT_DOCKER=1 has the stores run in containers. ADMIT_RELEASE=1 has the programs optimized, for up.
 """
 
 import fcntl
@@ -83,6 +84,8 @@ def main(arguments: list[str]) -> int:
                 return test(rest)
             case "steps":
                 return steps(rest)
+            case "bench":
+                return bench()
             case "queries":
                 queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
             case "functions":
@@ -209,6 +212,20 @@ def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
             if status == 0 and and_then:
                 and_then(stack)
             return status
+        finally:
+            stack.down()
+
+
+def bench() -> int:
+    """Measures a new stack of release builds, which ends with it."""
+    os.environ["ADMIT_RELEASE"] = "1"
+    stack = Stack(STACKS / "bench", pooled=False)
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        try:
+            stack.up(port=None)
+            return stack.run_bench()
         finally:
             stack.down()
 
