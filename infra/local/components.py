@@ -355,12 +355,12 @@ class Stack:
         names = {"DATABASE": "Office", "DOCUMENTS": "Payments", "BROKER": "Broker"}
         accounts = {f"ADMIT_{store}_SECRET": vault.names()[name] for store, name in names.items()}
         environment = self._environment_for_tests() | accounts | {"CARGO_MANIFEST_DIR": str(ROOT / "tests" / "bench")}
-        # All of them, as one is the function that does nothing.
+        # All its binaries: one is the function that does nothing.
         status = follow(["cargo", "build", "--locked", "--release", "-p", "bench", "--bins"], cwd=ROOT, env=environment)
         return status or follow([tools.programs() / "bench"], cwd=ROOT, env=environment)
 
     def _environment_for_tests(self) -> dict[str, str]:
-        """Tests ask the document store themselves, as its owner."""
+        """The environment of the tests, which ask the document store as its owner."""
         owner = vault.names()["DocumentsOwner"]
         environment = {**build_environment(self.environment()), "ADMIT_STACK": self.folder.name}
         return environment | {"ADMIT_DOCUMENTS_SECRET": owner, **self._postgres_for_steps()}

@@ -37,7 +37,7 @@ def is_release() -> bool:
 
 
 def profile() -> list[str]:
-    """How cargo is told so."""
+    """The cargo flags for these programs."""
     return ["--release"] if is_release() else []
 
 

@@ -1,9 +1,9 @@
--- A deploy that can't lock a table at once fails, rather than have its buyers wait.
+-- Fail after two seconds without a lock, rather than keep buyers waiting.
 set local lock_timeout = '2s';
--- First, and stronger than what sellers hold: one that has locked `event` wants `booking` next, as this does.
+-- Lock `event` before `booking`, as sellers do, to avoid a deadlock. EXCLUSIVE mode keeps new ones out.
 lock table event in exclusive mode;
 
--- What an event can give. Each has one ROOT: its tickets.
+-- How many units an event may give out. Each event has one ROOT quota: its tickets. SHARED and USES are not used yet.
 create table quota (
     quota_id uuid    primary key,
     event_id text    not null constraint quota_event references event,
@@ -13,26 +13,25 @@ create table quota (
 );
 create unique index quota_root on quota (event_id) where kind = 'ROOT';
 
--- What is left of a quota, split over rows: a row can be changed once a flush of the disk, and those who
--- want tickets of one event take different rows.
+-- What is left of a quota, split over rows, its shards: updates of one row wait for each other's commit, and those
+-- who want tickets of one event take different rows.
 create table stock (
     quota_id uuid     not null constraint stock_quota references quota,
     shard    smallint not null,
     free     integer  not null constraint stock_never_oversold check (free >= 0),
     primary key (quota_id, shard)
 )
--- Sales update `free` in place; room on the page keeps those updates off the index.
+-- Leave room on each page, so that sales are HOT updates and write no index entries.
 with (fillfactor = 50);
 
--- What a booking holds now: nothing once it has ended. Of each quota, capacity = free + taken.
+-- What a booking holds now: nothing once it has ended.
 alter table booking add column took_quota uuid[], add column took_units integer[];
 
 grant select, insert on quota, stock to admit_organizer;
 grant select on quota, stock to admit_reader, admit_office;
 grant update (free) on stock to admit_office;
 
--- The lists that a sweep of before `job` reads. Each move of a booking changes one of them, and so would write
--- to every index of the table.
+-- Drop the indexes that only the sweep before `job` used: they keep changes of the status from being HOT updates.
 drop index booking_unsettled, booking_unannounced, booking_refund_due;
 
 -- The release before this one sells from `event.available`, until the functions are replaced. A ticket is

@@ -14,7 +14,7 @@ begin
                  where not exists (select from quota q where q.event_id = e.event_id and q.kind = 'ROOT')
                  limit 500) e;
         exit when batch is null;
-        -- Who sells one has locked its row, and what it sells has no quota: it ends first, and is found below.
+        -- Wait for open sales of these events. Their bookings found no quota, so the second loop must see them.
         perform from event where event_id = any (batch) order by event_id for no key update;
         with root as (
             insert into quota (quota_id, event_id, name, kind, capacity)

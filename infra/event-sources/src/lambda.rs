@@ -28,7 +28,7 @@ const CONCURRENCY: usize = 4;
 /// How late an invocation comes that a test wants late: later than its settling from the queue.
 const LATE: Duration = Duration::from_secs(3);
 
-/// How much longer than the function may run its end is waited for.
+/// How long to wait for an answer after the function's timeout.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Why a function was not invoked, or why nobody knows how it ended.

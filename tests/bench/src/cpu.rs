@@ -9,17 +9,16 @@ use tests::stack;
 /// The kernel counts in hundredths of a second.
 const TICK: Duration = Duration::from_millis(10);
 
-const COMPONENTS: [&str; 7] = [
+const COMPONENTS: [&str; 6] = [
     "postgres",
     "pooler",
     "rabbitmq",
     "documents",
     "aws",
-    "lambda",
     "event-sources",
 ];
 
-/// Processor time that each component has used since it began, those of its processes that ended included.
+/// Processor time that the living processes of each component have used.
 #[derive(Debug, Clone, Default)]
 pub struct Used(BTreeMap<String, Duration>);
 

@@ -1,5 +1,5 @@
-//! The work of a booking without API and emulator: through our code, and by a bare loop of the same drivers
-//! that sends the same statements, document and message with no code around them.
+//! The work of a booking without the API and the local Lambda: through our code, and by a bare loop of the same
+//! drivers that sends the same statements, record and message with no code around them.
 
 use std::collections::BTreeMap;
 use std::fs;

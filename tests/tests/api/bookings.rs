@@ -545,7 +545,8 @@ async fn deadlocks(app: &TestApp) -> i64 {
 
 /// The queue of an on-sale, put together by hand: a request that is declined, somebody else, the
 /// request's twin. When the decline gives its ticket back, it waits behind its own twin, which has the
-/// event's stock and finds the key taken. So the two must not lock in different orders.
+/// event's stock and finds the key taken. So neither may hold what the other
+/// wants next.
 #[tokio::test]
 async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_that_the_twin_wants()
  {

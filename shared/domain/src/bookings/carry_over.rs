@@ -1,5 +1,5 @@
-//! The migrations to `job`, `request` and `stock` run while the release before them sells: what it writes before,
-//! meanwhile and after is in the new tables as it would be, had the new release written it.
+//! The migrations to `job`, `request` and `stock` run while a release before them all sells. Whatever it writes
+//! before, during or after them ends up in the new tables as if the new release had written it.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -264,7 +264,7 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
         reserve(1201, "key 1201").await,
         Reservation::New(_)
     ));
-    // The old release's undo puts tickets where it finds them again.
+    // Move a ticket to where the old release looks, so that only the key can refuse its sale.
     sqlx::raw_sql(
         "update stock set free = free - 1 where shard = 0; update event set available = 1",
     )

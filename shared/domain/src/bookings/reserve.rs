@@ -61,7 +61,7 @@ pub async fn reserve(
     for _ in 0..MAX_ATTEMPTS {
         match attempt.reserve().await {
             Ok(Some(reserved)) => return Ok(reserved),
-            // Tickets have come back since.
+            // Tickets have come back since, or were moved in.
             Ok(None) => {}
             Err(error) => {
                 if let BookingError::Database(cause) = &error
@@ -89,10 +89,11 @@ struct Attempt<'r> {
     sent: &'r AtomicBool,
 }
 
-/// The statement that reserves. `$taken` is the part that takes stock: CTEs from `offer` to `taken`, which has
-/// one row, the quota's id, if the whole was taken, and none if nothing was.
+/// The statement that reserves. `$taken` holds the CTEs that take stock. They read `offer` and end in `taken`,
+/// which returns the quota's id if all tickets were taken, else no row.
 ///
-/// Of requests with the same key one inserts; the unique index fails the others whole, tickets included.
+/// Of several requests with one key, one inserts. The unique index makes the other statements fail, so they
+/// take no tickets.
 macro_rules! reserve_by {
     ($attempt:expr, $point:expr, $taken:tt) => {{
         let Attempt { db, request, idempotency, .. } = $attempt;
@@ -223,8 +224,8 @@ impl Attempt<'_> {
     }
 }
 
-/// Finds out why nothing was reserved. Returns `None` if another try could succeed now, and moves in then what the
-/// release before this one left.
+/// Finds out why nothing was reserved. Returns `None` if another try could succeed now. If stock alone is too
+/// small, it first moves in a part of `event.available`.
 async fn explain(
     db: &Db,
     booking_id: BookingId,

@@ -1,9 +1,8 @@
 //! Stock: what is left of an event, split over rows.
 //!
-//! A database flushes one commit of a row at a time, so that one row an event would bound an event's sales to
-//! some hundreds a second. So an event's tickets are split over up to 64 rows, its shards. A sale takes
-//! one shard that has enough and that nobody else holds (SKIP LOCKED); what goes back goes to any one. Only where
-//! no shard is to be had, all are locked in their order, and counted: see [`super::reserve`].
+//! Updates of one row wait for each other's commit, and each commit waits for a flush of the disk. So an event's
+//! tickets are split over up to 64 rows, its shards, which `reserve` sells from. This module holds only what
+//! is left to do for the release before stock.
 
 use runtime::faults::FailPoint;
 use stores::db::Db;

@@ -92,8 +92,8 @@ impl Payments {
         self.keep_to(&standing).await
     }
 
-    /// The status of a record that stands. The release before this one voided without asking the gateway: what
-    /// that has charged since goes back.
+    /// The status of a record that stands. The release before this one voided without asking the gateway. If the
+    /// gateway has charged since, this refunds it.
     async fn keep_to(&self, standing: &Record) -> Result<PaymentStatus, PaymentError> {
         if standing.status == PaymentStatus::Voided {
             self.gateway.refund(standing.payment_id).await?;

@@ -1,10 +1,10 @@
 //! Payments: charged once, or not at all.
 //!
 //! A payment has one record, made first-writer-wins, and one entry at the gateway, by the payment's id as
-//! its key: charged, declined or cancelled, whichever came first. A booking's record is made after the gateway
-//! has decided, by the charge or by the void that asks it to cancel: the booking itself says until then that
-//! there is something to settle. A payment of no booking has nothing else, so that its record is made
-//! first (PENDING), and closed by what the gateway says. A closed record only ever moves on to REFUNDED.
+//! its key: charged, declined or cancelled, whichever came first. The charge or the void writes a booking's
+//! record after the gateway has decided. Until then the PENDING booking shows that there is something to
+//! settle. A payment of no booking has nothing else, so its record is written first, as PENDING, and closed by
+//! what the gateway says. A closed record only ever moves on to REFUNDED.
 //! Every step is safe to repeat, by anyone, at any time.
 
 mod charge;
