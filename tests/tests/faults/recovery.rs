@@ -232,7 +232,8 @@ async fn what_a_server_says_that_can_not_serve_now_is_repeated_or_503() {
             .execute(&mut *holder)
             .await
             .unwrap();
-        sqlx::query("select from event where event_id = $1 for no key update")
+        let lock = "select from stock where quota_id = (select quota_id from quota where event_id = $1) for no key update";
+        sqlx::query(lock)
             .bind(&event)
             .execute(&mut *holder)
             .await
@@ -272,10 +273,10 @@ async fn what_a_document_store_says_that_steps_down_is_repeated_or_503() {
     let pay = || app.post(&user, "/payments", json!({"user_id": user.id, "amount": 5}));
     let (payments, notifications) = ("payment_db.payments", "notification_db.notifications");
     for code in [91, 189, 10_107, 11_600, 11_602] {
-        fail("findAndModify", payments, code, 1).await;
+        fail("insert", payments, code, 1).await;
         let repeated = pay().await;
         assert_eq!(repeated.status, 201, "{code}: {repeated:?}");
-        fail("findAndModify", payments, code, 2).await;
+        fail("insert", payments, code, 2).await;
         let refused = pay().await;
         assert_eq!(
             (refused.status, refused.problem()),

@@ -89,7 +89,10 @@ impl Payments {
                 .advance(charge.payment_id, PaymentStatus::Pending, status);
             return Ok(closing.await?.status);
         }
-        self.keep_to(&standing).await
+        match verdict {
+            Verdict::Charged => self.keep_to(&standing).await,
+            Verdict::Declined | Verdict::Cancelled => Ok(standing.status),
+        }
     }
 
     /// The status of a record that stands. The release before this one voided without asking the gateway. If the
