@@ -1,6 +1,7 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
-use super::{Booking, BookingError, Status, booking_rows, read};
+use super::stock::giving_back;
+use super::{Booking, BookingError, Status, read};
 use crate::payments::{ChargeFunction, PaymentStatus};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
@@ -44,47 +45,20 @@ pub(super) async fn give_back(
     user: UserId,
     booking_id: BookingId,
 ) -> Result<Option<Booking>, BookingError> {
-    let cancelled = booking_rows!(
-        r#"
-        with held as materialized (
-            select b.booking_id, b.took_quota, b.took_units
-              from booking b join event e using (event_id)
-             where b.booking_id = $1 and b.user_id = $2 and b.status = 'CONFIRMED' and e.starts_at > now()
-               for no key update of b
-        ), shard as materialized (
-            select s.quota_id, s.shard, s.free + took.units as free
-              from held
-              cross join unnest(took_quota, took_units) as took (quota_id, units)
-              cross join lateral (
-                    select quota_id, shard, free
-                      from stock
-                     where stock.quota_id = took.quota_id
-                     order by random()
-                     limit 1
-                       for no key update) s
-        ), cancelled as (
-            update booking b
+    let cancelled = giving_back!(
+        r#"from booking b join event e using (event_id)
+           where b.booking_id = $1 and b.user_id = $2 and b.status = 'CONFIRMED' and e.starts_at > now()"#,
+        r#"update booking b
                set status = 'CANCELLED', took_quota = '{}', took_units = '{}', updated_at = now(),
                    refund_due_at = case when b.amount_minor > 0 then now() end
-              from held
-             where b.booking_id = held.booking_id and b.status = 'CONFIRMED'
-               and (select count(*) from shard) = cardinality(held.took_units)
-            returning b.*
-        ), given_back as (
-            update stock s
-               set free = shard.free
-              from shard, cancelled
-             where s.quota_id = shard.quota_id and s.shard = shard.shard
-            returning s.shard
-        ), refund_due as (
+              from held"#,
+        r#"refund_due as (
             insert into job (kind, key, next_attempt_at)
             select 'REFUND', booking_id::text, now() + interval '10 seconds'
-              from cancelled
+              from ended
              where amount_minor > 0 and (select count(*) from given_back) >= 0
                 on conflict do nothing
-        )
-        select "#,
-        "from cancelled b",
+        )"#,
         booking_id as BookingId,
         user as UserId,
     )

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::stock::giving_back;
 use super::{Booking, BookingError, BookingRequest, BookingRow, Status, booking_rows, stock};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
@@ -321,51 +322,24 @@ fn caller(user: UserId) -> String {
 /// Takes back a reservation whose charge was refused before it began, as if the request had never
 /// been made: a repeat of it, also with the same key, tries again.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
-    sqlx::query!(
-        r#"
-        with held as materialized (
-            select booking_id, took_quota, took_units
-              from booking
-             where booking_id = $1 and status = 'PENDING'
-               for no key update
-        ), shard as materialized (
-            select s.quota_id, s.shard, s.free + took.units as free
-              from held
-              cross join unnest(took_quota, took_units) as took (quota_id, units)
-              cross join lateral (
-                    select quota_id, shard, free
-                      from stock
-                     where stock.quota_id = took.quota_id
-                     order by random()
-                     limit 1
-                       for no key update) s
-        ), unreserved as (
-            delete from booking b
-             using held
-             where b.booking_id = held.booking_id and b.status = 'PENDING'
-               and (select count(*) from shard) = cardinality(held.took_units)
-            returning b.booking_id
-        ), given_back as (
-            update stock s
-               set free = shard.free
-              from shard, unreserved
-             where s.quota_id = shard.quota_id and s.shard = shard.shard
-            returning s.shard
-        ), forgotten as (
+    giving_back!(
+        "from booking b where b.booking_id = $1 and b.status = 'PENDING'",
+        "delete from booking b using held",
+        r#"forgotten as (
             delete from request r
-             using unreserved
-             where r.resource_id = unreserved.booking_id
+             using ended
+             where r.resource_id = ended.booking_id
                and (select count(*) from given_back) >= 0
             returning r.resource_id
-        )
-        delete from job j
-         using unreserved
-         where j.kind = 'SETTLE' and j.key = unreserved.booking_id::text
-           and (select count(*) from forgotten) >= 0
-        "#,
+        ), dropped as (
+            delete from job j
+             using ended
+             where j.kind = 'SETTLE' and j.key = ended.booking_id::text
+               and (select count(*) from forgotten) >= 0
+        )"#,
         booking_id as BookingId,
     )
-    .execute(db.idempotent(FailPoint("Unreserve")))
+    .fetch_optional(db.idempotent(FailPoint("Unreserve")))
     .await?;
     Ok(())
 }
@@ -377,53 +351,25 @@ pub(super) async fn release(
     booking_id: BookingId,
     end: Status,
 ) -> Result<Option<Booking>, BookingError> {
-    let released = booking_rows!(
-        r#"
-        with held as materialized (
-            select booking_id, took_quota, took_units
-              from booking
-             where booking_id = $1 and status = 'PENDING'
-               for no key update
-        ), shard as materialized (
-            select s.quota_id, s.shard, s.free + took.units as free
-              from held
-              cross join unnest(took_quota, took_units) as took (quota_id, units)
-              cross join lateral (
-                    select quota_id, shard, free
-                      from stock
-                     where stock.quota_id = took.quota_id
-                     order by random()
-                     limit 1
-                       for no key update) s
-        ), released as (
-            update booking b
+    let released = giving_back!(
+        "from booking b where b.booking_id = $1 and b.status = 'PENDING'",
+        r#"update booking b
                set status = $2, payment_id = $3, took_quota = '{}', took_units = '{}', updated_at = now()
-              from held
-             where b.booking_id = held.booking_id and b.status = 'PENDING'
-               and (select count(*) from shard) = cardinality(held.took_units)
-            returning b.*
-        ), given_back as (
-            update stock s
-               set free = shard.free
-              from shard, released
-             where s.quota_id = shard.quota_id and s.shard = shard.shard
-            returning s.shard
-        ), answered as (
+              from held"#,
+        r#"answered as (
             update request r
-               set answer = released.status
-              from released
-             where r.resource_id = released.booking_id and (r.answer is null or r.answer = 'PENDING')
+               set answer = ended.status
+              from ended
+             where r.resource_id = ended.booking_id and (r.answer is null or r.answer = 'PENDING')
                and (select count(*) from given_back) >= 0
             returning r.resource_id
         ), settled as (
             update job j
                set done_at = now()
-              from released
-             where j.kind = 'SETTLE' and j.key = released.booking_id::text and j.done_at is null
+              from ended
+             where j.kind = 'SETTLE' and j.key = ended.booking_id::text and j.done_at is null
                and (select count(*) from answered) >= 0
-        )
-        select "#,
-        "from released b",
+        )"#,
         booking_id as BookingId,
         end.as_ref(),
         PaymentId::of_booking(booking_id) as PaymentId,

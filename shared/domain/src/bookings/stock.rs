@@ -1,8 +1,48 @@
 //! Stock: what is left of an event, split over rows.
 //!
 //! Updates of one row wait for each other's commit, and each commit waits for a flush of the disk. So an event's
-//! tickets are split over up to 64 rows, its shards, which `reserve` sells from. This module holds only what
-//! is left to do for the release before stock.
+//! tickets are split over up to 64 rows, its shards, which `reserve` sells from. This module has
+//! how tickets go back, and what is left to do for the release before stock.
+
+/// The statement that ends a booking and gives back what it holds, to any one shard of each quota. `$held` says
+/// which booking may end, `$ended` how, and `$rest` are CTEs that follow: they read `ended`, and `given_back` so
+/// that they come after it. Nothing happens unless all that it holds has gone back.
+macro_rules! giving_back {
+    ($held:tt, $ended:tt, $rest:tt $(, $parameter:expr)* $(,)?) => {
+        $crate::bookings::booking_rows!(
+            r#"
+            with held as materialized (
+                select b.booking_id, b.took_quota, b.took_units "# + $held + r#"
+                   for no key update of b
+            ), shard as materialized (
+                select s.quota_id, s.shard, s.free + took.units as free
+                  from held
+                  cross join unnest(took_quota, took_units) as took (quota_id, units)
+                  cross join lateral (
+                        select quota_id, shard, free
+                          from stock
+                         where stock.quota_id = took.quota_id
+                         order by random()
+                         limit 1
+                           for no key update) s
+            ), ended as ( "# + $ended + r#"
+                 where b.booking_id = held.booking_id
+                   and (select count(*) from shard) = cardinality(held.took_units)
+                returning b.*
+            ), given_back as (
+                update stock s
+                   set free = shard.free
+                  from shard, ended
+                 where s.quota_id = shard.quota_id and s.shard = shard.shard
+                returning s.shard
+            ), "# + $rest + r#"
+            select "#,
+            "from ended b"
+            $(, $parameter)*
+        )
+    };
+}
+pub(super) use giving_back;
 
 use runtime::faults::FailPoint;
 use stores::db::Db;
