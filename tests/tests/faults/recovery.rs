@@ -471,6 +471,9 @@ async fn a_broker_that_is_away_keeps_no_settle_message_from_being_put_back() {
 
 #[tokio::test]
 async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
+    // As few as tell memory for one from memory for all: the local store reads each whole, also where only
+    // ids are asked for, and that takes its time.
+    const LARGE: u64 = 15;
     let range = Range::open().await;
     // With all the time that there is on AWS: messages that are large take theirs.
     range.restart_with(&["ADMIT_HURRY=1".to_owned()]).await;
@@ -478,7 +481,7 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
     let quarantine = app.documents.database("notification_db");
     let quarantine = quarantine.collection::<Document>("quarantine");
     let fill = async |at: bson::DateTime| {
-        for _ in 0..30 {
+        for _ in 0..LARGE {
             let bytes = Binary {
                 subtype: BinarySubtype::Generic,
                 bytes: vec![b'x'; 4 << 20],
@@ -509,14 +512,17 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
         .await
         .unwrap();
     assert_eq!(read["stored"], 1, "{read}");
-    assert!(read["quarantined"].as_u64() >= Some(30), "{read}");
+    assert!(read["quarantined"].as_u64() >= Some(LARGE), "{read}");
     let schedule = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event"});
     app.invoke("forget-notifications", &schedule).await.unwrap();
     let left = quarantine
         .count_documents(doc! {"reason": "a test"})
         .await
         .unwrap();
-    assert!(left >= 30, "nothing is forgotten before its time: {left}");
+    assert!(
+        left >= LARGE,
+        "nothing is forgotten before its time: {left}"
+    );
     let large = doc! {"_id": {"$gte": "large", "$lt": "largf"}};
     quarantine
         .update_many(
@@ -534,7 +540,7 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
         .filter_map(|(pid, _)| peak_mib(*pid))
         .collect();
     assert!(
-        !peaks.is_empty() && peaks.iter().all(|peak| *peak < 100),
+        !peaks.is_empty() && peaks.iter().all(|peak| *peak < 60),
         "{peaks:?} MiB"
     );
     range.close().await;
