@@ -86,7 +86,6 @@ impl From<BookingError> for Problem {
                 format!("A booking that is {} can't be cancelled.", status.as_ref()),
             ),
             BookingError::Begun => Self::new(Code::NotCancellable, "The event has begun."),
-            BookingError::Busy => Self::unavailable("charging", error),
             BookingError::Database(cause) => Self::of_database("using the booking store", cause),
         }
     }

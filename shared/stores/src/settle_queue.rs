@@ -1,5 +1,5 @@
-//! The queue of what is uncertain: SQS, delayed, so that most of it is certain by the time it is
-//! looked at.
+//! The settle queue, SQS: payments that are uncertain, delayed, so that most are certain by the time they are
+//! looked at; and charges that wait for their turn.
 
 use std::time::Duration;
 
@@ -42,7 +42,19 @@ impl SettleQueue {
     /// # Errors
     /// The queue can't be reached.
     pub async fn send(&self, body: &str) -> Result<(), AwsError> {
-        let delay = i32::try_from(self.delay.as_secs()).unwrap_or(900);
+        self.send_after(self.delay, body).await
+    }
+
+    /// Sends a message, which is delivered as soon as there is room for it.
+    ///
+    /// # Errors
+    /// The queue can't be reached.
+    pub async fn send_now(&self, body: &str) -> Result<(), AwsError> {
+        self.send_after(Duration::ZERO, body).await
+    }
+
+    async fn send_after(&self, delay: Duration, body: &str) -> Result<(), AwsError> {
+        let delay = i32::try_from(delay.as_secs()).unwrap_or(900);
         calls::idempotent(
             FailPoint("SendToSettle"),
             SQS_TIMEOUT,

@@ -85,8 +85,11 @@ enum Step {
     },
     Release(Status),
     Unreserve,
-    LeaveToSettle,
-    // settle-bookings, for one booking
+    LeaveToSettle {
+        /// Its charge was refused before it began: the queue charges it in its turn.
+        in_turn: bool,
+    },
+    // settle-bookings, for one booking; InvokeCharge and AwaitCharge, if it has its turn
     InvokeVoid,
     AwaitVoid,
     // the sweep, of what is not announced
@@ -139,6 +142,8 @@ struct Row {
     status: Status,
     /// What repeats of the request are told: nothing while it runs.
     answer: Option<Status>,
+    /// Whether the queue has a message that it is to be charged.
+    in_turn: bool,
     /// Its jobs that are not done.
     settle: bool,
     announce: bool,
@@ -182,12 +187,14 @@ enum Action {
     Cancel(Request),
     /// The queue or the sweep takes the booking up.
     StartSettling(Request),
+    /// The queue charges it, in its turn.
+    StartCharging(Request),
     StartAnnouncing(Request),
     StartRefunding(Request),
     /// A process does its next step.
     Do(Request, Role, How),
     /// Lambda has no room for one more charge.
-    RefuseCharge(Request),
+    RefuseCharge(Request, Role),
     /// Whoever waits for charge-payment waits no longer.
     TimeOut(Request, Role),
     Crash(Request, Role),
@@ -260,6 +267,7 @@ impl State {
         let row = self.bookings[request].row.as_mut().unwrap();
         row.status = status;
         row.answer = Some(status);
+        row.in_turn = false;
         row.settle = false;
         row.announce = status == Status::Confirmed && !announced;
         if status != Status::Confirmed {
@@ -315,7 +323,10 @@ impl State {
     fn reply(&mut self, request: Request, caller: Role, status: PaymentStatus) {
         let next = match (caller, self.at(request, caller)) {
             (Role::Book, Some(Step::AwaitCharge { .. })) => {
-                Some(Self::after(status).unwrap_or(Step::LeaveToSettle))
+                Some(Self::after(status).unwrap_or(Step::LeaveToSettle { in_turn: false }))
+            }
+            (Role::Settle, Some(Step::AwaitCharge { .. })) => {
+                Some(Self::after(status).unwrap_or(Step::InvokeVoid))
             }
             (Role::Settle, Some(Step::AwaitVoid)) => Self::after(status),
             (Role::Refund, Some(Step::AwaitRefund)) => {
@@ -345,12 +356,12 @@ impl State {
             Step::ReserveFromAll => self.reserve(request, how, Self::take_from_all),
             Step::InvokeCharge { again } => {
                 if happens {
-                    self.invoke(request, Command::Charge, Role::Book);
+                    self.invoke(request, Command::Charge, role);
                 }
                 match (heard, again) {
                     (true, _) => Some(Step::AwaitCharge { again }),
                     (false, false) => Some(Step::InvokeCharge { again: true }),
-                    (false, true) => Some(Step::LeaveToSettle),
+                    (false, true) => Self::unknown(role),
                 }
             }
             Step::Announce => {
@@ -379,9 +390,10 @@ impl State {
             }
             // The queue is one way to the settling, the sweep another: in the model it may begin at
             // any time.
-            Step::LeaveToSettle => {
+            Step::LeaveToSettle { in_turn } => {
                 if happens && let Some(row) = &mut self.bookings[request].row {
                     row.answer.get_or_insert(Status::Pending);
+                    row.in_turn |= in_turn && row.status == Status::Pending;
                 }
                 if heard {
                     self.answer(request, request);
@@ -462,11 +474,16 @@ impl State {
         self.bookings[request].row = Some(Row {
             status: Status::Pending,
             answer: None,
+            in_turn: false,
             settle: true,
             announce: false,
             refund: false,
         });
-        heard.then_some(Step::InvokeCharge { again: false })
+        Some(if heard {
+            Step::InvokeCharge { again: false }
+        } else {
+            Step::Unreserve
+        })
     }
 
     fn publish(&mut self, request: Request, happens: bool) {
@@ -481,9 +498,14 @@ impl State {
                 self.answer(request, request);
                 None
             }
-            (Role::Book, false) => Some(Step::LeaveToSettle),
+            (Role::Book, false) => Some(Step::LeaveToSettle { in_turn: false }),
             _ => None,
         }
+    }
+
+    /// The step after a charge whose outcome is unknown. The queue delivers its message again.
+    fn unknown(role: Role) -> Option<Step> {
+        (role == Role::Book).then_some(Step::LeaveToSettle { in_turn: false })
     }
 
     /// One step of charge-payment.
@@ -638,7 +660,7 @@ impl Model for Protocol {
                 }
                 // That many charge at once is no fault.
                 if matches!(step, Step::InvokeCharge { .. }) && user(request) == 0 {
-                    actions.push(Action::RefuseCharge(request));
+                    actions.push(Action::RefuseCharge(request, role));
                 }
                 if faulty {
                     actions.push(Action::Crash(request, role));
@@ -648,6 +670,9 @@ impl Model for Protocol {
             let idle = |role: Role| booking.at[role as usize].is_none();
             if row.settle && idle(Role::Settle) {
                 actions.push(Action::StartSettling(request));
+                if row.in_turn {
+                    actions.push(Action::StartCharging(request));
+                }
             }
             if row.announce && idle(Role::Sweep) {
                 actions.push(Action::StartAnnouncing(request));
@@ -687,6 +712,13 @@ impl Model for Protocol {
             Action::StartSettling(request) => {
                 state.go(request, Role::Settle, Some(Step::InvokeVoid));
             }
+            Action::StartCharging(request) => {
+                state.go(
+                    request,
+                    Role::Settle,
+                    Some(Step::InvokeCharge { again: false }),
+                );
+            }
             Action::StartAnnouncing(request) => {
                 state.go(request, Role::Sweep, Some(Step::AnnounceAgain));
             }
@@ -697,16 +729,12 @@ impl Model for Protocol {
                 fault = matches!(how, How::FailsBefore | How::AnswerLost);
                 state.step(request, role, how);
             }
-            Action::RefuseCharge(request) => {
-                let first =
-                    state.at(request, Role::Book) == Some(Step::InvokeCharge { again: false });
+            Action::RefuseCharge(request, role) => {
+                let first = state.at(request, role) == Some(Step::InvokeCharge { again: false });
                 // The first of two may have been begun: that the second was not says nothing.
-                let next = if first {
-                    Step::Unreserve
-                } else {
-                    Step::LeaveToSettle
-                };
-                state.go(request, Role::Book, Some(next));
+                let next = Step::LeaveToSettle { in_turn: first };
+                // The queue waits for its turn, and then delivers its message again.
+                state.go(request, role, (role == Role::Book).then_some(next));
             }
             Action::TimeOut(request, role) => {
                 let mut served = false;
@@ -718,8 +746,7 @@ impl Model for Protocol {
                 }
                 state.charges.sort_unstable();
                 fault = served;
-                let next = (role == Role::Book).then_some(Step::LeaveToSettle);
-                state.go(request, role, next);
+                state.go(request, role, State::unknown(role));
             }
             Action::Crash(request, role) => {
                 fault = true;
@@ -865,6 +892,12 @@ impl Model for Protocol {
                             .any(|charge| charge.command == Command::Charge)
                 },
             ),
+            Property::sometimes("a charge in its turn is paid", |_, state: &State| {
+                state.bookings.iter().any(|booking| {
+                    booking.at[Role::Settle as usize] == Some(Step::Announce)
+                        && booking.row.is_some_and(|row| row.in_turn)
+                })
+            }),
             Property::sometimes("money goes back", |_, state: &State| {
                 state.bookings.iter().any(|booking| booking.refunds == 1) && state.settled()
             }),

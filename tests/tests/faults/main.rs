@@ -176,13 +176,13 @@ impl Range {
         if way == Way::BookInACrowd {
             settings.push("ADMIT_CONCURRENT_CHARGES=1".to_owned());
         }
+        if settings.len() > self.settings.len() {
+            restart_event_sources(&settings).await;
+        }
         // A poll of event sources that were killed may still take the message, for which the sweep would
         // then do the work: no poll is longer.
         if case.is_some_and(|case| case.function == "settle-bookings") {
             sleep(Duration::from_secs(6)).await;
-        }
-        if settings.len() > self.settings.len() {
-            restart_event_sources(&settings).await;
         }
         let user = self.app.user().await;
         let event = TestApp::event_body(json!({"capacity": 8}));

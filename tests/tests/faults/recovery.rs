@@ -571,7 +571,7 @@ async fn connections_that_died_in_a_freeze_cost_no_request() {
 }
 
 #[tokio::test]
-async fn charges_beyond_the_bound_are_refused_and_a_repeat_tries_again() {
+async fn charges_beyond_the_bound_are_made_in_their_turn() {
     let range = Range::open().await;
     range
         .restart_with(&["ADMIT_CONCURRENT_CHARGES=1".to_owned()])
@@ -586,24 +586,29 @@ async fn charges_beyond_the_bound_are_refused_and_a_repeat_tries_again() {
         .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
         .collect();
     let answers = join_all(crowd.iter_mut().map(|purchase| purchase.ask(app))).await;
-    let refused: Vec<_> = answers
+    let waiting: Vec<_> = answers
         .iter()
         .flatten()
-        .filter(|answer| answer.status == 503)
+        .filter(|answer| answer.status == 202)
         .collect();
-    assert!(!refused.is_empty(), "{answers:?}");
-    for answer in refused {
-        assert_eq!(answer.problem(), "unavailable");
+    assert!(!waiting.is_empty(), "{answers:?}");
+    for answer in waiting {
+        assert_eq!(answer.body["status"], "PENDING", "{answer:?}");
         assert!(answer.header("retry-after").is_some());
     }
-    range.restart_with(&[]).await;
-    for purchase in &mut crowd {
-        assert!(
-            purchase.pursue(app, Duration::from_secs(40)).await,
-            "{}",
-            purchase.story()
-        );
+    // Nobody has to ask again. What the slow gateway kept waiting is unknown, and may be voided.
+    let mut confirmed = 0;
+    for answer in answers.into_iter().flatten() {
+        let booking = answer.text("booking_id");
+        let end = eventually_within(60, "it is charged, or void", async || {
+            let read = app.get(&user, &format!("/bookings/{booking}")).await;
+            let status = read.text("status");
+            (status != "PENDING").then_some(status)
+        })
+        .await;
+        confirmed += i32::from(end == "CONFIRMED");
     }
+    assert!(confirmed >= 2, "{confirmed} of 4 were charged");
     range.audit(&user, &event, &crowd).await;
     range.close().await;
 }

@@ -38,8 +38,10 @@ pub enum Way {
     BookMoreThanThereIs,
     /// More tickets than any row of the stock has alone.
     BookFromAllShards,
-    /// More bookings at once than charges may run.
+    /// More bookings at once than charges may run: some are charged in their turn.
     BookInACrowd,
+    /// Nobody hears of the reservation, and it is taken back.
+    BookUnheard,
     BeDeclined,
     /// The gateway's answer is lost, and settled.
     StayUnknown,
@@ -89,7 +91,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("ExplainEvent", "create-booking", Way::BookMoreThanThereIs),
     ("MoveStock", "create-booking", Way::BookFromAllShards),
     ("ReserveFromAll", "create-booking", Way::BookFromAllShards),
-    ("Unreserve", "create-booking", Way::BookInACrowd),
+    ("Unreserve", "create-booking", Way::BookUnheard),
     ("MarkAnnounced", "sweep-bookings", Way::BeAnnouncedLater),
     ("FinishJob", "sweep-bookings", Way::StayUnknownForLong),
     ("RecordAccepted", "create-booking", Way::StayUnknown),
@@ -199,6 +201,10 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("Release", "settle-bookings", Way::NeverBeCharged),
     ("OpenRecord", "charge-payment", Way::NeverBeCharged),
     ("InvokeCharge", "settle-bookings", Way::NeverBeCharged),
+    ("InvokeCharge", "settle-bookings", Way::BookInACrowd),
+    ("RecordAccepted", "create-booking", Way::BookInACrowd),
+    ("SendToSettle", "create-booking", Way::BookInACrowd),
+    ("ReadTurn", "settle-bookings", Way::BookInACrowd),
     ("InvokeCharge", "cancel-booking", Way::Cancel),
     ("OpenRecord", "create-payment", Way::Pay),
     ("GatewayEnter", "create-payment", Way::Pay),
@@ -371,6 +377,11 @@ impl Traveller<'_> {
                 self.buy(1, card).await
             }
             Way::BookInACrowd => self.crowd().await,
+            Way::BookUnheard => {
+                self.faults
+                    .arm_in("create-booking", "Reserve", Fault::AnswerLost, 2);
+                self.buy(1, card).await
+            }
             Way::BookTwiceWithOneKey => {
                 assert!(self.purchases[0].pursue(self.app, PATIENCE).await);
                 self.purchases[0].answers()
@@ -552,8 +563,7 @@ impl Traveller<'_> {
         answers
     }
 
-    /// Bookings at once, all declined so that it never sells out, until one of them has been refused
-    /// for the crowd.
+    /// Bookings at once, all declined so that it never sells out, until one of them had to wait for its turn.
     async fn crowd(&mut self) -> String {
         let app = self.app;
         for _ in 0..20 {
@@ -564,8 +574,10 @@ impl Traveller<'_> {
                 assert!(purchase.pursue(app, PATIENCE).await);
             }))
             .await;
+            let waited = |purchase: &Purchase| purchase.answers().contains("202");
+            let any_waited = crowd.iter().any(waited);
             self.purchases.append(&mut crowd);
-            if self.faults.left("Unreserve") == 0 {
+            if any_waited {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! Settles what is uncertain, message by message from SQS.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
+use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, de};
 use shared::bookings::{self, BoxOffice};
 use shared::payments::Unsettled;
@@ -29,15 +30,21 @@ fn of_sqs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SqsMessage>,
 
 /// Returns the messages that SQS shall deliver again.
 async fn handle(app: &App, batch: Batch) -> Result<SqsBatchResponse, Error> {
-    let mut failed = SqsBatchResponse::default();
-    for record in batch.records {
+    // All at once: what waits for its turn, or for a slow gateway, keeps no other waiting.
+    let settling = batch.records.iter().map(|record| {
         let settling = async {
-            settle(app, &record).await.inspect_err(|error| {
+            let settled = settle(app, record).await.inspect_err(|error| {
                 let error = telemetry::chain(error.as_ref());
                 tracing::warn!(error, "settle failed; SQS retries");
-            })
+            });
+            settled.is_ok()
         };
-        if settling.instrument(telemetry::part_span()).await.is_err() {
+        settling.instrument(telemetry::part_span())
+    });
+    let settled = join_all(settling).await;
+    let mut failed = SqsBatchResponse::default();
+    for (record, settled) in batch.records.into_iter().zip(settled) {
+        if !settled {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = record.message_id.unwrap_or_default();
             failed.batch_item_failures.push(failure);

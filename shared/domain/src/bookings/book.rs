@@ -2,9 +2,11 @@
 
 use super::confirm::{confirm, record_accepted};
 use super::read;
-use super::reserve::{Reservation, StoredRequest, release, reserve, undo_reserve};
+use super::reserve::{Reservation, StoredRequest, release, reserve};
 use super::{Booking, BookingError, BookingRequest, BoxOffice, Status};
-use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
+use crate::payments::{
+    Delivery, InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement,
+};
 use runtime::telemetry;
 use stores::settle_queue::SettleQueue;
 use values::idempotency::IdempotentRequest;
@@ -89,12 +91,11 @@ pub async fn book(
     .await
     {
         Ok(outcome) => outcome,
-        Err(BookingError::Busy) => return Err(BookingError::Busy),
         // The tickets are held and the money may be taken: from here on there is no error,
         // only an outcome that is not known yet.
         Err(error) => {
             tracing::error!(error = telemetry::chain(&error), "booking not finished");
-            leave_to_settle(office, settle_queue, booking).await
+            leave_to_settle(office, settle_queue, booking, None).await
         }
     };
     Ok(Booked {
@@ -124,20 +125,15 @@ async fn pay_and_finish(
         // `settle-bookings` came first and voided the payment.
         Ok(PaymentStatus::Voided) => release(&office.db, id, Status::Expired).await?,
         Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
-            return Ok(leave_to_settle(office, settle_queue, booking.clone()).await);
+            return Ok(leave_to_settle(office, settle_queue, booking.clone(), None).await);
         }
-        // Lambda throttled the charge before it began. If the reservation can't be deleted, the
-        // sweep ends it. To call it pending would be wrong: it would promise a booking that may be gone.
+        // Lambda throttled the charge before it began. Who holds tickets doesn't have to race for them again.
         Err(InvokeError::Busy) => {
-            if let Err(error) = undo_reserve(&office.db, id).await {
-                let error = telemetry::chain(&error);
-                tracing::error!(error, "reservation not undone; the sweep ends it");
-            }
-            return Err(BookingError::Busy);
+            return Ok(leave_to_settle(office, settle_queue, booking.clone(), Some(method)).await);
         }
         Err(error) => {
             tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
-            return Ok(leave_to_settle(office, settle_queue, booking.clone()).await);
+            return Ok(leave_to_settle(office, settle_queue, booking.clone(), None).await);
         }
     };
     match finished {
@@ -147,24 +143,35 @@ async fn pay_and_finish(
     }
 }
 
-/// Hands a booking whose payment is unknown to the settle queue. The queue makes it quick; the
-/// sweep makes it certain, so that no error here changes the answer.
+/// Leaves a booking to be settled: its payment is unknown, or was not begun and is to be made in its turn, with
+/// `charge_with`. The queue makes it quick; the sweep makes it certain, so that no error here changes the answer.
 async fn leave_to_settle(
     office: &BoxOffice,
     settle_queue: &SettleQueue,
     booking: Booking,
+    charge_with: Option<PaymentMethod>,
 ) -> BookingOutcome {
-    tracing::warn!("booking left pending: charge outcome unknown");
-    let unsettled = Unsettled::Booking {
-        booking_id: booking.booking_id,
+    let booking_id = booking.booking_id;
+    let delivery = match charge_with {
+        Some(_) => {
+            tracing::info!("booking left pending: charged in its turn");
+            Delivery::InTurn
+        }
+        None => {
+            tracing::warn!("booking left pending: charge outcome unknown");
+            Delivery::Delayed
+        }
     };
-    if let Err(error) = enqueue_settlement(settle_queue, &unsettled).await {
+    // Before the message that has it settled accordingly.
+    let recorded = record_accepted(&office.db, booking_id, charge_with).await;
+    let unsettled = Unsettled::Booking { booking_id };
+    if let Err(error) = enqueue_settlement(settle_queue, &unsettled, delivery).await {
         tracing::warn!(
             error = telemetry::chain(&error),
             "settlement not enqueued; the sweep settles it"
         );
     }
-    match record_accepted(&office.db, booking.booking_id).await {
+    match recorded {
         Ok(Some(booking)) => BookingOutcome::of(booking),
         Ok(None) => BookingOutcome::Pending(booking),
         Err(error) => {

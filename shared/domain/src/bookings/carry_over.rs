@@ -242,7 +242,7 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
     let Reservation::New(new) = reserve(7, "new").await else {
         panic!("the key is new")
     };
-    record_accepted(&db, new.booking_id).await.unwrap();
+    record_accepted(&db, new.booking_id, None).await.unwrap();
     let uuid_of_new = format!(
         "'{}'::uuid",
         new.booking_id.to_string().trim_start_matches("bk_")

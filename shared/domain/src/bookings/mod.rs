@@ -3,8 +3,8 @@
 //! ```text
 //! reserve ─ charge ─┬─ paid ────── announce ─ confirm   PENDING → CONFIRMED
 //!                   ├─ declined ── release              PENDING → REJECTED
-//!                   ├─ busy ────── undo_reserve         as if it had never been asked for
-//!                   └─ unknown ─── settle, later        PENDING until the payment record tells
+//!                   ├─ busy ────── settle charges       PENDING until it has had its turn
+//!                   └─ unknown ─── settle voids         PENDING until the payment record tells
 //! ```
 //!
 //! What holds here:
@@ -184,8 +184,6 @@ pub enum BookingError {
     NotCancellable { status: Status },
     #[error("the event of the booking has begun")]
     Begun,
-    #[error("as many charges run as may")]
-    Busy,
     #[error("the booking store")]
     Database(#[from] sqlx::Error),
 }

@@ -3,14 +3,24 @@
 //! Settling asks for a *void*. If the payment record says SUCCESS already, that stands and the
 //! booking is confirmed; otherwise the void is the record now, a late charge can't succeed any
 //! more, and the tickets go back. So there is nothing to guess, and two settlers do no harm.
+//!
+//! A booking whose charge was refused before it began is charged here, as soon as there is room.
 
-use super::confirm::confirm;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::confirm::{charge_with, confirm};
 use super::reserve::release;
-use super::{BookingError, BoxOffice, Status, read};
-use crate::payments::PaymentStatus;
+use super::{Booking, BookingError, BoxOffice, Status, read};
+use crate::payments::{InvokeError, PaymentMethod, PaymentStatus};
 use runtime::Error;
+use runtime::calls;
 use runtime::telemetry;
 use values::ids::{BookingId, PaymentId};
+
+/// How much time an invocation keeps to end a booking that was charged in its turn.
+const ENOUGH_TIME: Duration = Duration::from_secs(15);
 
 /// Settles one booking. Does nothing where it is settled already, or where there is none.
 ///
@@ -31,7 +41,10 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<(), Err
     let status = if booking.amount.is_zero() {
         PaymentStatus::Success
     } else {
-        office.payments.void(booking.charge()).await?
+        match charge_with(&office.db, booking_id).await? {
+            Some(method) => charge_or_void(office, &booking, method).await?,
+            None => office.payments.void(booking.charge()).await?,
+        }
     };
     match status {
         PaymentStatus::Success => {
@@ -46,6 +59,23 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<(), Err
     }
     tracing::info!(payment = ?status, "booking settled");
     Ok(())
+}
+
+/// Charges as soon as there is room. Voids where the charge's outcome is unknown.
+async fn charge_or_void(
+    office: &BoxOffice,
+    booking: &Booking,
+    method: PaymentMethod,
+) -> Result<PaymentStatus, InvokeError> {
+    loop {
+        match office.payments.charge(booking.charge(), method).await {
+            Ok(PaymentStatus::Pending) => return office.payments.void(booking.charge()).await,
+            Err(InvokeError::Busy) if calls::remaining() > ENOUGH_TIME => {
+                sleep(Duration::from_millis(fastrand::u64(200..1000))).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Settles a payment that belongs to no booking. Does nothing where there is none.

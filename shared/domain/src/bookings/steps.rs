@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sqlx::Executor;
 
 use super::cancel::give_back;
-use super::confirm::{confirm, record_accepted};
+use super::confirm::{charge_with, confirm, record_accepted};
 use super::reserve::{Reservation, release, reserve, undo_reserve};
 use super::{Booking, BookingError, BookingRequest, Status, read};
+use crate::payments::PaymentMethod;
 use crate::testing::{AVAILABLE, Database};
 use stores::db::Db;
 use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
@@ -124,7 +126,9 @@ async fn a_repeat_is_told_what_was_said_also_when_the_booking_has_moved_on() {
     let key = keyed("k", "body");
     let booking = reserved(&db, 1, Some(&key)).await;
     assert_eq!(repeated(&db, 1, &key).await.1, None);
-    record_accepted(&db, booking.booking_id).await.unwrap();
+    record_accepted(&db, booking.booking_id, None)
+        .await
+        .unwrap();
     assert_eq!(repeated(&db, 1, &key).await.1, Some(Status::Pending));
     confirm(&db, booking.booking_id, true).await.unwrap();
     assert_eq!(repeated(&db, 1, &key).await.1, Some(Status::Confirmed));
@@ -133,7 +137,9 @@ async fn a_repeat_is_told_what_was_said_also_when_the_booking_has_moved_on() {
         .unwrap()
         .unwrap();
     // It comes late: what was said stays.
-    record_accepted(&db, booking.booking_id).await.unwrap();
+    record_accepted(&db, booking.booking_id, None)
+        .await
+        .unwrap();
     let (same, told) = repeated(&db, 1, &key).await;
     assert_eq!(
         (same.status, told),
@@ -181,6 +187,21 @@ async fn tickets_go_back_once_and_a_reservation_that_was_undone_leaves_nothing()
     ));
     // The key is free again.
     reserved(&db, 1, Some(&key)).await;
+}
+
+#[tokio::test]
+async fn a_booking_that_waits_for_its_turn_is_charged_until_it_has_waited_for_too_long() {
+    let (database, db) = gala().await;
+    let waiting = reserved(&db, 1, None).await.booking_id;
+    let unknown = reserved(&db, 2, None).await.booking_id;
+    let method = PaymentMethod::ChargeDeclined;
+    record_accepted(&db, waiting, Some(method)).await.unwrap();
+    record_accepted(&db, unknown, None).await.unwrap();
+    assert_eq!(charge_with(&db, waiting).await.unwrap(), Some(method));
+    assert_eq!(charge_with(&db, unknown).await.unwrap(), None);
+    let age = "update booking set created_at = created_at - interval '4 minutes'";
+    database.connect().await.execute(age).await.unwrap();
+    assert_eq!(charge_with(&db, waiting).await.unwrap(), None);
 }
 
 #[tokio::test]

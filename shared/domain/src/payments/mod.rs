@@ -15,11 +15,9 @@ mod record;
 mod sweep;
 mod unsettled;
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
-use strum::AsRefStr;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
 pub use charge::Payments;
@@ -27,7 +25,7 @@ pub use invoke::{ChargeFunction, Command, FunctionError, InvokeError, Reply};
 pub use pay::{Paid, PaymentOutcome};
 pub use sweep::{PaymentSweeper, SweptPayments, sweep};
 pub use unsettled::Unsettled;
-pub(crate) use unsettled::enqueue_settlement;
+pub(crate) use unsettled::{Delivery, enqueue_settlement};
 
 use values::ids::{BookingId, PaymentId, UserId};
 use values::json::parse_string;
@@ -58,17 +56,18 @@ pub enum PaymentStatus {
 }
 
 /// A card of the simulated gateway, by Stripe's names for test cards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, AsRefStr, EnumString)]
+#[strum(parse_err_ty = UnknownPaymentMethod, parse_err_fn = UnknownPaymentMethod::of)]
 pub enum PaymentMethod {
     /// Pays.
     #[default]
-    #[serde(rename = "pm_card_visa")]
+    #[strum(serialize = "pm_card_visa")]
     Visa,
     /// Is declined.
-    #[serde(rename = "pm_card_visa_chargeDeclined")]
+    #[strum(serialize = "pm_card_visa_chargeDeclined")]
     ChargeDeclined,
     /// Pays, but the gateway's answer is lost.
-    #[serde(rename = "pm_admit_timeout")]
+    #[strum(serialize = "pm_admit_timeout")]
     Timeout,
 }
 
@@ -77,16 +76,15 @@ pub enum PaymentMethod {
 #[error("must be pm_card_visa, pm_card_visa_chargeDeclined or pm_admit_timeout")]
 pub struct UnknownPaymentMethod;
 
-impl FromStr for PaymentMethod {
-    type Err = UnknownPaymentMethod;
+impl UnknownPaymentMethod {
+    fn of(_: &str) -> Self {
+        Self
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, UnknownPaymentMethod> {
-        match text {
-            "pm_card_visa" => Ok(Self::Visa),
-            "pm_card_visa_chargeDeclined" => Ok(Self::ChargeDeclined),
-            "pm_admit_timeout" => Ok(Self::Timeout),
-            _ => Err(UnknownPaymentMethod),
-        }
+impl Serialize for PaymentMethod {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_ref())
     }
 }
 

@@ -4,7 +4,7 @@ use mongodb::bson::DateTime;
 
 use super::record::Record;
 use super::{
-    Charge, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, Unsettled,
+    Charge, Delivery, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, Unsettled,
     enqueue_settlement,
 };
 use runtime::telemetry;
@@ -103,8 +103,12 @@ impl Payments {
     /// Hands a payment whose outcome is unknown to the queue, and notes that the request was told so. The sweep
     /// finds it also without the queue, so that no error here changes the answer.
     async fn leave_to_settle(&self, settle_queue: &SettleQueue, payment_id: PaymentId) {
-        if let Err(error) =
-            enqueue_settlement(settle_queue, &Unsettled::Payment { payment_id }).await
+        if let Err(error) = enqueue_settlement(
+            settle_queue,
+            &Unsettled::Payment { payment_id },
+            Delivery::Delayed,
+        )
+        .await
         {
             tracing::warn!(
                 error = telemetry::chain(&error),

@@ -14,6 +14,15 @@ pub enum Unsettled {
     Payment { payment_id: PaymentId },
 }
 
+/// When a message of the settle queue is wanted to be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// After the queue's delay, by when most is certain.
+    Delayed,
+    /// As soon as it has its turn.
+    InTurn,
+}
+
 /// Has a booking or a payment settled soon.
 ///
 /// # Errors
@@ -21,7 +30,11 @@ pub enum Unsettled {
 pub async fn enqueue_settlement(
     queue: &SettleQueue,
     unsettled: &Unsettled,
+    delivery: Delivery,
 ) -> Result<(), AwsError> {
     let body = serde_json::to_string(unsettled).map_err(|error| AwsError::Refused(error.into()))?;
-    queue.send(&body).await
+    match delivery {
+        Delivery::Delayed => queue.send(&body).await,
+        Delivery::InTurn => queue.send_now(&body).await,
+    }
 }
