@@ -213,15 +213,18 @@ def deploy(name: str) -> None:
 
 
 def unreserved(stage: Stage) -> list[str]:
-    """Where too little of the account's concurrency is free to reserve any, as in a new account: the parameter."""
-    wanted = dict(pair.partition("=")[::2] for pair in stage.overrides()).get("ConcurrentCharges", "50")
+    """Where too little of the account's concurrency is free to reserve any, as in a new account: the parameters."""
+    given = dict(pair.partition("=")[::2] for pair in stage.overrides())
+    bookings, charges = int(given.get("ConcurrentBookings", 100)), int(given.get("ConcurrentCharges", 50))
     free = ask_aws(stage.region, "concurrency", stage.stack)
+    wanted = bookings + 2 * charges
     # Lambda keeps 100 for the functions without a reservation.
-    if free - 2 * int(wanted) >= 100 or wanted == "0":
+    if wanted == 0 or free - wanted >= 100:
         return []
-    say(f"  The account has {free} functions at once to reserve from: none are reserved for charges (ConcurrentCharges=0).")
+    none = ["ConcurrentBookings=0", "ConcurrentCharges=0"]
+    say(f"  The account has {free} functions at once to reserve from: none are reserved ({' '.join(none)}).")
     say("  Ask for more at Service Quotas, L-B99A9384, before an on-sale.")
-    return ["ConcurrentCharges=0"]
+    return none
 
 
 def runbook() -> str:

@@ -87,8 +87,8 @@ def resource(name: str, function: dict) -> Iterable[str]:
         yield f"      MemorySize: {memory}"
     if timeout := function.get("timeout"):
         yield f"      Timeout: {timeout}"
-    if function.get("bounded"):
-        yield "      ReservedConcurrentExecutions: !If [Bounded, !Ref ConcurrentCharges, !Ref AWS::NoValue]"
+    if bound := function.get("bounded"):
+        yield f"      ReservedConcurrentExecutions: !If [Has{bound}, !Ref {bound}, !Ref AWS::NoValue]"
     yield "      AutoPublishAlias: live"
     yield "      AutoPublishCodeSha256: !Ref Release"
     if given := list(environment(function)):

@@ -59,16 +59,19 @@ struct Concurrency {
 }
 
 impl Lambda {
-    /// The functions; so many charges at once at most.
-    pub fn new(environments: Arc<Environments>, charges: usize) -> Self {
+    /// The functions, and the concurrency that is reserved for some; 0 reserves none.
+    pub fn new(environments: Arc<Environments>, reserved: &[(&str, usize)]) -> Self {
         let functions = functions::ALL.iter().map(|function| {
-            let reserved = function.name == "charge-payment";
-            let most = if reserved { charges } else { CONCURRENCY };
+            let reserved = reserved
+                .iter()
+                .find(|(name, most)| *name == function.name && *most > 0)
+                .map(|(_, most)| *most);
+            let most = reserved.unwrap_or(CONCURRENCY);
             let concurrency = Concurrency {
                 function,
                 most,
                 free: Semaphore::new(most),
-                reserved,
+                reserved: reserved.is_some(),
             };
             (function.name, concurrency)
         });

@@ -37,7 +37,11 @@ async fn main() -> Result<(), Error> {
     let hurry = setting("ADMIT_HURRY")?;
     let programs = setting("ADMIT_PROGRAMS")?;
     let environments = Environments::serve(programs, hurry, settings).await?;
-    let lambda = Lambda::new(environments, setting("ADMIT_CONCURRENT_CHARGES")?);
+    let reserved = [
+        ("create-booking", setting("ADMIT_CONCURRENT_BOOKINGS")?),
+        ("charge-payment", setting("ADMIT_CONCURRENT_CHARGES")?),
+    ];
+    let lambda = Lambda::new(environments, &reserved);
     let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);
 
     let broker = Secret::new(&broker).await;
