@@ -219,6 +219,7 @@ class Stack:
             "ADMIT_PROGRAMS": str(tools.programs()),
             "ADMIT_CARGO_LAMBDA": str(tools.cargo_lambda()),
             "ADMIT_CLOCK_SECONDS": "60",
+            "ADMIT_CONCURRENT_BOOKINGS": "0",
             "ADMIT_CONCURRENT_CHARGES": "16",
             "ADMIT_CORS": functions.cors(os.environ.get("CORS_ORIGINS", "")),
             **functions.local_settings(self),
@@ -354,7 +355,10 @@ class Stack:
         """Runs the measurements with the stack's settings, and the accounts of the functions that book."""
         names = {"DATABASE": "Office", "DOCUMENTS": "Payments", "BROKER": "Broker"}
         accounts = {f"ADMIT_{store}_SECRET": vault.names()[name] for store, name in names.items()}
-        environment = self._environment_for_tests() | accounts | {"CARGO_MANIFEST_DIR": str(ROOT / "tests" / "bench")}
+        environment = self._environment_for_tests() | accounts | {
+            "CARGO_MANIFEST_DIR": str(ROOT / "tests" / "bench"),
+            "ADMIT_PGBENCH": str(tools.postgres_folder() / "pgbench"),
+        }
         # All its binaries: one is the function that does nothing.
         status = follow(["cargo", "build", "--locked", "--release", "-p", "bench", "--bins"], cwd=ROOT, env=environment)
         return status or follow([tools.programs() / "bench"], cwd=ROOT, env=environment)

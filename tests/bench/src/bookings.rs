@@ -62,7 +62,7 @@ struct Measured {
 
 /// Who books, and what.
 pub struct Shop {
-    users: Vec<User>,
+    pub users: Vec<User>,
     pub events: Vec<String>,
 }
 

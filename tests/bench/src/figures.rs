@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use tests::stack::in_project;
 
@@ -21,6 +22,14 @@ impl Figure {
         self.at(0.5)
     }
 
+    /// This median as a share of another.
+    pub fn over(&self, reference: &Self) -> String {
+        if reference.0.is_empty() {
+            return String::new();
+        }
+        format!("{:.2}", self.median() / reference.median())
+    }
+
     /// The value that this share of them is not above.
     pub fn at(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
@@ -32,6 +41,9 @@ impl Figure {
 /// The median, and the least and the most.
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
         let digits = if self.median() < 20.0 { 2 } else { 0 };
         let (least, median, most) = (self.at(0.0), self.median(), self.at(1.0));
         write!(f, "{median:.digits$} ({least:.digits$}–{most:.digits$})")
@@ -67,16 +79,29 @@ pub fn row(cells: &[String]) -> String {
 /// A line of a plot: its name and its points.
 pub type Line = (String, Vec<(f64, f64)>);
 
-/// Draws lines against the number of environments, into docs/NAME.svg.
-pub fn plot(
-    name: &str,
-    x: &str,
-    y: &str,
-    lines: &[Line],
-) -> Result<(), Box<dyn std::error::Error>> {
+/// Draws lines against a number of environments, in powers, into docs/NAME.svg.
+pub fn plot(name: &str, x: &str, y: &str, lines: &[Line]) -> Drawn {
+    draw(name, x, y, lines, (1.0..right(lines)).log_scale())
+}
+
+/// Draws lines against seconds, into docs/NAME.svg.
+pub fn plot_time(name: &str, y: &str, lines: &[Line]) -> Drawn {
+    draw(name, "seconds", y, lines, 0.0..right(lines))
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn right(lines: &[Line]) -> f64 {
+    let points = lines.iter().flat_map(|(_, points)| points);
+    points.map(|(x, _)| *x).fold(1.0, f64::max)
+}
+
+fn draw<X>(name: &str, x: &str, y: &str, lines: &[Line], across: X) -> Drawn
+where
+    X: AsRangedCoord<Value = f64, CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>>,
+{
     let path = in_project(&format!("docs/{name}.svg"));
     let points = || lines.iter().flat_map(|(_, points)| points);
-    let right = points().map(|(x, _)| *x).fold(1.0, f64::max);
     let top = points().map(|(_, y)| *y).fold(1.0, f64::max) * 1.1;
     let area = SVGBackend::new(&path, (720, 420)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -84,7 +109,7 @@ pub fn plot(
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d((1.0..right).log_scale(), 0.0..top)?;
+        .build_cartesian_2d(across, 0.0..top)?;
     chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
     for (index, (name, points)) in lines.iter().enumerate() {
         let color = Palette99::pick(index).stroke_width(2);

@@ -8,8 +8,11 @@
 
 mod bookings;
 mod cpu;
+mod crowd;
 mod figures;
 mod inventory;
+mod latency;
+mod pgbench;
 mod starts;
 mod steps;
 
@@ -30,15 +33,21 @@ async fn main() {
     if wanted("inventory") {
         inventory::measure().await;
     }
-    if wanted("steps") || wanted("bookings") {
+    if ["steps", "latency", "bookings"].into_iter().any(wanted) {
         let app = TestApp::start().await;
         let shop = bookings::Shop::open(&app).await;
         if wanted("steps") {
             steps::measure(&shop.events).await;
         }
+        if wanted("latency") {
+            latency::measure(&app, &shop).await;
+        }
         if wanted("bookings") {
             bookings::measure(&app, &shop).await;
         }
+    }
+    if wanted("crowd") {
+        crowd::measure().await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! The work of a booking without the API and the local Lambda: through our code, and by a bare loop of the same
-//! drivers that sends the same statements, record and message with no code around them.
+//! The work of a booking without the API and the local Lambda: through our code, by a bare loop of the same
+//! drivers that sends the same statements, record and message with no code around them, and by pgbench.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,9 +25,9 @@ use tests::{secrets, stack};
 use uuid::Uuid;
 
 use crate::figures::{self, Figure, row};
-use crate::rounds;
+use crate::{pgbench, rounds};
 
-const TIME: Duration = Duration::from_secs(5);
+pub const TIME: Duration = Duration::from_secs(5);
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// What one environment has, through our code.
@@ -38,7 +38,7 @@ struct Ours {
 }
 
 /// What it has without.
-struct Bare {
+pub struct Bare {
     connection: PgConnection,
     documents: mongodb::Client,
     channel: Channel,
@@ -47,9 +47,9 @@ struct Bare {
 }
 
 /// Our own, as they are prepared for the compiler's checks.
-struct Statements {
-    reserve: String,
-    confirm: String,
+pub struct Statements {
+    pub reserve: String,
+    pub confirm: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +64,7 @@ enum Work {
 pub async fn measure(events: &[String]) {
     let statements = Arc::new(Statements::read());
     let loads = [(1, 1000), (8, 1000), (8, 1), (16, 1000), (16, 1)];
-    let mut all = BTreeMap::<_, [Figure; 2]>::new();
+    let mut all = BTreeMap::<_, [Figure; 3]>::new();
     for _ in 0..rounds() {
         for work in [Work::Database, Work::Whole] {
             for (environments, many) in loads {
@@ -74,9 +74,13 @@ pub async fn measure(events: &[String]) {
                     ours.push(Ours::connect().await);
                     bare.push(Bare::connect(Arc::clone(&statements)).await);
                 }
-                let [by_us, by_hand] = all.entry((work, environments, many)).or_default();
+                let figures = all.entry((work, environments, many)).or_default();
+                let [by_us, by_hand, by_pgbench] = figures;
                 by_us.add(race(ours, events, work).await);
                 by_hand.add(race(bare, events, work).await);
+                if work == Work::Database {
+                    by_pgbench.add(pgbench::race(&statements, events, environments).await);
+                }
             }
         }
     }
@@ -85,10 +89,12 @@ pub async fn measure(events: &[String]) {
         "through our code, a second",
         "bare loop, a second",
         "ratio",
+        "pgbench, a second",
+        "ratio",
     ]
     .map(str::to_owned));
-    text += "| --- | ---: | ---: | ---: |\n";
-    for ((work, environments, many), [ours, bare]) in all {
+    text += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
+    for ((work, environments, many), [ours, bare, pgbench]) in all {
         let what = match work {
             Work::Database => "reserve, confirm",
             Work::Whole => "reserve, charge, announce, confirm",
@@ -97,7 +103,9 @@ pub async fn measure(events: &[String]) {
             format!("{what}; {environments} environments, {many} events"),
             ours.to_string(),
             bare.to_string(),
-            format!("{:.2}", ours.median() / bare.median()),
+            ours.over(&bare),
+            pgbench.to_string(),
+            ours.over(&pgbench),
         ]);
     }
     figures::write("steps", &text).unwrap();
@@ -203,7 +211,7 @@ fn announcement(id: BookingId, user: UserId, event: &str) -> Announcement {
 }
 
 impl Statements {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let files = fs::read_dir(stack::in_project(".sqlx")).unwrap();
         let texts: Vec<String> = files
             .map(|file| {
@@ -228,7 +236,7 @@ impl Statements {
 }
 
 impl Bare {
-    async fn connect(statements: Arc<Statements>) -> Self {
+    pub async fn connect(statements: Arc<Statements>) -> Self {
         let office = secrets::account("office").await;
         let options = secrets::database(&office, "booking_db");
         let broker = broker::connect(secrets::account("broker").await)
@@ -258,6 +266,15 @@ impl Booker for Bare {
 impl Bare {
     async fn once(&mut self, event: &str, work: Work) {
         let id = Uuid::now_v7();
+        self.reserve(id, event).await;
+        if work == Work::Whole {
+            self.record(id).await;
+            self.publish(id, event).await;
+        }
+        self.confirm(id).await;
+    }
+
+    pub async fn reserve(&mut self, id: Uuid, event: &str) {
         let statements = Arc::clone(&self.statements);
         let reserving = sqlx::query(AssertSqlSafe(statements.reserve.as_str()))
             .bind(id)
@@ -270,40 +287,42 @@ impl Bare {
             .bind(None::<String>)
             .bind(SWEEP_AFTER.as_secs_f64());
         reserving.fetch_one(&mut self.connection).await.unwrap();
-        if work == Work::Whole {
-            let payment = format!("pay_{}", id.simple());
-            let now = mongodb::bson::DateTime::now();
-            let record = doc! {
-                "_id": &payment, "request_id": &payment, "request_hash": null, "answer": null,
-                "booking_id": format!("bk_{}", id.simple()), "user_id": 1_i64, "amount_minor": 5000_i64,
-                "currency": "USD", "status": "SUCCESS", "attempts": 0, "created_at": now, "updated_at": now,
-            };
-            let payments = self.documents.database("payment_db");
-            let payments = payments.collection::<Document>("payments");
-            payments.insert_one(record).await.unwrap();
-            let announcement = announcement(
-                BookingId::of_uuid(&id.to_string()).unwrap(),
-                UserId::from(1),
-                event,
-            );
-            let body = serde_json::to_vec(&announcement).unwrap();
-            let options = BasicPublishOptions {
-                mandatory: true,
-                ..Default::default()
-            };
-            let properties = BasicProperties::default()
-                .with_message_id(announcement.id().into())
-                .with_delivery_mode(2);
-            let kind = announcement.event_type();
-            let sent = self.channel.basic_publish(
-                EXCHANGE.into(),
-                kind.into(),
-                options,
-                &body,
-                properties,
-            );
-            sent.await.unwrap().await.unwrap();
-        }
+    }
+
+    /// Stores the payment's record.
+    pub async fn record(&self, id: Uuid) {
+        let payment = format!("pay_{}", id.simple());
+        let now = mongodb::bson::DateTime::now();
+        let record = doc! {
+            "_id": &payment, "request_id": &payment, "request_hash": null, "answer": null,
+            "booking_id": format!("bk_{}", id.simple()), "user_id": 1_i64, "amount_minor": 5000_i64,
+            "currency": "USD", "status": "SUCCESS", "attempts": 0, "created_at": now, "updated_at": now,
+        };
+        let payments = self.documents.database("payment_db");
+        let payments = payments.collection::<Document>("payments");
+        payments.insert_one(record).await.unwrap();
+    }
+
+    pub async fn publish(&self, id: Uuid, event: &str) {
+        let id = BookingId::of_uuid(&id.to_string()).unwrap();
+        let announcement = announcement(id, UserId::from(1), event);
+        let body = serde_json::to_vec(&announcement).unwrap();
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..Default::default()
+        };
+        let properties = BasicProperties::default()
+            .with_message_id(announcement.id().into())
+            .with_delivery_mode(2);
+        let kind = announcement.event_type();
+        let sent =
+            self.channel
+                .basic_publish(EXCHANGE.into(), kind.into(), options, &body, properties);
+        sent.await.unwrap().await.unwrap();
+    }
+
+    pub async fn confirm(&mut self, id: Uuid) {
+        let statements = Arc::clone(&self.statements);
         let confirming = sqlx::query(AssertSqlSafe(statements.confirm.as_str()))
             .bind(id)
             .bind(id)
