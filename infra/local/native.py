@@ -90,6 +90,8 @@ def _postgres(stack, data: Path) -> None:
         "port": stack.state["ports"]["postgres"],
         "unix_socket_directories": "",
         "max_connections": 200,
+        # As on RDS: it counts statements, and a test looks at it.
+        "shared_preload_libraries": "pg_stat_statements",
         "hba_file": write_private(data / "pg_hba.conf", rules, user),
         "ssl": "on",
         "ssl_cert_file": data / "server.pem",

@@ -204,6 +204,30 @@ async fn a_booking_that_waits_for_its_turn_is_charged_until_it_has_waited_for_to
     assert_eq!(charge_with(&db, waiting).await.unwrap(), None);
 }
 
+/// Statements that the server was sent for this database, but for those that ask for this number.
+const STATEMENTS: &str = "select coalesce(sum(calls), 0)::bigint from pg_stat_statements s
+                            join pg_database d on d.oid = s.dbid and d.datname = current_database()
+                           where query not like '%pg_stat_statements%'";
+
+#[tokio::test]
+async fn a_booking_is_one_statement_to_reserve_and_one_to_confirm_without_any_around_them() {
+    let (database, db) = gala().await;
+    let mut server = database.connect().await;
+    let prepare = "create extension pg_stat_statements;
+         update event set available = 0;
+         update stock set free = 5";
+    sqlx::raw_sql(prepare).execute(&mut server).await.unwrap();
+    let mut sent = Vec::new();
+    // The first connects.
+    for user in 1..=3 {
+        let booking = reserved(&db, user, None).await.booking_id;
+        confirm(&db, booking, true).await.unwrap();
+        let count = sqlx::query_scalar::<_, i64>(STATEMENTS);
+        sent.push(count.fetch_one(&mut server).await.unwrap());
+    }
+    assert_eq!((sent[1] - sent[0], sent[2] - sent[1]), (2, 2));
+}
+
 #[tokio::test]
 async fn a_cancelled_booking_is_not_cancelled_again_and_is_refunded_once() {
     let (database, db) = gala().await;
