@@ -28,7 +28,7 @@ usage: python3 infra/local COMMAND
   stop NAME     stop one component; --kill ends it without a chance to tidy up
 
 ADMIT_POOLED=1 puts a pooler before PostgreSQL, as RDS Proxy stands there on AWS, for up and test.
-ADMIT_DOCKER=1 has the stores run in containers. ADMIT_RELEASE=1 has the programs optimized, for up.
+ADMIT_DOCKER=1 has the stores run in containers. ADMIT_RELEASE=0 has up build debug programs, sooner.
 """
 
 import fcntl
@@ -71,6 +71,8 @@ def main(arguments: list[str]) -> int:
         stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"), pooled)
         match command:
             case "up":
+                # What a newcomer sees, and a load generator measures, is what is deployed.
+                os.environ.setdefault("ADMIT_RELEASE", "1")
                 up(stack)
             case "down":
                 down(stack)

@@ -316,7 +316,7 @@ class Stack:
         if name == "event-sources":
             environment = {**self.environment(), **(settings or {})}
             self._write_functions(settings)
-            process.start([tools.programs() / "event-sources"], environment, note, cwd=ROOT)
+            process.start([Path(environment["ADMIT_PROGRAMS"]) / "event-sources"], environment, note, cwd=ROOT)
             process.wait_until(lambda: listens(ports["api"]), 10)
         else:
             native.start(self, name)
