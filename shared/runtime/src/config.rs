@@ -148,6 +148,13 @@ pub fn function() -> &'static str {
     })
 }
 
+/// Where AWS's API is, if not at AWS: `AWS_ENDPOINT_URL`, or `AWS_ENDPOINT_URL_LAMBDA` for one service, as the SDKs
+/// name them.
+pub fn aws_endpoint(service: &str) -> Option<String> {
+    let own = env::var(format!("AWS_ENDPOINT_URL_{service}"));
+    own.or_else(|_| env::var("AWS_ENDPOINT_URL")).ok()
+}
+
 /// `ADMIT_CA_FILE`: the authorities that are trusted instead of Amazon's, in PEM. Locally only.
 pub fn ca_file() -> Option<PathBuf> {
     env::var_os("ADMIT_CA_FILE").map(PathBuf::from)

@@ -3,6 +3,7 @@
 //! No password, token, e-mail address or body is ever a field of a log line.
 
 use std::any::Any;
+use std::env;
 use std::error::Error;
 use std::fmt::Display;
 use std::time::Instant;
@@ -10,7 +11,8 @@ use std::time::Instant;
 use serde_json::json;
 use tracing::Span;
 use tracing::field::{Empty, display};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -19,15 +21,18 @@ use values::time;
 
 /// Sends this process's events to standard output as JSON lines.
 ///
-/// `ADMIT_LOG` takes a filter in tracing's own syntax; the default shows `info` and above.
+/// `ADMIT_LOG` says what is shown, by modules: `info,stores::aws=debug`. The default is `info` and above.
 pub fn init() {
-    let filter =
-        EnvFilter::try_from_env("ADMIT_LOG").unwrap_or_else(|_| EnvFilter::new("info,lapin=error"));
+    let wanted = env::var("ADMIT_LOG")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let filter: Targets = wanted.unwrap_or_else(|| {
+        Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("lapin", LevelFilter::ERROR)
+    });
     // It would log a failed invocation a second time, without its ids.
-    let filter = match "lambda_runtime::layers=off".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    let filter = filter.with_target("lambda_runtime::layers", LevelFilter::OFF);
     let lines = json_subscriber::layer()
         .flatten_event(true)
         .with_current_span(false)

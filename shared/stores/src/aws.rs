@@ -3,13 +3,18 @@
 use std::io;
 use std::time::Duration;
 
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
+use aws_config::meta::region::ProvideRegion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -20,53 +25,63 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::OnceCell;
 
+use crate::tls::AMAZON_ROOTS;
 use runtime::calls;
 use runtime::{Error, config};
 
-/// What AWS's clients share: region, credentials and endpoints from the environment, one TLS
-/// provider, and no waiting longer than `timeout` for any answer.
+/// What AWS's clients share: region, credentials and endpoint from the environment, where Lambda puts them, one TLS
+/// provider, and no waiting longer than `timeout` for any answer. The SDK's own chain also looks at files, other
+/// services and the network: it would be a seventh of a function's size, and delay its start.
 ///
 /// Nothing is retried here: whoever calls knows whether a repeat is safe.
-async fn settings(timeout: Duration) -> SdkConfig {
-    // Once for all clients of a process: an HTTP client reads every authority of the system.
+async fn settings(service: &str, timeout: Duration) -> SdkConfig {
     static COMMON: OnceCell<SdkConfig> = OnceCell::const_new();
     let common = COMMON.get_or_init(|| async {
-        aws_config::defaults(BehaviorVersion::latest())
+        let credentials = EnvironmentVariableCredentialsProvider::new();
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(EnvironmentVariableRegionProvider::new().region().await)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http_client())
             .retry_config(RetryConfig::disabled())
-            .load()
-            .await
+            .build()
     });
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_timeout(timeout)
         .build();
-    let common = common.await.to_builder();
+    let mut common = common.await.to_builder();
+    common.set_endpoint_url(config::aws_endpoint(service));
     common.timeout_config(timeouts).build()
 }
 
 /// An HTTP client with the one TLS provider.
 pub(crate) fn http_client() -> SharedHttpClient {
+    let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+    // Can't fail: it only keeps what it is given.
+    let context = TlsContext::builder().with_trust_store(roots).build();
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(context.unwrap_or_default())
         .build_https()
 }
 
 /// A client of Lambda.
 pub async fn lambda(timeout: Duration) -> aws_sdk_lambda::Client {
-    let config = aws_sdk_lambda::config::Builder::from(&settings(timeout).await);
+    let config = aws_sdk_lambda::config::Builder::from(&settings("LAMBDA", timeout).await);
     aws_sdk_lambda::Client::from_conf(config.interceptor(NameCalls).build())
 }
 
 /// A client of SQS.
 pub async fn sqs(timeout: Duration) -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::config::Builder::from(&settings(timeout).await);
+    let config = aws_sdk_sqs::config::Builder::from(&settings("SQS", timeout).await);
     aws_sdk_sqs::Client::from_conf(config.interceptor(NameCalls).build())
 }
 
 /// A client of Secrets Manager.
 pub async fn secrets_manager(timeout: Duration) -> aws_sdk_secretsmanager::Client {
-    let config = aws_sdk_secretsmanager::config::Builder::from(&settings(timeout).await);
+    let config =
+        aws_sdk_secretsmanager::config::Builder::from(&settings("SECRETS_MANAGER", timeout).await);
     aws_sdk_secretsmanager::Client::from_conf(config.interceptor(NameCalls).build())
 }
 

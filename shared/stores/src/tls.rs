@@ -1,7 +1,8 @@
 //! Whom TLS trusts: the authorities that Amazon's stores are certified by, and nobody else.
 //!
 //! They are compiled in, from `certificates/amazon.pem`, where their source and date stand. Locally
-//! the stack has an authority of its own.
+//! the stack has an authority of its own. AWS's API is certified by five of them: to read all that a system
+//! trusts would take most of a function's start.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -10,6 +11,9 @@ use std::{env, fs, io};
 use runtime::config;
 
 static AMAZON: &str = include_str!("../certificates/amazon.pem");
+
+/// The authorities of AWS's API, in PEM.
+pub(crate) static AMAZON_ROOTS: &str = include_str!("../certificates/amazon-roots.pem");
 
 /// The authorities, in PEM.
 pub fn authorities() -> io::Result<&'static str> {
@@ -44,7 +48,7 @@ mod tests {
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject;
 
-    use super::AMAZON;
+    use super::{AMAZON, AMAZON_ROOTS};
 
     #[test]
     fn every_authority_can_be_trusted() {
@@ -56,6 +60,18 @@ mod tests {
         for certificate in &certificates {
             webpki::anchor_from_trusted_cert(certificate).unwrap();
         }
+    }
+
+    #[test]
+    fn the_roots_of_the_api_are_five_of_the_bundle() {
+        let certificates = |bundle: &str| -> Vec<_> {
+            CertificateDer::pem_slice_iter(bundle.as_bytes())
+                .map(|certificate| certificate.unwrap())
+                .collect()
+        };
+        let (all, roots) = (certificates(AMAZON), certificates(AMAZON_ROOTS));
+        assert_eq!(roots.len(), 5);
+        assert!(roots.iter().all(|root| all.contains(root)));
     }
 
     #[test]
