@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
+use tests::stack::restart_event_sources;
 use tests::{TestApp, User};
 use tokio::time::sleep;
 
@@ -16,6 +17,8 @@ use crate::rounds;
 
 const TIME: Duration = Duration::from_secs(8);
 const EVENTS: usize = 1000;
+/// As many as clients at most, so that none is refused.
+const ENVIRONMENTS: usize = 16;
 
 /// What is asked, by so many clients.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +89,7 @@ impl Shop {
 /// Measures each load once a round.
 pub async fn measure(app: &TestApp, shop: &Shop) {
     let Shop { users, events } = shop;
+    restart_event_sources(&[format!("ADMIT_CONCURRENT_BOOKINGS={ENVIRONMENTS}")]).await;
     // The functions' processes start, and connect.
     let warm = Load::Book {
         clients: 16,
@@ -102,6 +106,7 @@ pub async fn measure(app: &TestApp, shop: &Shop) {
             measured.add(&took, &before);
         }
     }
+    restart_event_sources(&[]).await;
     figures::write("bookings", &text(&measured)).unwrap();
 }
 
@@ -208,7 +213,7 @@ async fn run(
 
 fn request(client: &Client, url: &str, load: Load, user: &User, event: &str) -> RequestBuilder {
     match load {
-        Load::BeRefused { .. } => client.get(format!("{url}/bookings")),
+        Load::BeRefused { .. } => client.post(format!("{url}/bookings")),
         Load::Book { .. } => {
             let body = json!({"user_id": user.id, "event_id": event, "tickets": 1});
             let request = client.post(format!("{url}/bookings"));

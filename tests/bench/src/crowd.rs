@@ -48,6 +48,7 @@ pub async fn measure() {
     let answers = Answers::default();
     let client = Client::builder()
         .pool_max_idle_per_host(1000)
+        .timeout(Duration::from_secs(35))
         .build()
         .unwrap();
     let began = Instant::now();
@@ -107,16 +108,21 @@ impl Person {
             match (status, sent) {
                 (201, _) => return (self.began.elapsed(), "booked"),
                 (409, Ok(answer)) => {
-                    let problem: serde_json::Value = answer.json().await.unwrap();
+                    let Ok(problem) = answer.json::<serde_json::Value>().await else {
+                        continue;
+                    };
                     if problem["type"] == "/problems/sold-out" {
                         return (self.began.elapsed(), "sold out");
                     }
                 }
                 (202, Ok(answer)) => {
-                    let booking: serde_json::Value = answer.json().await.unwrap();
+                    let Ok(booking) = answer.json::<serde_json::Value>().await else {
+                        continue;
+                    };
                     return self.wait(booking["booking_id"].as_str().unwrap()).await;
                 }
-                (0 | 429 | 503, _) => {}
+                (402, _) => return (self.began.elapsed(), "expired"),
+                (0 | 429 | 500..=599, _) => {}
                 (status, _) => panic!("answered {status}"),
             }
             sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
@@ -152,7 +158,7 @@ async fn connections(options: PgConnectOptions, over: Arc<AtomicBool>) -> i64 {
     let mut connection = PgConnection::connect_with(&options).await.unwrap();
     let mut most = 0;
     while !over.load(Ordering::Relaxed) {
-        let count = "select count(*) from pg_stat_activity where backend_type = 'client backend'";
+        let count = "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
         let count: i64 = sqlx::query_scalar(count)
             .fetch_one(&mut connection)
             .await

@@ -16,7 +16,7 @@ struct Way {
     name: &'static str,
     /// Makes the tables; more tickets than are sold.
     tables: &'static str,
-    /// Takes a ticket of the event `$1`, and books it.
+    /// Takes a ticket of an event, and books it.
     sale: &'static str,
 }
 
@@ -26,7 +26,7 @@ const WAYS: [Way; 7] = [
         tables: "create table event as select n as id, 1000000 as free from generate_series(0, 999) n;
                  alter table event add primary key (id), set (fillfactor = 50); vacuum full event;",
         sale: "with taken as (update event set free = free - 1
-                                where id = (random() * 999)::int and free >= 1 returning id)
+                                where id = (select (random() * 999)::int) and free >= 1 returning id)
                insert into booking select gen_random_uuid(), id from taken",
     },
     Way {

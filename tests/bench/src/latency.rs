@@ -42,8 +42,10 @@ pub async fn measure(app: &TestApp, shop: &Shop) {
             began = Instant::now();
         };
         // Refused before a store is asked.
-        let refused = client.get(format!("{}/bookings", app.url)).send().await;
-        assert_eq!(refused.unwrap().status(), 401);
+        let refused = client.post(format!("{}/bookings", app.url)).send().await;
+        let refused = refused.unwrap();
+        assert_eq!(refused.status(), 401);
+        refused.bytes().await.unwrap();
         done(PARTS[0]);
         bare.reserve(id, event).await;
         done(PARTS[1]);

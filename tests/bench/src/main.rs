@@ -59,10 +59,11 @@ fn machine() {
         .filter_map(|line| line.strip_prefix("model name"))
         .map(|model| model.trim_start_matches(['\t', ':', ' ']))
         .collect();
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let today = shared::time::now().format("%Y-%m-%d");
     let text = format!(
         "{today}, {} processors ({}), release builds, all on one machine.\n",
-        models.len(),
+        processors,
         models.first().unwrap_or(&"unknown"),
     );
     figures::write("machine", &text).unwrap();

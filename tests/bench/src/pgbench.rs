@@ -68,7 +68,7 @@ fn script(statements: &Statements, events: &[String]) -> String {
     format!(
         "\\set event random(1, {})\n\
          \\set number :number + 1\n\
-         \\set id {now} * 1000000000 + :client_id * 10000000 + :number\n\
+         \\set id {now} * 1000000000 + :number * 1000 + :client_id\n\
          {reserve};\n{confirm};\n",
         events.len()
     )
