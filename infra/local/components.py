@@ -461,7 +461,7 @@ def make_queue(stack: Stack) -> None:
     create(functions.DEAD_LETTERS, {"MessageRetentionPeriod": "1209600"})
     redrive = {
         "deadLetterTargetArn": f"arn:aws:sqs:us-east-1:000000000000:{functions.DEAD_LETTERS}",
-        "maxReceiveCount": "5",
+        "maxReceiveCount": "10",
     }
     create(functions.SETTLE_QUEUE, {"VisibilityTimeout": "60", "RedrivePolicy": json.dumps(redrive)})
 

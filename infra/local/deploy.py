@@ -213,7 +213,7 @@ def deploy(name: str) -> None:
 
 
 def unreserved(stage: Stage) -> list[str]:
-    """Where too little of the account's concurrency is free to reserve any, as in a new account: the parameters."""
+    """The parameters that reserve nothing, if the account has too little concurrency to reserve from, as a new one has."""
     given = dict(pair.partition("=")[::2] for pair in stage.overrides())
     bookings, charges = int(given.get("ConcurrentBookings", 100)), int(given.get("ConcurrentCharges", 50))
     free = ask_aws(stage.region, "concurrency", stage.stack)

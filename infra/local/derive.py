@@ -141,7 +141,8 @@ Queue:
     Queue: !GetAtt SettleQueue.Arn
     BatchSize: 10
     FunctionResponseTypes: [ReportBatchItemFailures]
-    ScalingConfig: { MaximumConcurrency: 10 } # a flood of what is uncertain leaves the stores to the customers""".splitlines()
+    # A flood of what is uncertain leaves the stores, and a small account's functions, to the customers.
+    ScalingConfig: { MaximumConcurrency: !If [HasConcurrentCharges, 10, 2] }""".splitlines()
         case "announcements":
             yield from f"""\
 Announcements:

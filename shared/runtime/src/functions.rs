@@ -44,7 +44,7 @@ pub const ALL: &[Function] = &[
     function("register-user", 15),
     function("rotate-secret", 60),
     function("send-notification", 30),
-    function("settle-bookings", 60),
+    function("settle-bookings", 30),
     function("sweep-bookings", 60),
     function("sweep-payments", 60),
 ];

@@ -29,7 +29,7 @@ use crate::tls::AMAZON_ROOTS;
 use runtime::calls;
 use runtime::{Error, config};
 
-/// What AWS's clients share: region, credentials and endpoint from the environment, where Lambda puts them, one TLS
+/// What AWS's clients share: region and credentials from the environment, where Lambda puts them, one TLS
 /// provider, and no waiting longer than `timeout` for any answer. The SDK's own chain also looks at files, other
 /// services and the network: it would be a seventh of a function's size, and delay its start.
 ///

@@ -1,8 +1,8 @@
 //! Whom TLS trusts: the authorities that Amazon's stores are certified by, and nobody else.
 //!
 //! They are compiled in, from `certificates/amazon.pem`, where their source and date stand. Locally
-//! the stack has an authority of its own. AWS's API is certified by five of them: to read all that a system
-//! trusts would take most of a function's start.
+//! the stack has an authority of its own. Five of them certify AWS's API. To read all authorities of the system
+//! would take most of a function's start.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

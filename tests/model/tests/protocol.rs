@@ -142,7 +142,7 @@ struct Row {
     status: Status,
     /// What repeats of the request are told: nothing while it runs.
     answer: Option<Status>,
-    /// Whether the queue has a message that it is to be charged.
+    /// Whether its job has a payment method to charge.
     in_turn: bool,
     /// Its jobs that are not done.
     settle: bool,

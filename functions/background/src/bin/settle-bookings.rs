@@ -30,7 +30,7 @@ fn of_sqs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SqsMessage>,
 
 /// Returns the messages that SQS shall deliver again.
 async fn handle(app: &App, batch: Batch) -> Result<SqsBatchResponse, Error> {
-    // All at once: what waits for its turn, or for a slow gateway, keeps no other waiting.
+    // All at once: the batch takes as long as its slowest message.
     let settling = batch.records.iter().map(|record| {
         let settling = async {
             let settled = settle(app, record).await.inspect_err(|error| {

@@ -154,7 +154,7 @@ async fn leave_to_settle(
     let booking_id = booking.booking_id;
     let delivery = match charge_with {
         Some(_) => {
-            tracing::info!("booking left pending: charged in its turn");
+            tracing::info!("booking left pending: charge waits for its turn");
             Delivery::InTurn
         }
         None => {
@@ -162,7 +162,7 @@ async fn leave_to_settle(
             Delivery::Delayed
         }
     };
-    // Before the message that has it settled accordingly.
+    // Recorded before the message is sent: settling reads it.
     let recorded = record_accepted(&office.db, booking_id, charge_with).await;
     let unsettled = Unsettled::Booking { booking_id };
     if let Err(error) = enqueue_settlement(settle_queue, &unsettled, delivery).await {

@@ -84,8 +84,8 @@ pub(super) async fn mark_announced(db: &Db, booking_id: BookingId) -> Result<(),
     Ok(())
 }
 
-/// Notes that the request was answered that it is pending, and so no longer runs; and with what to charge it in
-/// its turn, if its charge never began. Returns the booking as it was when that was noted.
+/// Records that the request was answered PENDING, and so no longer runs; and, if its charge never began, the payment
+/// method to charge later. Returns the booking as it was when that was recorded.
 pub(super) async fn record_accepted(
     db: &Db,
     booking_id: BookingId,
@@ -112,7 +112,7 @@ pub(super) async fn record_accepted(
     Ok(marked.map(Booking::try_from).transpose()?)
 }
 
-/// With what to charge a pending booking that waits for its turn; nothing, once it waited for too long.
+/// The payment method of a pending booking that waits for its turn; `None` once [`CHARGED_WITHIN`] has passed.
 pub(super) async fn charge_with(
     db: &Db,
     booking_id: BookingId,

@@ -319,8 +319,8 @@ fn caller(user: UserId) -> String {
     format!("user:{user}")
 }
 
-/// Takes back a reservation whose charge was refused before it began, as if the request had never
-/// been made: a repeat of it, also with the same key, tries again.
+/// Takes back a reservation that was not heard of, as if the request had never been made: a repeat of it, also with
+/// the same key, tries again.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
     giving_back!(
         "from booking b where b.booking_id = $1 and b.status = 'PENDING'",

@@ -1,26 +1,27 @@
 //! Settling what was left uncertain: a queue that makes it quick, and a sweep that makes it certain.
 //!
-//! Settling asks for a *void*. If the payment record says SUCCESS already, that stands and the
+//! Settling a booking whose outcome is unknown asks for a *void*. If the payment record says SUCCESS already, that stands and the
 //! booking is confirmed; otherwise the void is the record now, a late charge can't succeed any
 //! more, and the tickets go back. So there is nothing to guess, and two settlers do no harm.
 //!
 //! A booking whose charge was refused before it began is charged here, as soon as there is room.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 use super::confirm::{charge_with, confirm};
 use super::reserve::release;
 use super::{Booking, BookingError, BoxOffice, Status, read};
-use crate::payments::{InvokeError, PaymentMethod, PaymentStatus};
+use crate::payments::{InvokeError, PaymentStatus};
 use runtime::Error;
 use runtime::calls;
 use runtime::telemetry;
 use values::ids::{BookingId, PaymentId};
 
-/// How much time an invocation keeps to end a booking that was charged in its turn.
-const ENOUGH_TIME: Duration = Duration::from_secs(15);
+/// How long a charge or a void waits for room, or half of what the invocation has left. Then its message, or its job,
+/// is tried again, after others.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Settles one booking. Does nothing where it is settled already, or where there is none.
 ///
@@ -41,10 +42,7 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<(), Err
     let status = if booking.amount.is_zero() {
         PaymentStatus::Success
     } else {
-        match charge_with(&office.db, booking_id).await? {
-            Some(method) => charge_or_void(office, &booking, method).await?,
-            None => office.payments.void(booking.charge()).await?,
-        }
+        charge_or_void(office, &booking).await?
     };
     match status {
         PaymentStatus::Success => {
@@ -61,17 +59,32 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<(), Err
     Ok(())
 }
 
-/// Charges as soon as there is room. Voids where the charge's outcome is unknown.
-async fn charge_or_void(
-    office: &BoxOffice,
-    booking: &Booking,
-    method: PaymentMethod,
-) -> Result<PaymentStatus, InvokeError> {
+/// Charges a booking that waits for its turn; else, or if the outcome is unknown, voids.
+async fn charge_or_void(office: &BoxOffice, booking: &Booking) -> Result<PaymentStatus, Error> {
+    let payments = &office.payments;
+    if let Some(method) = charge_with(&office.db, booking.booking_id).await? {
+        match when_there_is_room(|| payments.charge(booking.charge(), method)).await {
+            Ok(PaymentStatus::Pending) => {}
+            Ok(status) => return Ok(status),
+            Err(InvokeError::Busy) => return Err(InvokeError::Busy.into()),
+            Err(error) => {
+                tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
+            }
+        }
+    }
+    Ok(when_there_is_room(|| payments.void(booking.charge())).await?)
+}
+
+/// Asks the payment function again while it is busy.
+async fn when_there_is_room<Asking>(ask: impl Fn() -> Asking) -> Asking::Output
+where
+    Asking: Future<Output = Result<PaymentStatus, InvokeError>>,
+{
+    let until = Instant::now() + TURN_TIMEOUT.min(calls::remaining() / 2);
     loop {
-        match office.payments.charge(booking.charge(), method).await {
-            Ok(PaymentStatus::Pending) => return office.payments.void(booking.charge()).await,
-            Err(InvokeError::Busy) if calls::remaining() > ENOUGH_TIME => {
-                sleep(Duration::from_millis(fastrand::u64(200..1000))).await;
+        match ask().await {
+            Err(InvokeError::Busy) if Instant::now() < until => {
+                sleep(Duration::from_millis(fastrand::u64(50..250))).await;
             }
             outcome => return outcome,
         }

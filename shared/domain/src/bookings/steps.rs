@@ -204,13 +204,13 @@ async fn a_booking_that_waits_for_its_turn_is_charged_until_it_has_waited_for_to
     assert_eq!(charge_with(&db, waiting).await.unwrap(), None);
 }
 
-/// Statements that the server was sent for this database, but for those that ask for this number.
+/// The number of statements that were sent to this database, without this query.
 const STATEMENTS: &str = "select coalesce(sum(calls), 0)::bigint from pg_stat_statements s
                             join pg_database d on d.oid = s.dbid and d.datname = current_database()
                            where query not like '%pg_stat_statements%'";
 
 #[tokio::test]
-async fn a_booking_is_one_statement_to_reserve_and_one_to_confirm_without_any_around_them() {
+async fn a_booking_sends_one_statement_to_reserve_one_to_confirm_and_no_transaction_commands() {
     let (database, db) = gala().await;
     let mut server = database.connect().await;
     let prepare = "create extension pg_stat_statements;

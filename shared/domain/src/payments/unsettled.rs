@@ -14,10 +14,10 @@ pub enum Unsettled {
     Payment { payment_id: PaymentId },
 }
 
-/// When a message of the settle queue is wanted to be delivered.
+/// When a message of the settle queue is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// After the queue's delay, by when most is certain.
+    /// After the queue's delay: most payments are certain by then.
     Delayed,
     /// As soon as it has its turn.
     InTurn,
