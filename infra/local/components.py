@@ -452,18 +452,24 @@ def make_queue(stack: Stack) -> None:
     """The settle queue and its dead-letter queue, as the template has them. Safe to repeat."""
     url = f"http://127.0.0.1:{stack.state['ports']['aws']}/"
 
-    def create(name: str, attributes: dict[str, str]) -> None:
-        form = {"Action": "CreateQueue", "Version": "2012-11-05", "QueueName": name}
-        for number, (key, value) in enumerate(attributes.items(), 1):
-            form |= {f"Attribute.{number}.Name": key, f"Attribute.{number}.Value": value}
+    def ask(action: str, fields: dict[str, str]) -> None:
+        form = {"Action": action, "Version": "2012-11-05", **fields}
         post(url, urllib.parse.urlencode(form).encode(), service="sqs")
 
-    create(functions.DEAD_LETTERS, {"MessageRetentionPeriod": "1209600"})
+    def make(name: str, attributes: dict[str, str]) -> None:
+        # Made bare, as one from an earlier release may have other attributes.
+        ask("CreateQueue", {"QueueName": name})
+        fields = {"QueueUrl": functions.queue_url(stack, name)}
+        for number, (key, value) in enumerate(attributes.items(), 1):
+            fields |= {f"Attribute.{number}.Name": key, f"Attribute.{number}.Value": value}
+        ask("SetQueueAttributes", fields)
+
+    make(functions.DEAD_LETTERS, {"MessageRetentionPeriod": "1209600"})
     redrive = {
         "deadLetterTargetArn": f"arn:aws:sqs:us-east-1:000000000000:{functions.DEAD_LETTERS}",
         "maxReceiveCount": "10",
     }
-    create(functions.SETTLE_QUEUE, {"VisibilityTimeout": "60", "RedrivePolicy": json.dumps(redrive)})
+    make(functions.SETTLE_QUEUE, {"VisibilityTimeout": "60", "RedrivePolicy": json.dumps(redrive)})
 
 
 class Refused(Failure):
