@@ -25,13 +25,13 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::OnceCell;
 
-use crate::tls::AMAZON_ROOTS;
+use crate::tls::api_authorities;
 use runtime::calls;
 use runtime::{Error, config};
 
 /// What AWS's clients share: region and credentials from the environment, where Lambda puts them, one TLS
 /// provider, and no waiting longer than `timeout` for any answer. The SDK's own chain also looks at files, other
-/// services and the network: it would be a seventh of a function's size, and delay its start.
+/// services and the network: it would delay a function's start.
 ///
 /// Nothing is retried here: whoever calls knows whether a repeat is safe.
 async fn settings(service: &str, timeout: Duration) -> SdkConfig {
@@ -57,7 +57,7 @@ async fn settings(service: &str, timeout: Duration) -> SdkConfig {
 
 /// An HTTP client with the one TLS provider.
 pub(crate) fn http_client() -> SharedHttpClient {
-    let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+    let roots = TrustStore::empty().with_pem_certificate(api_authorities());
     // Can't fail: it only keeps what it is given.
     let context = TlsContext::builder().with_trust_store(roots).build();
     Builder::new()

@@ -16,6 +16,15 @@ use values::time;
 /// The longest that a request to SQS may take: what isn't queued is swept.
 const SQS_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// When a message of the settle queue is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// After the queue's delay: most payments are certain by then.
+    Delayed,
+    /// As soon as it has its turn.
+    InTurn,
+}
+
 /// The queue that `settle-bookings` consumes.
 #[derive(Debug, Clone)]
 pub struct SettleQueue {
@@ -37,24 +46,15 @@ impl FromConfig for SettleQueue {
 }
 
 impl SettleQueue {
-    /// Sends a message, which is delivered after the delay.
+    /// Sends a message.
     ///
     /// # Errors
     /// The queue can't be reached.
-    pub async fn send(&self, body: &str) -> Result<(), AwsError> {
-        self.send_after(self.delay, body).await
-    }
-
-    /// Sends a message, which is delivered as soon as there is room for it.
-    ///
-    /// # Errors
-    /// The queue can't be reached.
-    pub async fn send_now(&self, body: &str) -> Result<(), AwsError> {
-        self.send_after(Duration::ZERO, body).await
-    }
-
-    async fn send_after(&self, delay: Duration, body: &str) -> Result<(), AwsError> {
-        let delay = i32::try_from(delay.as_secs()).unwrap_or(900);
+    pub async fn send(&self, body: &str, delivery: Delivery) -> Result<(), AwsError> {
+        let delay = match delivery {
+            Delivery::Delayed => i32::try_from(self.delay.as_secs()).unwrap_or(900),
+            Delivery::InTurn => 0,
+        };
         calls::idempotent(
             FailPoint("SendToSettle"),
             SQS_TIMEOUT,
@@ -146,7 +146,10 @@ impl DeadLetters {
             }
             for message in messages {
                 queue
-                    .send(message.body.as_deref().unwrap_or_default())
+                    .send(
+                        message.body.as_deref().unwrap_or_default(),
+                        Delivery::Delayed,
+                    )
                     .await?;
                 calls::idempotent(
                     FailPoint("DropDeadLetter"),
@@ -207,7 +210,7 @@ mod tests {
             }
         };
         // Every answer is asked for, or this ends here.
-        let both = async { tokio::join!(queue.send("{}"), serve) };
+        let both = async { tokio::join!(queue.send("{}", Delivery::Delayed), serve) };
         let (sent, ()) = timeout(Duration::from_secs(10), both).await.unwrap();
         sent
     }

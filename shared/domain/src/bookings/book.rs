@@ -4,11 +4,9 @@ use super::confirm::{confirm, record_accepted};
 use super::read;
 use super::reserve::{Reservation, StoredRequest, release, reserve};
 use super::{Booking, BookingError, BookingRequest, BoxOffice, Status};
-use crate::payments::{
-    Delivery, InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement,
-};
+use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::telemetry;
-use stores::settle_queue::SettleQueue;
+use stores::settle_queue::{Delivery, SettleQueue};
 use values::idempotency::IdempotentRequest;
 use values::ids::{PaymentId, UserId};
 

@@ -25,7 +25,7 @@ pub use invoke::{ChargeFunction, Command, FunctionError, InvokeError, Reply};
 pub use pay::{Paid, PaymentOutcome};
 pub use sweep::{PaymentSweeper, SweptPayments, sweep};
 pub use unsettled::Unsettled;
-pub(crate) use unsettled::{Delivery, enqueue_settlement};
+pub(crate) use unsettled::enqueue_settlement;
 
 use values::ids::{BookingId, PaymentId, UserId};
 use values::json::parse_string;

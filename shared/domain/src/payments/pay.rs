@@ -4,11 +4,11 @@ use mongodb::bson::DateTime;
 
 use super::record::Record;
 use super::{
-    Charge, Delivery, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, Unsettled,
+    Charge, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, Unsettled,
     enqueue_settlement,
 };
 use runtime::telemetry;
-use stores::settle_queue::SettleQueue;
+use stores::settle_queue::{Delivery, SettleQueue};
 use values::idempotency::{self, IdempotentRequest};
 use values::ids::{PaymentId, UserId};
 use values::time;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use stores::aws::AwsError;
-use stores::settle_queue::SettleQueue;
+use stores::settle_queue::{Delivery, SettleQueue};
 use values::ids::{BookingId, PaymentId};
 
 /// A message of the settle queue.
@@ -12,15 +12,6 @@ use values::ids::{BookingId, PaymentId};
 pub enum Unsettled {
     Booking { booking_id: BookingId },
     Payment { payment_id: PaymentId },
-}
-
-/// When a message of the settle queue is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// After the queue's delay: most payments are certain by then.
-    Delayed,
-    /// As soon as it has its turn.
-    InTurn,
 }
 
 /// Has a booking or a payment settled soon.
@@ -33,8 +24,5 @@ pub async fn enqueue_settlement(
     delivery: Delivery,
 ) -> Result<(), AwsError> {
     let body = serde_json::to_string(unsettled).map_err(|error| AwsError::Refused(error.into()))?;
-    match delivery {
-        Delivery::Delayed => queue.send(&body).await,
-        Delivery::InTurn => queue.send_now(&body).await,
-    }
+    queue.send(&body, delivery).await
 }
