@@ -1,12 +1,12 @@
 //! Maps each error of `domain` to the problem that the client gets.
 
-use domain::bookings::{BookingError, Status};
-use domain::events::EventError;
-use domain::notifications::NotificationError;
-use domain::payments::PaymentError;
+use domain::bookings::{BookError, CancelError, GetBookingError, ReserveError, Status};
+use domain::events::{CreateEventError, GetEventError};
+use domain::payments::{GetPaymentError, PayError};
 use domain::users::{LoginError, RegisterError};
 
 use super::problem::{Code, Problem};
+use crate::{db, docdb};
 
 impl From<RegisterError> for Problem {
     fn from(error: RegisterError) -> Self {
@@ -15,7 +15,7 @@ impl From<RegisterError> for Problem {
                 Self::new(Code::UsernameTaken, "This username is taken.")
             }
             RegisterError::Hash(_) => Self::internal("registering a user", error),
-            RegisterError::Database(cause) => Self::of_database("storing the user", cause),
+            RegisterError::Database(cause) => cause.into(),
         }
     }
 }
@@ -33,97 +33,148 @@ impl From<LoginError> for Problem {
             }
             LoginError::Key(cause) => Self::unavailable("reading the token key", cause),
             LoginError::Token(_) => Self::internal("logging in", error),
-            LoginError::Database(cause) => Self::of_database("reading the user", cause),
+            LoginError::Database(cause) => cause.into(),
         }
     }
 }
 
-impl From<EventError> for Problem {
-    fn from(error: EventError) -> Self {
+impl From<CreateEventError> for Problem {
+    fn from(error: CreateEventError) -> Self {
         match error {
-            EventError::Exists => Self::new(Code::EventExists, "This event_id is taken."),
-            EventError::NotFound => Self::not_found("event"),
-            EventError::Database(cause) => Self::of_database("using the event store", cause),
+            CreateEventError::Exists => Self::new(Code::EventExists, "This event_id is taken."),
+            CreateEventError::Database(cause) => cause.into(),
         }
     }
 }
 
-impl From<BookingError> for Problem {
-    fn from(error: BookingError) -> Self {
+impl From<GetEventError> for Problem {
+    fn from(error: GetEventError) -> Self {
         match error {
-            BookingError::AnotherUser => Self::new(
-                Code::Forbidden,
-                "The user_id must be that of the logged-in user.",
-            ),
-            BookingError::EventNotFound => Self::not_found("event"),
-            // Without their number: it may be another one by the time that it is read.
-            BookingError::SoldOut => Self::new(Code::SoldOut, "There are not enough tickets left."),
-            BookingError::Contended => Self::unavailable("reserving tickets", error),
-            BookingError::SalesClosed => Self::new(
+            GetEventError::NotFound => Self::not_found("event"),
+            GetEventError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<BookError> for Problem {
+    fn from(error: BookError) -> Self {
+        match error {
+            BookError::AnotherUser => Self::another_user(),
+            BookError::KeyReused => Self::key_reused(),
+            BookError::InProgress => Self::in_progress(),
+            BookError::Reserve(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<ReserveError> for Problem {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::EventNotFound => Self::not_found("event"),
+            ReserveError::SalesClosed => Self::new(
                 Code::SalesClosed,
                 "The event has begun; its sales are closed.",
             ),
-            BookingError::TooManyTickets { most } => {
+            ReserveError::TooManyTickets { most } => {
                 Self::field("/tickets", format!("must be at most {most} for this event"))
             }
-            BookingError::KeyReused => Self::new(
-                Code::IdempotencyKeyReused,
-                "This Idempotency-Key was used with another body. Use a new key.",
-            ),
-            BookingError::InProgress => {
-                let detail = "The first request with this Idempotency-Key is still running.";
-                Self::new(Code::RequestInProgress, detail).retry_after(1)
-            }
-            BookingError::NotFound => Self::not_found("booking"),
-            BookingError::NotCancellable {
+            // Without their number: it may be another one by the time that it is read.
+            ReserveError::SoldOut => Self::new(Code::SoldOut, "There are not enough tickets left."),
+            ReserveError::Contended => Self::unavailable("reserving tickets", error),
+            ReserveError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<GetBookingError> for Problem {
+    fn from(error: GetBookingError) -> Self {
+        match error {
+            GetBookingError::NotFound => Self::not_found("booking"),
+            GetBookingError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::NotFound => Self::not_found("booking"),
+            CancelError::Begun => Self::new(Code::NotCancellable, "The event has begun."),
+            CancelError::NotCancellable {
                 status: Status::Pending,
             } => {
                 let detail = "The booking's payment is not settled yet. Retry when it is.";
                 Self::new(Code::NotCancellable, detail).retry_after(5)
             }
-            BookingError::NotCancellable { status } => Self::new(
+            CancelError::NotCancellable { status } => Self::new(
                 Code::NotCancellable,
                 format!("A booking that is {} can't be cancelled.", status.as_ref()),
             ),
-            BookingError::Begun => Self::new(Code::NotCancellable, "The event has begun."),
-            BookingError::Database(cause) => Self::of_database("using the booking store", cause),
+            CancelError::Database(cause) => cause.into(),
         }
     }
 }
 
-impl From<PaymentError> for Problem {
-    fn from(error: PaymentError) -> Self {
+impl From<PayError> for Problem {
+    fn from(error: PayError) -> Self {
         match error {
-            PaymentError::AnotherUser => Self::new(
-                Code::Forbidden,
-                "The user_id must be that of the logged-in user.",
-            ),
-            PaymentError::KeyReused => Self::new(
-                Code::IdempotencyKeyReused,
-                "This Idempotency-Key was used with another body. Use a new key.",
-            ),
-            PaymentError::InProgress => {
-                let detail = "The first request with this Idempotency-Key is still running.";
-                Self::new(Code::RequestInProgress, detail).retry_after(1)
-            }
-            PaymentError::NotFound => Self::not_found("payment"),
-            PaymentError::NothingToCharge
-            | PaymentError::AnotherCharge
-            | PaymentError::NotRefundable { .. } => {
-                Self::internal("charging or refunding a payment", error)
-            }
-            PaymentError::Database(cause) => Self::of_documents("using the payment store", cause),
+            PayError::AnotherUser => Self::another_user(),
+            PayError::KeyReused => Self::key_reused(),
+            PayError::InProgress => Self::in_progress(),
+            PayError::Database(cause) => cause.into(),
         }
     }
 }
 
-impl From<NotificationError> for Problem {
-    fn from(error: NotificationError) -> Self {
+impl From<GetPaymentError> for Problem {
+    fn from(error: GetPaymentError) -> Self {
         match error {
-            NotificationError::Database(cause) => {
-                Self::of_documents("using the notification store", cause)
-            }
+            GetPaymentError::NotFound => Self::not_found("payment"),
+            GetPaymentError::Database(cause) => cause.into(),
         }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        let doing = "using PostgreSQL";
+        if db::is_unavailable(&error) {
+            Self::unavailable(doing, error)
+        } else {
+            Self::internal(doing, error)
+        }
+    }
+}
+
+impl From<mongodb::error::Error> for Problem {
+    fn from(error: mongodb::error::Error) -> Self {
+        let doing = "using the document store";
+        if docdb::is_unavailable(&error) {
+            Self::unavailable(doing, error)
+        } else {
+            Self::internal(doing, error)
+        }
+    }
+}
+
+impl Problem {
+    fn another_user() -> Self {
+        Self::new(
+            Code::Forbidden,
+            "The user_id must be that of the logged-in user.",
+        )
+    }
+
+    fn key_reused() -> Self {
+        Self::new(
+            Code::IdempotencyKeyReused,
+            "This Idempotency-Key was used with another body. Use a new key.",
+        )
+    }
+
+    fn in_progress() -> Self {
+        let detail = "The first request with this Idempotency-Key is still running.";
+        Self::new(Code::RequestInProgress, detail).retry_after(1)
     }
 }
 
@@ -140,25 +191,25 @@ mod tests {
             RegisterError::UsernameTaken.into(),
             LoginError::Invalid.into(),
             LoginError::TooMany { retry_after: 17 }.into(),
-            EventError::Exists.into(),
-            EventError::NotFound.into(),
-            BookingError::AnotherUser.into(),
-            BookingError::SoldOut.into(),
-            BookingError::SalesClosed.into(),
-            BookingError::TooManyTickets { most: 4 }.into(),
-            BookingError::KeyReused.into(),
-            BookingError::InProgress.into(),
-            BookingError::NotFound.into(),
-            BookingError::NotCancellable {
+            CreateEventError::Exists.into(),
+            GetEventError::NotFound.into(),
+            BookError::AnotherUser.into(),
+            ReserveError::SoldOut.into(),
+            ReserveError::SalesClosed.into(),
+            ReserveError::TooManyTickets { most: 4 }.into(),
+            BookError::KeyReused.into(),
+            BookError::InProgress.into(),
+            GetBookingError::NotFound.into(),
+            CancelError::NotCancellable {
                 status: Status::Pending,
             }
             .into(),
-            BookingError::NotCancellable {
+            CancelError::NotCancellable {
                 status: Status::Rejected,
             }
             .into(),
-            BookingError::Begun.into(),
-            PaymentError::NotFound.into(),
+            CancelError::Begun.into(),
+            GetPaymentError::NotFound.into(),
         ];
         let told = problems.map(|problem| {
             let response = problem.into_response("req");

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{IDEMPOTENT_REPLAYED, Response, text_response};
-use crate::{db, docdb, telemetry};
+use crate::telemetry;
 
 /// Every kind of problem that the API knows. Its name in kebab case ends the problem's `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -216,24 +216,6 @@ impl Problem {
             ..Self::new(Code::Unavailable, detail)
         }
         .retry_after(2)
-    }
-
-    /// 503 if PostgreSQL was unavailable while `doing` something, else 500.
-    pub fn of_database(doing: &'static str, error: sqlx::Error) -> Self {
-        if db::is_unavailable(&error) {
-            Self::unavailable(doing, error)
-        } else {
-            Self::internal(doing, error)
-        }
-    }
-
-    /// What a failed operation of the document store is to a client, while `doing` something.
-    pub fn of_documents(doing: &'static str, error: mongodb::error::Error) -> Self {
-        if docdb::is_unavailable(&error) {
-            Self::unavailable(doing, error)
-        } else {
-            Self::internal(doing, error)
-        }
     }
 
     /// Tells the client when a repeat may fare better, in seconds.

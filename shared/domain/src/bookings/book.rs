@@ -2,13 +2,26 @@
 
 use super::confirm::{confirm, record_accepted};
 use super::read;
-use super::reserve::{Reservation, StoredRequest, release, reserve};
-use super::{Booking, BookingError, BookingRequest, BoxOffice, Status};
+use super::reserve::{Reservation, ReserveError, StoredRequest, release, reserve};
+use super::{Booking, BookingRequest, BoxOffice, Status};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::telemetry;
 use stores::settle_queue::{Delivery, SettleQueue};
 use values::idempotency::IdempotentRequest;
 use values::ids::{PaymentId, UserId};
+
+/// Why a request made no booking.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    #[error("the body's user is not the token's")]
+    AnotherUser,
+    #[error("the request's key was used with another body")]
+    KeyReused,
+    #[error("the request is still running")]
+    InProgress,
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
+}
 
 /// What became of a request for tickets.
 #[derive(Debug)]
@@ -50,7 +63,7 @@ impl BookingOutcome {
 /// Books `request` for `user` and charges for it.
 ///
 /// # Errors
-/// There is no booking: see [`BookingError`]. Once a booking stands, the result is a [`BookingOutcome`], even
+/// There is no booking: see [`BookError`]. Once a booking stands, the result is a [`BookingOutcome`], even
 /// if the payment was declined.
 pub async fn book(
     office: &BoxOffice,
@@ -58,9 +71,9 @@ pub async fn book(
     user: UserId,
     request: BookingRequest,
     idempotency: Option<IdempotentRequest>,
-) -> Result<Booked, BookingError> {
+) -> Result<Booked, BookError> {
     if request.user_id != user {
-        return Err(BookingError::AnotherUser);
+        return Err(BookError::AnotherUser);
     }
     telemetry::note("event_id", &request.event_id);
     let booking = match reserve(
@@ -107,7 +120,7 @@ async fn pay_and_finish(
     settle_queue: &SettleQueue,
     booking: &Booking,
     method: PaymentMethod,
-) -> Result<BookingOutcome, BookingError> {
+) -> Result<BookingOutcome, sqlx::Error> {
     let id = booking.booking_id;
     let status = if booking.amount.is_zero() {
         Ok(PaymentStatus::Success)
@@ -137,7 +150,12 @@ async fn pay_and_finish(
     match finished {
         Some(stored) => Ok(BookingOutcome::of(stored)),
         // `settle-bookings` was quicker. It follows the same payment record.
-        None => Ok(BookingOutcome::of(read::by_id(&office.db, id).await?)),
+        None => {
+            let settled = read::by_id(&office.db, id).await?;
+            settled
+                .map(BookingOutcome::of)
+                .ok_or(sqlx::Error::RowNotFound)
+        }
     }
 }
 
@@ -186,11 +204,11 @@ async fn leave_to_settle(
 fn replay(
     stored: StoredRequest,
     repeated: Option<&IdempotentRequest>,
-) -> Result<Booked, BookingError> {
+) -> Result<Booked, BookError> {
     if repeated.is_none_or(|repeated| repeated.hash.as_str() != stored.request_hash) {
-        return Err(BookingError::KeyReused);
+        return Err(BookError::KeyReused);
     }
-    let status = stored.answer.ok_or(BookingError::InProgress)?;
+    let status = stored.answer.ok_or(BookError::InProgress)?;
     Ok(Booked {
         outcome: BookingOutcome::of(Booking {
             status,

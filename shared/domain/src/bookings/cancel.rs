@@ -1,12 +1,26 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
 use super::stock::giving_back;
-use super::{Booking, BookingError, Status, read};
+use super::{Booking, Status, read};
 use crate::payments::{ChargeFunction, PaymentStatus};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
 use values::ids::{BookingId, PaymentId, UserId};
+
+/// Why a booking can't be cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// Also where it is another person's.
+    #[error("there is no such booking")]
+    NotFound,
+    #[error("the event of the booking has begun")]
+    Begun,
+    #[error("a {status:?} booking can't be cancelled")]
+    NotCancellable { status: Status },
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
+}
 
 /// Cancels a booking of `user`. Repeating it gives the same answer and does nothing.
 ///
@@ -14,13 +28,13 @@ use values::ids::{BookingId, PaymentId, UserId};
 /// it is done.
 ///
 /// # Errors
-/// The booking is not `user`'s, or not one that can be cancelled.
+/// See [`CancelError`].
 pub async fn cancel(
     db: &Db,
     payments: &ChargeFunction,
     user: UserId,
     booking_id: BookingId,
-) -> Result<Booking, BookingError> {
+) -> Result<Booking, CancelError> {
     telemetry::note("booking_id", booking_id);
     let Some(booking) = give_back(db, user, booking_id).await? else {
         return explain_not_cancelled(db, user, booking_id).await;
@@ -44,7 +58,7 @@ pub(super) async fn give_back(
     db: &Db,
     user: UserId,
     booking_id: BookingId,
-) -> Result<Option<Booking>, BookingError> {
+) -> Result<Option<Booking>, sqlx::Error> {
     let cancelled = giving_back!(
         r#"from booking b join event e using (event_id)
            where b.booking_id = $1 and b.user_id = $2 and b.status = 'CONFIRMED' and e.starts_at > now()"#,
@@ -64,19 +78,21 @@ pub(super) async fn give_back(
     )
     .fetch_optional(db.idempotent(FailPoint("Cancel")))
     .await?;
-    Ok(cancelled.map(Booking::try_from).transpose()?)
+    cancelled.map(Booking::try_from).transpose()
 }
 
 async fn explain_not_cancelled(
     db: &Db,
     user: UserId,
     booking_id: BookingId,
-) -> Result<Booking, BookingError> {
-    let booking = read::get(db, user, booking_id).await?;
+) -> Result<Booking, CancelError> {
+    let booking = read::of_user(db, user, booking_id)
+        .await?
+        .ok_or(CancelError::NotFound)?;
     match booking.status {
         Status::Cancelled => Ok(booking),
-        Status::Confirmed => Err(BookingError::Begun),
-        status => Err(BookingError::NotCancellable { status }),
+        Status::Confirmed => Err(CancelError::Begun),
+        status => Err(CancelError::NotCancellable { status }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Booking, BookingError, booking_rows};
+use super::{Booking, booking_rows};
 use crate::payments::PaymentMethod;
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
@@ -23,7 +23,7 @@ pub async fn confirm(
     db: &Db,
     booking_id: BookingId,
     announced: bool,
-) -> Result<Option<Booking>, BookingError> {
+) -> Result<Option<Booking>, sqlx::Error> {
     let confirmed = booking_rows!(
         r#"
         with confirmed as (
@@ -61,7 +61,7 @@ pub async fn confirm(
     )
     .fetch_optional(db.idempotent(FailPoint("Confirm")))
     .await?;
-    Ok(confirmed.map(Booking::try_from).transpose()?)
+    confirmed.map(Booking::try_from).transpose()
 }
 
 /// Notes that the broker has the booking's confirmation.
@@ -90,7 +90,7 @@ pub(super) async fn record_accepted(
     db: &Db,
     booking_id: BookingId,
     charge_with: Option<PaymentMethod>,
-) -> Result<Option<Booking>, BookingError> {
+) -> Result<Option<Booking>, sqlx::Error> {
     let marked = booking_rows!(
         r#"
         with answered as (
@@ -109,14 +109,14 @@ pub(super) async fn record_accepted(
     )
     .fetch_optional(db.idempotent(FailPoint("RecordAccepted")))
     .await?;
-    Ok(marked.map(Booking::try_from).transpose()?)
+    marked.map(Booking::try_from).transpose()
 }
 
 /// The payment method of a pending booking that waits for its turn; `None` once [`CHARGED_WITHIN`] has passed.
 pub(super) async fn charge_with(
     db: &Db,
     booking_id: BookingId,
-) -> Result<Option<PaymentMethod>, BookingError> {
+) -> Result<Option<PaymentMethod>, sqlx::Error> {
     let method = sqlx::query_scalar!(
         r#"
         select j.payload ->> 'charge_with' as "method!"
@@ -132,5 +132,5 @@ pub(super) async fn charge_with(
     .fetch_optional(db.idempotent(FailPoint("ReadTurn")))
     .await?;
     let method = method.map(|method| db::column("charge_with", &method));
-    Ok(method.transpose()?)
+    method.transpose()
 }

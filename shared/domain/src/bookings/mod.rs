@@ -36,12 +36,12 @@ use serde::Serialize;
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
-pub use book::{Booked, BookingOutcome, book};
-pub use cancel::cancel;
+pub use book::{BookError, Booked, BookingOutcome, book};
+pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
 pub use office::BoxOffice;
-pub use read::{get, list};
-pub use reserve::{Reservation, StoredRequest, reserve};
+pub use read::{GetBookingError, get, list};
+pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
 pub use settle::{settle, settle_payment};
 pub use sweep::{Swept, sweep};
 
@@ -130,7 +130,8 @@ impl TryFrom<BookingRow> for Booking {
 }
 
 /// A query that returns rows of `booking b`. Takes the SQL before the column list, the SQL after it, and
-/// the query's parameters.
+/// the query's parameters. The types stand here and not in `sqlx.toml`, which knows columns of tables only: most
+/// of these rows are of a CTE.
 macro_rules! booking_rows {
     ($before:tt $(+ $more:tt)*, $after:tt $(, $parameter:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -157,33 +158,4 @@ impl Booking {
             currency: self.currency,
         }
     }
-}
-
-/// Why there is no booking, or none that can be shown or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum BookingError {
-    #[error("the body's user is not the token's")]
-    AnotherUser,
-    #[error("there is no such event")]
-    EventNotFound,
-    #[error("not enough tickets are left")]
-    SoldOut,
-    #[error("tickets kept being taken and returned: whether they are sold out is unknown")]
-    Contended,
-    #[error("the event has begun")]
-    SalesClosed,
-    #[error("at most {most} tickets a booking")]
-    TooManyTickets { most: i32 },
-    #[error("the request's key was used with another body")]
-    KeyReused,
-    #[error("the request is still running")]
-    InProgress,
-    #[error("there is no such booking")]
-    NotFound,
-    #[error("a {status:?} booking can't be cancelled")]
-    NotCancellable { status: Status },
-    #[error("the event of the booking has begun")]
-    Begun,
-    #[error("the booking store")]
-    Database(#[from] sqlx::Error),
 }

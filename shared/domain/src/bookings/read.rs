@@ -1,22 +1,39 @@
 //! Reading bookings.
 
-use super::{Booking, BookingError, booking_rows};
+use super::{Booking, booking_rows};
 use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{BookingId, UserId};
 use values::page::{Page, Paginated, Position};
 
+/// Why a booking can't be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum GetBookingError {
+    /// Also where it is another person's.
+    #[error("there is no such booking")]
+    NotFound,
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
+}
+
 /// A booking of `user`.
 ///
 /// # Errors
-/// [`BookingError::NotFound`], also where it is another person's.
-pub async fn get(db: &Db, user: UserId, booking_id: BookingId) -> Result<Booking, BookingError> {
+/// See [`GetBookingError`].
+pub async fn get(db: &Db, user: UserId, booking_id: BookingId) -> Result<Booking, GetBookingError> {
+    of_user(db, user, booking_id)
+        .await?
+        .ok_or(GetBookingError::NotFound)
+}
+
+/// A booking of `user`, if it is theirs.
+pub(super) async fn of_user(
+    db: &Db,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Option<Booking>, sqlx::Error> {
     let booking = by_id(db, booking_id).await?;
-    if booking.user_id == user {
-        Ok(booking)
-    } else {
-        Err(BookingError::NotFound)
-    }
+    Ok(booking.filter(|booking| booking.user_id == user))
 }
 
 /// A page of `user`'s bookings, newest first.
@@ -27,7 +44,7 @@ pub async fn list(
     db: &Db,
     user: UserId,
     page: &Page<BookingId>,
-) -> Result<Paginated<Booking>, BookingError> {
+) -> Result<Paginated<Booking>, sqlx::Error> {
     let after = page.after();
     let rows = booking_rows!(
         "select",
@@ -56,7 +73,7 @@ pub async fn list(
 }
 
 /// Any booking, for those who serve no user.
-pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Booking, BookingError> {
+pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Option<Booking>, sqlx::Error> {
     let row = booking_rows!(
         "select",
         "from booking b where booking_id = $1",
@@ -64,5 +81,5 @@ pub(super) async fn by_id(db: &Db, booking_id: BookingId) -> Result<Booking, Boo
     )
     .fetch_optional(db.idempotent(FailPoint("ReadBooking")))
     .await?;
-    Ok(row.ok_or(BookingError::NotFound)?.try_into()?)
+    row.map(Booking::try_from).transpose()
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::stock::giving_back;
-use super::{Booking, BookingError, BookingRequest, BookingRow, Status, booking_rows, stock};
+use super::{Booking, BookingRequest, BookingRow, Status, booking_rows, stock};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
@@ -19,6 +19,23 @@ pub enum Reservation {
     New(Booking),
     /// What this same request made before.
     Replay(StoredRequest),
+}
+
+/// Why no tickets were reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    #[error("there is no such event")]
+    EventNotFound,
+    #[error("the event has begun")]
+    SalesClosed,
+    #[error("at most {most} tickets a booking")]
+    TooManyTickets { most: i32 },
+    #[error("not enough tickets are left")]
+    SoldOut,
+    #[error("tickets kept being taken and returned: whether they are sold out is unknown")]
+    Contended,
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
 }
 
 /// A request with an idempotency key, the booking that it made, and what it was told.
@@ -43,13 +60,13 @@ const MAX_ATTEMPTS: u32 = 3;
 /// is charged yet. If that fails too, the sweep does it.
 ///
 /// # Errors
-/// Nothing was reserved: see [`BookingError`].
+/// Nothing was reserved.
 pub async fn reserve(
     db: &Db,
     sweep_after: Duration,
     request: &BookingRequest,
     idempotency: Option<&IdempotentRequest>,
-) -> Result<Reservation, BookingError> {
+) -> Result<Reservation, ReserveError> {
     let sent = AtomicBool::new(false);
     let attempt = Attempt {
         db,
@@ -65,7 +82,7 @@ pub async fn reserve(
             // Tickets have come back since, or were moved in.
             Ok(None) => {}
             Err(error) => {
-                if let BookingError::Database(cause) = &error
+                if let ReserveError::Database(cause) = &error
                     && db::is_unavailable(cause)
                     && sent.load(Ordering::Relaxed)
                 {
@@ -75,7 +92,7 @@ pub async fn reserve(
             }
         }
     }
-    Err(BookingError::Contended)
+    Err(ReserveError::Contended)
 }
 
 /// A request for tickets. The booking's id is chosen before, so that each statement is safe to repeat: it
@@ -145,7 +162,7 @@ macro_rules! reserve_by {
 
 impl Attempt<'_> {
     /// Reserves, or returns the reason why it can't. Returns `None` if another try could succeed now.
-    async fn reserve(&self) -> Result<Option<Reservation>, BookingError> {
+    async fn reserve(&self) -> Result<Option<Reservation>, ReserveError> {
         if let Some(made) = self.or_explain(self.take_from_one().await).await? {
             return Ok(Some(made));
         }
@@ -211,7 +228,7 @@ impl Attempt<'_> {
     async fn or_explain(
         &self,
         reserved: Result<Option<BookingRow>, sqlx::Error>,
-    ) -> Result<Option<Reservation>, BookingError> {
+    ) -> Result<Option<Reservation>, ReserveError> {
         match reserved {
             Ok(Some(row)) => Ok(Some(Reservation::New(row.try_into()?))),
             Ok(None) => explain(self.db, self.booking_id, self.request, self.idempotency).await,
@@ -232,7 +249,7 @@ async fn explain(
     booking_id: BookingId,
     request: &BookingRequest,
     idempotency: Option<&IdempotentRequest>,
-) -> Result<Option<Reservation>, BookingError> {
+) -> Result<Option<Reservation>, ReserveError> {
     if let Some(made) = made_before(db, booking_id, request, idempotency).await? {
         return Ok(Some(made));
     }
@@ -248,13 +265,13 @@ async fn explain(
     )
     .fetch_optional(db.idempotent(FailPoint("ExplainEvent")))
     .await?
-    .ok_or(BookingError::EventNotFound)?;
+    .ok_or(ReserveError::EventNotFound)?;
     if event.begun {
-        Err(BookingError::SalesClosed)
+        Err(ReserveError::SalesClosed)
     } else if request.tickets.count() > event.most {
-        Err(BookingError::TooManyTickets { most: event.most })
+        Err(ReserveError::TooManyTickets { most: event.most })
     } else if request.tickets.count() > event.outside + event.free {
-        Err(BookingError::SoldOut)
+        Err(ReserveError::SoldOut)
     } else {
         if request.tickets.count() > event.free {
             stock::move_in(db, &request.event_id, request.tickets.count()).await?;
@@ -269,7 +286,7 @@ async fn made_before(
     booking_id: BookingId,
     request: &BookingRequest,
     idempotency: Option<&IdempotentRequest>,
-) -> Result<Option<Reservation>, BookingError> {
+) -> Result<Option<Reservation>, sqlx::Error> {
     let before = sqlx::query!(
         r#"
         select b.booking_id as "booking_id: BookingId", b.user_id as "user_id: UserId",
@@ -321,7 +338,7 @@ fn caller(user: UserId) -> String {
 
 /// Takes back a reservation that was not heard of, as if the request had never been made: a repeat of it, also with
 /// the same key, tries again.
-pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), BookingError> {
+pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
     giving_back!(
         "from booking b where b.booking_id = $1 and b.status = 'PENDING'",
         "delete from booking b using held",
@@ -350,7 +367,7 @@ pub(super) async fn release(
     db: &Db,
     booking_id: BookingId,
     end: Status,
-) -> Result<Option<Booking>, BookingError> {
+) -> Result<Option<Booking>, sqlx::Error> {
     let released = giving_back!(
         "from booking b where b.booking_id = $1 and b.status = 'PENDING'",
         r#"update booking b
@@ -376,5 +393,5 @@ pub(super) async fn release(
     )
     .fetch_optional(db.idempotent(FailPoint("Release")))
     .await?;
-    Ok(released.map(Booking::try_from).transpose()?)
+    released.map(Booking::try_from).transpose()
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::confirm::{charge_with, confirm};
 use super::reserve::release;
-use super::{Booking, BookingError, BoxOffice, Status, read};
+use super::{Booking, BoxOffice, Status, read};
 use crate::payments::{InvokeError, PaymentStatus};
 use runtime::Error;
 use runtime::calls;
@@ -30,14 +30,13 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<(), Error> {
     telemetry::note("booking_id", booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
-    let booking = match read::by_id(&office.db, booking_id).await {
-        Ok(booking) if booking.status == Status::Pending => booking,
-        Ok(_) => return Ok(()),
-        Err(BookingError::NotFound) => {
+    let booking = match read::by_id(&office.db, booking_id).await? {
+        Some(booking) if booking.status == Status::Pending => booking,
+        Some(_) => return Ok(()),
+        None => {
             tracing::warn!("asked to settle a booking that does not exist");
             return Ok(());
         }
-        Err(error) => return Err(error.into()),
     };
     let status = if booking.amount.is_zero() {
         PaymentStatus::Success

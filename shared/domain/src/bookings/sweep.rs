@@ -8,7 +8,7 @@ use tracing::Instrument;
 use super::cancel::refund;
 use super::confirm::mark_announced;
 use super::settle::settle;
-use super::{BoxOffice, read};
+use super::{BoxOffice, GetBookingError, read};
 use crate::jobs::{self, FORGET_BATCH, Job, Kind, Worker, in_batches};
 use runtime::Error;
 use runtime::faults::FailPoint;
@@ -108,6 +108,7 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
         }
         Kind::Announce => {
             let booking = read::by_id(&office.db, booking_id).await?;
+            let booking = booking.ok_or(GetBookingError::NotFound)?;
             telemetry::note("event_id", &booking.event_id);
             office.publish(&booking).await?;
             Ok(mark_announced(&office.db, booking_id).await?)

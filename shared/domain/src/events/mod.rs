@@ -147,11 +147,18 @@ pub struct Event {
     pub max_tickets_per_booking: Tickets,
 }
 
-/// Why an event can't be made or shown.
+/// Why an event can't be made.
 #[derive(Debug, thiserror::Error)]
-pub enum EventError {
+pub enum CreateEventError {
     #[error("an event of this id exists")]
     Exists,
+    #[error("the event store")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Why an event can't be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum GetEventError {
     #[error("there is no such event")]
     NotFound,
     #[error("the event store")]
@@ -192,8 +199,12 @@ impl TryFrom<EventRow> for Event {
 /// Puts an event on sale; whoever takes an id first has it.
 ///
 /// # Errors
-/// [`EventError::Exists`], or the store's.
-pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event, EventError> {
+/// See [`CreateEventError`].
+pub async fn create(
+    db: &Db,
+    organizer: UserId,
+    event: NewEvent,
+) -> Result<Event, CreateEventError> {
     let event_id = event.event_id.clone().unwrap_or_else(EventId::generate);
     telemetry::note("event_id", &event_id);
     // Not repeated: it would find the id taken, by itself.
@@ -235,7 +246,7 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
     .await;
     match inserted {
         Ok(row) => Ok(row.try_into()?),
-        Err(error) if db::violates(&error, "event_pkey") => Err(EventError::Exists),
+        Err(error) if db::violates(&error, "event_pkey") => Err(CreateEventError::Exists),
         Err(error) => Err(error.into()),
     }
 }
@@ -243,8 +254,8 @@ pub async fn create(db: &Db, organizer: UserId, event: NewEvent) -> Result<Event
 /// One event.
 ///
 /// # Errors
-/// [`EventError::NotFound`], or the store's.
-pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
+/// See [`GetEventError`].
+pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, GetEventError> {
     let row = sqlx::query_as!(
         EventRow,
         r#"
@@ -260,7 +271,7 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
     )
     .fetch_optional(db.idempotent(FailPoint("GetEvent")))
     .await?
-    .ok_or(EventError::NotFound)?;
+    .ok_or(GetEventError::NotFound)?;
     Ok(row.try_into()?)
 }
 
@@ -268,7 +279,7 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, EventError> {
 ///
 /// # Errors
 /// The store's.
-pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, EventError> {
+pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, sqlx::Error> {
     let after = page.after();
     let rows = sqlx::query_as!(
         EventRow,

@@ -31,10 +31,3 @@ pub struct Notification {
     pub message: String,
     pub created_at: DateTime<Utc>,
 }
-
-/// Why notifications can't be stored or shown.
-#[derive(Debug, thiserror::Error)]
-pub enum NotificationError {
-    #[error("the notification store")]
-    Database(#[from] mongodb::error::Error),
-}

@@ -10,7 +10,7 @@ use mongodb::error::{Error, ErrorKind};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use super::{Announcement, Message, Notification, NotificationError};
+use super::{Announcement, Message, Notification};
 use runtime::FromConfig;
 use runtime::calls;
 use runtime::config::Config;
@@ -97,7 +97,7 @@ impl Notifications {
     ///
     /// # Errors
     /// The store's.
-    pub async fn migrate(&self) -> Result<(), NotificationError> {
+    pub async fn migrate(&self) -> Result<(), mongodb::error::Error> {
         let newest = IndexModel::builder()
             .keys(doc! {"user_id": 1, "created_at": -1, "_id": -1})
             .build();
@@ -130,7 +130,10 @@ impl Notifications {
     ///
     /// # Errors
     /// The store's: the batch must be delivered again, whole, which stores nothing twice.
-    pub async fn deliver(&self, messages: Vec<Message>) -> Result<Delivered, NotificationError> {
+    pub async fn deliver(
+        &self,
+        messages: Vec<Message>,
+    ) -> Result<Delivered, mongodb::error::Error> {
         let mut notifications = Vec::new();
         let mut quarantine = Vec::new();
         for message in messages {
@@ -177,7 +180,7 @@ impl Notifications {
         &self,
         user: UserId,
         page: &Page<String>,
-    ) -> Result<Paginated<Notification>, NotificationError> {
+    ) -> Result<Paginated<Notification>, mongodb::error::Error> {
         let mut filter = doc! {"user_id": user.get()};
         if let Some(Position { at, id }) = page.after() {
             let at = DateTime::from_millis(at.timestamp_millis());
@@ -214,7 +217,7 @@ impl Notifications {
     ///
     /// # Errors
     /// The store's. A repeat is safe.
-    pub async fn redrive(&self, most: usize) -> Result<Delivered, NotificationError> {
+    pub async fn redrive(&self, most: usize) -> Result<Delivered, mongodb::error::Error> {
         let mut delivered = Delivered::default();
         // From anywhere to the end, and from the beginning to there: what can't be read and takes all the
         // time does not stand before the rest for ever. The ids are hexadecimal.
@@ -254,7 +257,7 @@ impl Notifications {
     }
 
     /// Reads one message of the quarantine again; whether it could be read.
-    async fn redrive_one(&self, id: &str) -> Result<bool, NotificationError> {
+    async fn redrive_one(&self, id: &str) -> Result<bool, mongodb::error::Error> {
         let message = self
             .quarantine
             .idempotent(FailPoint("ReadQuarantined"), |quarantine| {
@@ -288,7 +291,7 @@ impl Notifications {
     ///
     /// # Errors
     /// The store's.
-    pub async fn forget_old(&self) -> Result<Forgotten, NotificationError> {
+    pub async fn forget_old(&self) -> Result<Forgotten, mongodb::error::Error> {
         let mut forgotten = Forgotten::default();
         let half = calls::remaining() / 2;
         while calls::remaining() > half {
@@ -302,7 +305,7 @@ impl Notifications {
         Ok(forgotten)
     }
 
-    async fn forget_batch(&self) -> Result<Forgotten, NotificationError> {
+    async fn forget_batch(&self) -> Result<Forgotten, mongodb::error::Error> {
         let before = |age| DateTime::from_millis(time::ago(age).timestamp_millis());
         let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
         let notifications = self

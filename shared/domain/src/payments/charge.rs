@@ -2,14 +2,50 @@
 
 use std::sync::Arc;
 
-use super::gateway::{Gateway, Verdict};
+use super::gateway::{Gateway, GatewayError, Verdict};
 use super::record::{Record, Records};
-use super::{Charge, Payment, PaymentError, PaymentMethod, PaymentStatus};
+use super::{Charge, Payment, PaymentMethod, PaymentStatus};
 use runtime::FromConfig;
 use runtime::config::Config;
 use runtime::telemetry;
 use stores::docdb::DocumentStore;
 use values::ids::{PaymentId, UserId};
+
+/// Why it is not known whether a payment was charged.
+#[derive(Debug, thiserror::Error)]
+pub enum ChargeError {
+    #[error("the amount to charge must be above 0")]
+    NothingToCharge,
+    #[error("the payment has another amount, currency, user or booking")]
+    AnotherCharge,
+    #[error("the payment has no record any more")]
+    NoRecord,
+    #[error("the gateway")]
+    Gateway(#[from] GatewayError),
+    #[error("the payment store")]
+    Database(#[from] mongodb::error::Error),
+}
+
+/// Why a payment can't be given back.
+#[derive(Debug, thiserror::Error)]
+pub enum RefundError {
+    #[error("there is no such payment")]
+    NotFound,
+    #[error("a payment that is {status:?} can't be refunded")]
+    NotRefundable { status: PaymentStatus },
+    #[error("the payment store")]
+    Database(#[from] mongodb::error::Error),
+}
+
+/// Why a payment can't be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum GetPaymentError {
+    /// Also where it is another person's.
+    #[error("there is no such payment")]
+    NotFound,
+    #[error("the payment store")]
+    Database(#[from] mongodb::error::Error),
+}
 
 /// The payment store and the gateway behind it.
 #[derive(Debug, Clone)]
@@ -38,7 +74,7 @@ impl Payments {
     ///
     /// # Errors
     /// The store's.
-    pub async fn migrate(&self) -> Result<(), PaymentError> {
+    pub async fn migrate(&self) -> Result<(), mongodb::error::Error> {
         self.records.migrate().await
     }
 
@@ -48,22 +84,20 @@ impl Payments {
     /// this process dies in between, the booking is still PENDING, and its void finds what the gateway decided.
     ///
     /// # Errors
-    /// [`PaymentError::NothingToCharge`] or [`PaymentError::AnotherCharge`], or the store's: then the
-    /// outcome is unknown.
+    /// See [`ChargeError`]. If it is the gateway's or the store's, the outcome is unknown.
     pub async fn charge(
         &self,
         charge: &Charge,
         method: PaymentMethod,
-    ) -> Result<PaymentStatus, PaymentError> {
+    ) -> Result<PaymentStatus, ChargeError> {
         check(charge)?;
         let id = charge.payment_id;
         match self.gateway.charge(id, charge.amount(), method).await? {
             Some(verdict) => self.record(charge, verdict).await,
             // Its answer is lost. It may have been asked before.
-            None => match self.records.get(id).await {
-                Ok(standing) => self.keep_to(&standing).await,
-                Err(PaymentError::NotFound) => Ok(PaymentStatus::Pending),
-                Err(error) => Err(error),
+            None => match self.records.get(id).await? {
+                Some(standing) => self.keep_to(&standing).await,
+                None => Ok(PaymentStatus::Pending),
             },
         }
     }
@@ -73,13 +107,14 @@ impl Payments {
         &self,
         charge: &Charge,
         verdict: Verdict,
-    ) -> Result<PaymentStatus, PaymentError> {
+    ) -> Result<PaymentStatus, ChargeError> {
         let standing = self
             .records
             .open(&Record::new(charge, verdict.into()))
-            .await?;
+            .await?
+            .ok_or(ChargeError::NoRecord)?;
         if !standing.is_of(charge) {
-            return Err(PaymentError::AnotherCharge);
+            return Err(ChargeError::AnotherCharge);
         }
         // The release before this one made it PENDING before it asked the gateway.
         if standing.status == PaymentStatus::Pending {
@@ -87,7 +122,8 @@ impl Payments {
             let closing = self
                 .records
                 .advance(charge.payment_id, PaymentStatus::Pending, status);
-            return Ok(closing.await?.status);
+            let closed = closing.await?.ok_or(ChargeError::NoRecord)?;
+            return Ok(closed.status);
         }
         match verdict {
             Verdict::Charged => self.keep_to(&standing).await,
@@ -97,7 +133,7 @@ impl Payments {
 
     /// The status of a record that stands. The release before this one voided without asking the gateway. If the
     /// gateway has charged since, this refunds it.
-    async fn keep_to(&self, standing: &Record) -> Result<PaymentStatus, PaymentError> {
+    async fn keep_to(&self, standing: &Record) -> Result<PaymentStatus, ChargeError> {
         if standing.status == PaymentStatus::Voided {
             self.gateway.refund(standing.payment_id).await?;
         }
@@ -109,7 +145,7 @@ impl Payments {
         &self,
         opened: Record,
         method: PaymentMethod,
-    ) -> Result<Record, PaymentError> {
+    ) -> Result<Record, ChargeError> {
         if opened.status != PaymentStatus::Pending {
             return Ok(opened);
         }
@@ -119,9 +155,11 @@ impl Payments {
             .await?
         {
             Some(verdict) => {
+                let status = verdict.into();
                 self.records
-                    .advance(opened.payment_id, PaymentStatus::Pending, verdict.into())
-                    .await
+                    .advance(opened.payment_id, PaymentStatus::Pending, status)
+                    .await?
+                    .ok_or(ChargeError::NoRecord)
             }
             None => Ok(opened),
         }
@@ -132,16 +170,15 @@ impl Payments {
     ///
     /// # Errors
     /// As those of [`Self::charge`]; of the store's: nothing is known to have changed, and a repeat is safe.
-    pub async fn void(&self, charge: &Charge) -> Result<PaymentStatus, PaymentError> {
+    pub async fn void(&self, charge: &Charge) -> Result<PaymentStatus, ChargeError> {
         check(charge)?;
-        match self.records.get(charge.payment_id).await {
-            Ok(standing) if !standing.is_of(charge) => Err(PaymentError::AnotherCharge),
-            Ok(standing) => self.close(standing).await,
-            Err(PaymentError::NotFound) => {
+        match self.records.get(charge.payment_id).await? {
+            Some(standing) if !standing.is_of(charge) => Err(ChargeError::AnotherCharge),
+            Some(standing) => self.close(standing).await,
+            None => {
                 let verdict = self.gateway.cancel(charge.payment_id).await?;
                 self.record(charge, verdict).await
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -152,26 +189,25 @@ impl Payments {
     pub async fn settle(
         &self,
         payment_id: PaymentId,
-    ) -> Result<Option<PaymentStatus>, PaymentError> {
-        match self.find(payment_id).await {
-            Ok(standing) => self.close(standing).await.map(Some),
-            Err(PaymentError::NotFound) => Ok(None),
-            Err(error) => Err(error),
+    ) -> Result<Option<PaymentStatus>, ChargeError> {
+        match self.find(payment_id).await? {
+            Some(standing) => self.close(standing).await.map(Some),
+            None => Ok(None),
         }
     }
 
     /// A payment's record, whose ids the log lines have from now on.
-    async fn find(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
+    async fn find(&self, payment_id: PaymentId) -> Result<Option<Record>, mongodb::error::Error> {
         telemetry::note("payment_id", payment_id);
         let record = self.records.get(payment_id).await?;
-        if let Some(booking_id) = record.booking_id {
+        if let Some(booking_id) = record.as_ref().and_then(|record| record.booking_id) {
             telemetry::note("booking_id", booking_id);
         }
         Ok(record)
     }
 
     /// Closes a pending record with what the gateway has in its books, or by cancelling there.
-    pub(super) async fn close(&self, standing: Record) -> Result<PaymentStatus, PaymentError> {
+    pub(super) async fn close(&self, standing: Record) -> Result<PaymentStatus, ChargeError> {
         if standing.status != PaymentStatus::Pending {
             return Ok(standing.status);
         }
@@ -179,47 +215,54 @@ impl Payments {
         let closed = self
             .records
             .advance(standing.payment_id, PaymentStatus::Pending, verdict.into())
-            .await?;
+            .await?
+            .ok_or(ChargeError::NoRecord)?;
         Ok(closed.status)
     }
 
     /// Gives a charge back, once however often it is called.
     ///
     /// # Errors
-    /// [`PaymentError::NotRefundable`] where nothing was charged, or the store's.
-    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, PaymentError> {
-        let record = self.find(payment_id).await?;
+    /// See [`RefundError`]. A repeat is safe.
+    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, RefundError> {
+        let record = self.find(payment_id).await?.ok_or(RefundError::NotFound)?;
         match record.status {
             PaymentStatus::Success => {}
             PaymentStatus::Refunded => return Ok(record.status),
-            status => return Err(PaymentError::NotRefundable { status }),
+            status @ (PaymentStatus::Pending | PaymentStatus::Declined | PaymentStatus::Voided) => {
+                return Err(RefundError::NotRefundable { status });
+            }
         }
         self.gateway.refund(payment_id).await?;
         let refunded = self
             .records
             .advance(payment_id, PaymentStatus::Success, PaymentStatus::Refunded)
-            .await?;
+            .await?
+            .ok_or(RefundError::NotFound)?;
         Ok(refunded.status)
     }
 
     /// A payment of `user`.
     ///
     /// # Errors
-    /// [`PaymentError::NotFound`], also where it is another person's; or the store's.
-    pub async fn get(&self, user: UserId, payment_id: PaymentId) -> Result<Payment, PaymentError> {
+    /// See [`GetPaymentError`].
+    pub async fn get(
+        &self,
+        user: UserId,
+        payment_id: PaymentId,
+    ) -> Result<Payment, GetPaymentError> {
         let record = self.records.get(payment_id).await?;
-        if record.user_id == user.get() {
-            Ok(record.into())
-        } else {
-            Err(PaymentError::NotFound)
-        }
+        record
+            .filter(|record| record.user_id == user.get())
+            .map(Payment::from)
+            .ok_or(GetPaymentError::NotFound)
     }
 }
 
 /// Refuses a charge of nothing; the log lines have its ids from now on.
-fn check(charge: &Charge) -> Result<(), PaymentError> {
+fn check(charge: &Charge) -> Result<(), ChargeError> {
     if charge.amount_minor <= 0 {
-        return Err(PaymentError::NothingToCharge);
+        return Err(ChargeError::NothingToCharge);
     }
     telemetry::note("payment_id", charge.payment_id);
     if let Some(booking_id) = charge.booking_id {

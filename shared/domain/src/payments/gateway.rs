@@ -10,7 +10,7 @@ use mongodb::bson::{DateTime, doc};
 use serde::{Deserialize, Serialize};
 use strum::AsRefStr;
 
-use super::{PaymentError, PaymentMethod, PaymentStatus};
+use super::{PaymentMethod, PaymentStatus};
 use runtime::faults::FailPoint;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::PaymentId;
@@ -49,6 +49,17 @@ struct Entry {
     entered_at: DateTime,
 }
 
+/// Why the gateway did not decide.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error("the key is that of a charge of another amount or currency")]
+    AnotherCharge,
+    #[error("the gateway's entry is gone")]
+    NoEntry,
+    #[error("the gateway's books")]
+    Books(#[from] mongodb::error::Error),
+}
+
 /// The gateway.
 #[derive(Debug, Clone)]
 pub(super) struct Gateway(Documents<Entry>);
@@ -65,7 +76,7 @@ impl Gateway {
         key: PaymentId,
         amount: Money,
         method: PaymentMethod,
-    ) -> Result<Option<Verdict>, PaymentError> {
+    ) -> Result<Option<Verdict>, GatewayError> {
         let verdict = match method {
             PaymentMethod::Visa | PaymentMethod::Timeout => Verdict::Charged,
             PaymentMethod::ChargeDeclined => Verdict::Declined,
@@ -75,12 +86,12 @@ impl Gateway {
     }
 
     /// Cancels a charge that was not made yet; what stands, if it was.
-    pub(super) async fn cancel(&self, key: PaymentId) -> Result<Verdict, PaymentError> {
+    pub(super) async fn cancel(&self, key: PaymentId) -> Result<Verdict, GatewayError> {
         self.enter(key, Verdict::Cancelled, None).await
     }
 
     /// Gives a charge back, once for each key.
-    pub(super) async fn refund(&self, key: PaymentId) -> Result<(), PaymentError> {
+    pub(super) async fn refund(&self, key: PaymentId) -> Result<(), mongodb::error::Error> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         self.0
             .idempotent(FailPoint("GatewayRefund"), |books| {
@@ -101,7 +112,7 @@ impl Gateway {
         key: PaymentId,
         verdict: Verdict,
         amount: Option<Money>,
-    ) -> Result<Verdict, PaymentError> {
+    ) -> Result<Verdict, GatewayError> {
         let entry = Entry {
             key,
             verdict,
@@ -127,12 +138,12 @@ impl Gateway {
                 Box::pin(looking.into_future())
             })
             .await?
-            .ok_or(PaymentError::NotFound)?;
+            .ok_or(GatewayError::NoEntry)?;
         let asks_another = amount.is_some()
             && standing.verdict != Verdict::Cancelled
             && (standing.amount_minor, standing.currency) != (entry.amount_minor, entry.currency);
         if asks_another {
-            return Err(PaymentError::AnotherCharge);
+            return Err(GatewayError::AnotherCharge);
         }
         Ok(standing.verdict)
     }

@@ -20,9 +20,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
-pub use charge::Payments;
+pub use charge::{ChargeError, GetPaymentError, Payments, RefundError};
+pub use gateway::GatewayError;
 pub use invoke::{ChargeFunction, Command, FunctionError, InvokeError, Reply};
-pub use pay::{Paid, PaymentOutcome};
+pub use pay::{Paid, PayError, PaymentOutcome};
 pub use sweep::{PaymentSweeper, SweptPayments, sweep};
 pub use unsettled::Unsettled;
 pub(crate) use unsettled::enqueue_settlement;
@@ -150,25 +151,4 @@ pub struct PaymentRequest {
     /// `pm_card_visa` when absent.
     #[schema(required = false)]
     pub payment_method: Option<PaymentMethod>,
-}
-
-/// Why a payment can't be made, shown or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum PaymentError {
-    #[error("the body's user is not the token's")]
-    AnotherUser,
-    #[error("the request's key was used with another body")]
-    KeyReused,
-    #[error("the request is still running")]
-    InProgress,
-    #[error("there is no such payment")]
-    NotFound,
-    #[error("the amount to charge must be above 0")]
-    NothingToCharge,
-    #[error("the payment has another amount, currency, user or booking")]
-    AnotherCharge,
-    #[error("a payment that is {status:?} can't be refunded")]
-    NotRefundable { status: PaymentStatus },
-    #[error("the payment store")]
-    Database(#[from] mongodb::error::Error),
 }

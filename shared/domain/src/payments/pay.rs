@@ -4,14 +4,26 @@ use mongodb::bson::DateTime;
 
 use super::record::Record;
 use super::{
-    Charge, Payment, PaymentError, PaymentRequest, PaymentStatus, Payments, Unsettled,
-    enqueue_settlement,
+    Charge, Payment, PaymentRequest, PaymentStatus, Payments, Unsettled, enqueue_settlement,
 };
 use runtime::telemetry;
 use stores::settle_queue::{Delivery, SettleQueue};
 use values::idempotency::{self, IdempotentRequest};
 use values::ids::{PaymentId, UserId};
 use values::time;
+
+/// Why a request made no payment.
+#[derive(Debug, thiserror::Error)]
+pub enum PayError {
+    #[error("the body's user is not the token's")]
+    AnotherUser,
+    #[error("the request's key was used with another body")]
+    KeyReused,
+    #[error("the request is still running")]
+    InProgress,
+    #[error("the payment store")]
+    Database(#[from] mongodb::error::Error),
+}
 
 /// What became of a request to pay.
 #[derive(Debug)]
@@ -49,16 +61,16 @@ impl Payments {
     /// Pays `request` for `user`; what can't be known now is left to `settle_queue`.
     ///
     /// # Errors
-    /// Nothing was made: see [`PaymentError`].
+    /// Nothing was made: see [`PayError`].
     pub async fn pay(
         &self,
         settle_queue: &SettleQueue,
         user: UserId,
         request: PaymentRequest,
         idempotency: Option<IdempotentRequest>,
-    ) -> Result<Paid, PaymentError> {
+    ) -> Result<Paid, PayError> {
         if request.user_id != user {
-            return Err(PaymentError::AnotherUser);
+            return Err(PayError::AnotherUser);
         }
         let charge = Charge {
             payment_id: PaymentId::generate(),
@@ -75,6 +87,8 @@ impl Payments {
             record.key_until = Some(DateTime::from_millis(until.timestamp_millis()));
         }
         let opened = self.records.open(&record).await?;
+        // If the key was forgotten in between, a repeat makes a record of its own.
+        let opened = opened.ok_or(PayError::InProgress)?;
         telemetry::note("payment_id", opened.payment_id);
         if opened.payment_id != record.payment_id {
             return replay(opened, &record);
@@ -125,12 +139,12 @@ impl Payments {
 }
 
 /// Answers a request as the one with the same key was answered, or with what has become of it.
-fn replay(standing: Record, wanted: &Record) -> Result<Paid, PaymentError> {
+fn replay(standing: Record, wanted: &Record) -> Result<Paid, PayError> {
     if standing.request_hash != wanted.request_hash {
-        return Err(PaymentError::KeyReused);
+        return Err(PayError::KeyReused);
     }
     let status = match (standing.answer, standing.status) {
-        (None, PaymentStatus::Pending) => return Err(PaymentError::InProgress),
+        (None, PaymentStatus::Pending) => return Err(PayError::InProgress),
         // The release before this one closes records, and notes no answers.
         (None | Some(PaymentStatus::Pending), closed) => closed,
         (Some(answer), _) => answer,

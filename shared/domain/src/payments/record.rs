@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, DateTime, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
-use super::{Charge, Payment, PaymentError, PaymentStatus};
+use super::{Charge, Payment, PaymentStatus};
 use runtime::faults::FailPoint;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::{BookingId, PaymentId, UserId};
@@ -113,7 +113,7 @@ impl Records {
     }
 
     /// Makes the indexes. Safe to repeat.
-    pub(super) async fn migrate(&self) -> Result<(), PaymentError> {
+    pub(super) async fn migrate(&self) -> Result<(), mongodb::error::Error> {
         let mut request = IndexModel::builder().keys(doc! {"request_id": 1}).build();
         request.options = Some(
             mongodb::options::IndexOptions::builder()
@@ -139,8 +139,12 @@ impl Records {
         Ok(())
     }
 
-    /// Stores `record` unless its request has one already, and returns the stored record.
-    pub(super) async fn open(&self, record: &Record) -> Result<Record, PaymentError> {
+    /// Stores `record` unless its request has one already, and returns the stored record; `None` where the
+    /// key of the one that stood was forgotten in between.
+    pub(super) async fn open(
+        &self,
+        record: &Record,
+    ) -> Result<Option<Record>, mongodb::error::Error> {
         let opened = self
             .0
             .idempotent(FailPoint("OpenRecord"), |payments| {
@@ -148,18 +152,16 @@ impl Records {
             })
             .await;
         match opened {
-            Ok(_) => return Ok(record.clone()),
+            Ok(_) => return Ok(Some(record.clone())),
             Err(error) if docdb::is_duplicate_key(&error) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
         self.0
             .idempotent(FailPoint("FindRecord"), |payments| {
                 let finding = payments.find_one(doc! {"request_id": &record.request_id});
                 Box::pin(finding.into_future())
             })
-            .await?
-            // Its key was forgotten in between: a repeat makes a record of its own.
-            .ok_or(PaymentError::InProgress)
+            .await
     }
 
     /// Moves a record from `from` to `to`. Where it moved already, the record as it stands. What closes a
@@ -169,7 +171,7 @@ impl Records {
         payment_id: PaymentId,
         from: PaymentStatus,
         to: PaymentStatus,
-    ) -> Result<Record, PaymentError> {
+    ) -> Result<Option<Record>, mongodb::error::Error> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
         let mut changes = doc! {"status": to.as_ref(), "updated_at": now};
         if from == PaymentStatus::Pending {
@@ -186,13 +188,16 @@ impl Records {
             })
             .await?;
         match advanced {
-            Some(record) => Ok(record),
+            Some(record) => Ok(Some(record)),
             None => self.get(payment_id).await,
         }
     }
 
     /// Notes that the request which made a record was told that it is pending, and so no longer runs.
-    pub(super) async fn record_accepted(&self, payment_id: PaymentId) -> Result<(), PaymentError> {
+    pub(super) async fn record_accepted(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<(), mongodb::error::Error> {
         self.0
             .idempotent(FailPoint("RecordPaymentAccepted"), |payments| {
                 let marking = payments.update_one(
@@ -205,14 +210,16 @@ impl Records {
         Ok(())
     }
 
-    pub(super) async fn get(&self, payment_id: PaymentId) -> Result<Record, PaymentError> {
+    pub(super) async fn get(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<Option<Record>, mongodb::error::Error> {
         self.0
             .idempotent(FailPoint("ReadRecord"), |payments| {
                 let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
                 Box::pin(reading.into_future())
             })
-            .await?
-            .ok_or(PaymentError::NotFound)
+            .await
     }
 
     /// Claims the payment of no booking that waited longest to be settled, of those that have been pending
@@ -221,7 +228,7 @@ impl Records {
     pub(super) async fn claim_unsettled(
         &self,
         before: Timestamp,
-    ) -> Result<Option<Record>, PaymentError> {
+    ) -> Result<Option<Record>, mongodb::error::Error> {
         // A record that others claim meanwhile is left to them.
         for _ in 0..MAX_CLAIMS {
             let found = self
@@ -246,7 +253,7 @@ impl Records {
     }
 
     /// Postpones a record that was found so; whether nobody did before.
-    async fn claim(&self, found: &Record) -> Result<bool, PaymentError> {
+    async fn claim(&self, found: &Record) -> Result<bool, mongodb::error::Error> {
         let pause = Duration::from_secs(2 << found.attempts.clamp(0, 11)).min(MAX_PAUSE);
         let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
         let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
@@ -270,7 +277,7 @@ impl Records {
     }
 
     /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.
-    pub(super) async fn forget_keys(&self, limit: i64) -> Result<u64, PaymentError> {
+    pub(super) async fn forget_keys(&self, limit: i64) -> Result<u64, mongodb::error::Error> {
         let over = doc! {"key_until": {"$lt": DateTime::now()}};
         let over = self
             .0

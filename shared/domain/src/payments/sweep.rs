@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use super::Payments;
 use super::record::Record;
-use super::{PaymentError, Payments};
 use crate::jobs::{self, in_batches};
 use runtime::FromConfig;
 use runtime::config::Config;
@@ -48,7 +48,7 @@ pub struct SweptPayments {
 ///
 /// # Errors
 /// The store's.
-pub async fn sweep(sweeper: &PaymentSweeper) -> Result<SweptPayments, PaymentError> {
+pub async fn sweep(sweeper: &PaymentSweeper) -> Result<SweptPayments, mongodb::error::Error> {
     let records = &sweeper.payments.records;
     let before = time::ago(sweeper.sweep_after);
     let (settled, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
