@@ -150,7 +150,7 @@ Announcements:
   Properties:
     Broker: !If [Creates, !GetAtt Data.Outputs.BrokerArn, !Ref BrokerArn]
     Queues: [admit.notifications]
-    BatchSize: 100
+    BatchSize: 10000
     MaximumBatchingWindowInSeconds: 1
     SourceAccessConfigurations:
       - Type: BASIC_AUTH

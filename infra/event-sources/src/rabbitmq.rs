@@ -23,12 +23,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::lambda::{Invoked, Lambda};
 
 /// As the template says.
-const BATCH_SIZE: u16 = 100;
+const BATCH_SIZE: u16 = 10_000;
 const WINDOW: Duration = Duration::from_millis(500);
 /// The longest that the broker may take for one answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Lambda's limit of an invocation's payload, in bytes; base64 makes four of three.
-const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024 * 3 / 4;
+/// Lambda's limit of an invocation's payload, in bytes.
+const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
+/// What a message's properties take of it.
+const PROPERTIES_BYTES: usize = 400;
 
 /// Consumes the queue of notifications, for as long as the process lives.
 pub async fn run(account: Secret, lambda: Lambda) {
@@ -117,19 +119,24 @@ async fn next_batch(consumer: &mut Consumer) -> Result<Vec<Delivery>, Error> {
         .await
         .ok_or("the broker ended the consumer")??;
     let closes = Instant::now() + WINDOW;
-    let mut size = first.data.len();
+    let mut size = size_of(&first);
     let mut batch = vec![first];
     while batch.len() < usize::from(BATCH_SIZE) && size < MAX_BATCH_BYTES {
         match timeout_at(closes, consumer.next()).await {
             Ok(delivery) => {
                 let delivery = delivery.ok_or("the broker ended the consumer")??;
-                size += delivery.data.len();
+                size += size_of(&delivery);
                 batch.push(delivery);
             }
             Err(_) => break,
         }
     }
     Ok(batch)
+}
+
+/// What a message takes of an event. Base64 makes four bytes of three.
+fn size_of(delivery: &Delivery) -> usize {
+    delivery.data.len() * 4 / 3 + PROPERTIES_BYTES
 }
 
 fn event(batch: &[Delivery]) -> Value {
