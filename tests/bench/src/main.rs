@@ -6,13 +6,16 @@
     reason = "a measurement that fails ends the run"
 )]
 
+mod backlog;
 mod bookings;
 mod cpu;
 mod crowd;
 mod figures;
 mod inventory;
 mod latency;
+mod logins;
 mod pgbench;
+mod reads;
 mod starts;
 mod steps;
 
@@ -44,6 +47,18 @@ async fn main() {
         }
         if wanted("bookings") {
             bookings::measure(&app, &shop).await;
+        }
+    }
+    if ["logins", "backlog", "reads"].into_iter().any(wanted) {
+        let app = TestApp::start().await;
+        if wanted("logins") {
+            logins::measure(&app).await;
+        }
+        if wanted("backlog") {
+            backlog::measure(&app).await;
+        }
+        if wanted("reads") {
+            reads::measure(&app).await;
         }
     }
     if wanted("crowd") {
