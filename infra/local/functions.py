@@ -226,6 +226,7 @@ def local_settings(stack) -> dict[str, str]:
         # Calls to AWS are for infra/local/rights.py.
         "ADMIT_LOG": os.environ.get("ADMIT_LOG") or "info,lapin=error,stores::aws=debug",
         "ADMIT_HURRY": "1",
+        "ADMIT_INVOCATIONS_AT_ONCE": "1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": "us-east-1",

@@ -20,7 +20,7 @@ macro_rules! clients {
 }
 
 /// The main function of a binary that serves the requests of a route, or the invocations of the
-/// function that the binary is named after.
+/// function that the binary is named after; `in turn`, one after the other always.
 #[macro_export]
 macro_rules! serve {
     ($route:expr, $app:ty, $handle:path) => {
@@ -28,6 +28,14 @@ macro_rules! serve {
             $crate::block_on(async {
                 let app = $crate::start::<$app>().await?;
                 $crate::http::serve(&$route, app, $handle).await
+            })
+        }
+    };
+    (in turn $app:ty, $handle:path) => {
+        fn main() -> Result<(), $crate::Error> {
+            $crate::block_on(async {
+                let app = $crate::start::<$app>().await?;
+                $crate::invocation::serve_in_turn(env!("CARGO_BIN_NAME"), app, $handle).await
             })
         }
     };

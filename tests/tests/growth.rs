@@ -49,7 +49,10 @@ struct Stores {
 impl Stores {
     async fn open() -> Self {
         let config = Config::from_env().unwrap();
-        let store: Arc<DocumentStore> = DocumentStore::new(&config.documents_secret).await.unwrap();
+        let store: Arc<DocumentStore> =
+            DocumentStore::new(&config.documents_secret, config.concurrency)
+                .await
+                .unwrap();
         Self {
             app: TestApp::start().await,
             payments: Payments::new(&store),

@@ -2,7 +2,7 @@
 //!
 //! Rules of Lambda's that hold here:
 //! - An invocation has a deadline, and its environment is killed then.
-//! - When an environment ends, the invocation that it served ends in an error at once. One that it
+//! - When an environment ends, the invocations that it served end in an error at once. One that it
 //!   had only waited for goes to another.
 //! - A function's process has the environment variables that the template gives it, and no other's.
 
@@ -51,6 +51,8 @@ pub struct Environments {
     programs: PathBuf,
     /// How many times shorter an invocation may take than on AWS.
     hurry: u32,
+    /// How many invocations an environment serves at once: one, but on Lambda Managed Instances.
+    each: usize,
     next: AtomicU64,
     living: Mutex<HashMap<u64, Environment>>,
     settings: Settings,
@@ -80,8 +82,8 @@ struct Served {
 #[derive(Debug)]
 struct Environment {
     function: Function,
-    /// The invocation that it serves now.
-    serves: Option<Served>,
+    /// The invocations that it serves now.
+    serves: Vec<Served>,
     timed_out: Arc<Notify>,
 }
 
@@ -93,6 +95,7 @@ impl Environments {
     pub async fn serve(
         programs: PathBuf,
         hurry: u32,
+        each: usize,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -100,6 +103,7 @@ impl Environments {
             address: listener.local_addr()?.to_string(),
             programs,
             hurry: hurry.max(1),
+            each: each.max(1),
             next: AtomicU64::new(0),
             living: Mutex::default(),
             settings,
@@ -151,25 +155,54 @@ impl Environments {
         }
     }
 
-    /// How many environments a function has.
-    pub fn of(&self, function: &Function) -> usize {
-        let living = self.living();
-        living
-            .values()
-            .filter(|environment| environment.function.name == function.name)
-            .count()
+    /// How many invocations an environment serves at once.
+    pub fn each(&self) -> usize {
+        self.each
     }
 
-    /// Starts one more.
+    /// Starts one more, if there are too few for so many invocations at once.
     ///
     /// # Errors
     /// The system's.
-    pub fn start(self: &Arc<Self>, function: &Function) -> std::io::Result<()> {
+    pub fn start_for(self: &Arc<Self>, function: &Function, running: usize) -> std::io::Result<()> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let timed_out = Arc::default();
+        let environment = Environment {
+            function: *function,
+            serves: Vec::new(),
+            timed_out: Arc::clone(&timed_out),
+        };
+        {
+            let mut living = self.living();
+            let of_this = living
+                .values()
+                .filter(|environment| environment.function.name == function.name);
+            if of_this.count() * self.each >= running {
+                return Ok(());
+            }
+            // Known before it starts: it may ask for an invocation at once.
+            living.insert(id, environment);
+        }
+        match self.spawn(id, function) {
+            Ok(child) => {
+                tokio::spawn(Arc::clone(self).look_after(id, child, timed_out));
+                Ok(())
+            }
+            Err(error) => {
+                self.living().remove(&id);
+                Err(error)
+            }
+        }
+    }
+
+    fn spawn(&self, id: u64, function: &Function) -> std::io::Result<Child> {
         let (own, others) = self.settings.of(function.name)?;
         let mut command = Command::new(self.programs.join(function.name));
         for variable in others {
             command.env_remove(variable);
+        }
+        if self.each > 1 {
+            command.env("AWS_LAMBDA_MAX_CONCURRENCY", self.each.to_string());
         }
         let child = command
             .envs(own)
@@ -183,24 +216,16 @@ impl Environments {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        let environment = Environment {
-            function: *function,
-            serves: None,
-            timed_out: Arc::default(),
-        };
-        let timed_out = Arc::clone(&environment.timed_out);
-        self.living().insert(id, environment);
         tracing::info!(
             function = function.name,
             environment = id,
             "started an execution environment"
         );
-        tokio::spawn(Arc::clone(self).look_after(id, child, timed_out));
-        Ok(())
+        Ok(child)
     }
 
-    /// Waits for an environment's end, or ends it at its invocation's deadline; then says so of the
-    /// invocation that it leaves behind.
+    /// Waits for an environment's end, or ends it at an invocation's deadline; then says so of the
+    /// invocations that it leaves behind.
     async fn look_after(self: Arc<Self>, id: u64, mut child: Child, timed_out: Arc<Notify>) {
         let how = tokio::select! {
             status = child.wait() => match status {
@@ -223,7 +248,7 @@ impl Environments {
             how,
             "an execution environment ended"
         );
-        if let Some(Served { request_id, ends }) = environment.serves {
+        for Served { request_id, ends } in environment.serves {
             let error = json!({
                 "errorType": "Runtime.ExitError",
                 "errorMessage": format!("RequestId: {request_id} Error: {how}"),
@@ -252,7 +277,7 @@ impl Environments {
             ends,
         };
         match self.living().get_mut(&id) {
-            Some(environment) => environment.serves = Some(served),
+            Some(environment) => environment.serves.push(served),
             None => {
                 let ends = served.ends;
                 return Err(Invocation { event, ends });
@@ -279,7 +304,7 @@ impl Environments {
         sleep(timeout).await;
         let living = self.living();
         if let Some(environment) = living.get(&id)
-            && environment.serves(&request_id)
+            && environment.place(&request_id).is_some()
         {
             environment.timed_out.notify_one();
         }
@@ -298,9 +323,10 @@ impl Environments {
 }
 
 impl Environment {
-    fn serves(&self, request_id: &str) -> bool {
-        let served = self.serves.as_ref();
-        served.is_some_and(|served| served.request_id == request_id)
+    /// Where an invocation stands among those that it serves, if it does.
+    fn place(&self, request_id: &str) -> Option<usize> {
+        let mut served = self.serves.iter();
+        served.position(|served| served.request_id == request_id)
     }
 }
 
@@ -349,10 +375,10 @@ async fn ended(
     Path((id, request_id, how)): Path<(u64, String, String)>,
     body: Bytes,
 ) -> Response {
-    let served = match environments.living().get_mut(&id) {
-        Some(environment) if environment.serves(&request_id) => environment.serves.take(),
-        _ => None,
-    };
+    let served = environments.living().get_mut(&id).and_then(|environment| {
+        let place = environment.place(&request_id)?;
+        Some(environment.serves.swap_remove(place))
+    });
     let Some(Served { ends, .. }) = served else {
         return gone();
     };

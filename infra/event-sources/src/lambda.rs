@@ -1,8 +1,8 @@
 //! Invoking functions.
 //!
 //! The processes are those of [`crate::environments`]. Rules of Lambda's that hold here:
-//! - An execution environment serves one invocation at a time, and is started when all others of
-//!   its function are busy. There are so many at most, as this machine is small; what comes then
+//! - An execution environment serves one invocation at a time, or as many as `ADMIT_INVOCATIONS_AT_ONCE` says, and is
+//!   started when all others of its function are busy. There are so many at most, as this machine is small; what comes then
 //!   waits. A function with reserved concurrency refuses it, as Lambda does.
 //! - An environment that ended is replaced by a new one.
 //! - An invocation that was begun is ended, whoever stops waiting for it meanwhile.
@@ -66,7 +66,7 @@ impl Lambda {
                 .iter()
                 .find(|(name, most)| *name == function.name && *most > 0)
                 .map(|(_, most)| *most);
-            let most = reserved.unwrap_or(CONCURRENCY);
+            let most = reserved.unwrap_or(CONCURRENCY * environments.each());
             let concurrency = Concurrency {
                 function,
                 most,
@@ -154,9 +154,7 @@ impl Lambda {
         loop {
             ticks.tick().await;
             let running = concurrency.most - concurrency.free.available_permits();
-            if self.environments.of(concurrency.function) < running
-                && let Err(error) = self.environments.start(concurrency.function)
-            {
+            if let Err(error) = self.environments.start_for(concurrency.function, running) {
                 return error;
             }
         }

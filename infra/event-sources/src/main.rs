@@ -35,8 +35,9 @@ async fn main() -> Result<(), Error> {
     let broker = settings.variable("redrive", "ADMIT_BROKER_SECRET")?;
     let queue = settings.variable("create-booking", "ADMIT_SETTLE_QUEUE_URL")?;
     let hurry = setting("ADMIT_HURRY")?;
+    let each = setting("ADMIT_INVOCATIONS_AT_ONCE")?;
     let programs = setting("ADMIT_PROGRAMS")?;
-    let environments = Environments::serve(programs, hurry, settings).await?;
+    let environments = Environments::serve(programs, hurry, each, settings).await?;
     let reserved = [
         ("create-booking", setting("ADMIT_CONCURRENT_BOOKINGS")?),
         ("charge-payment", setting("ADMIT_CONCURRENT_CHARGES")?),

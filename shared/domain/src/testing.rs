@@ -97,7 +97,7 @@ impl Database {
 
     /// What one process of a function has.
     pub(crate) fn process(&self) -> Db {
-        Db::new(Secret::of(secrets_manager(), self.name()), None)
+        Db::new(Secret::of(secrets_manager(), self.name()), None, 1)
     }
 
     /// Adds the event `gala` as the release before stock does, with so many tickets for 10 dollars each, and the

@@ -88,7 +88,7 @@ pub(crate) async fn open(account: &StoreCredentials) -> Result<(), AccountError>
                 Engine::Postgres => drop(db::connect(account, None, None).await?),
                 Engine::Mongo => {
                     let database = account.dbname.as_deref().unwrap_or("admin");
-                    let client = docdb::connect(account)?;
+                    let client = docdb::connect(account, 1)?;
                     client
                         .database(database)
                         .run_command(doc! {"ping": 1})
@@ -254,7 +254,7 @@ async fn set_in_documents(
     owner: &StoreCredentials,
     account: &StoreCredentials,
 ) -> Result<(), AccountError> {
-    let admin = docdb::connect(owner)?.database("admin");
+    let admin = docdb::connect(owner, 1)?.database("admin");
     let (name, password) = (&account.username, account.password.expose_secret());
     let known = admin.run_command(doc! {"usersInfo": name}).await?;
     let known = known

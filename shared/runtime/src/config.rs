@@ -51,6 +51,10 @@ pub struct Config {
     pub sweep_after: Duration,
     /// `ADMIT_STACK`: the stack that metrics are of; default `local`.
     pub stack: String,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many invocations a process serves at once; 1 where Lambda does not say,
+    /// more on Lambda Managed Instances. So many connections it has to PostgreSQL and the broker, and twice as many to the
+    /// document store.
+    pub concurrency: usize,
 }
 
 /// A setting that was wanted and isn't there, or can't be read.
@@ -108,8 +112,17 @@ impl Config {
             stack: text("ADMIT_STACK")
                 .value
                 .unwrap_or_else(|| "local".to_owned()),
+            concurrency: concurrency(),
         })
     }
+}
+
+/// See [`Config::concurrency`]. What can't be read is 1, as `lambda_runtime` has it.
+pub fn concurrency() -> usize {
+    let told = text("AWS_LAMBDA_MAX_CONCURRENCY").value;
+    told.and_then(|number| number.parse().ok())
+        .unwrap_or(1)
+        .max(1)
 }
 
 fn text(name: &'static str) -> Setting<String> {

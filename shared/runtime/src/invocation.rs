@@ -1,6 +1,5 @@
 //! Functions that are invoked by an event or by another function, with no client to answer.
 
-use std::any::Any;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -63,8 +62,8 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> &'static str {
     }
 }
 
-/// Serves invocations of `function` with `handle` until Lambda ends the process, each with one log
-/// line, and a failed one with its whole chain of causes.
+/// Serves invocations of `function` with `handle` until Lambda ends the process: one after the other, or as many at
+/// once as Lambda Managed Instances are told.
 ///
 /// # Errors
 /// The Lambda runtime can't be reached.
@@ -75,59 +74,95 @@ pub async fn serve<App, Event, Handle, Answer, Output>(
 ) -> Result<(), Error>
 where
     App: Send + Sync + 'static,
-    Event: DeserializeOwned,
-    Handle: Fn(&'static App, Event) -> Answer,
-    Answer: Future<Output = Result<Output, Error>>,
-    Output: Serialize,
+    Event: DeserializeOwned + Send + 'static,
+    Handle: Fn(&'static App, Event) -> Answer + Copy + Send + Sync + 'static,
+    Answer: Future<Output = Result<Output, Error>> + Send + 'static,
+    Output: Serialize + Send + 'static,
 {
     // Lives as long as the process: a reference to it can be held by every invocation's future.
     let app: &'static App = Box::leak(Box::new(app));
-    let handle = &handle;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = event.context.deadline();
-        let request_id = event.context.request_id;
-        let span = telemetry::request_span(function, &request_id);
-        let answer = async move {
-            let started = Instant::now();
+    // Boxed: the nested futures are too deep for the compiler to compute their layout.
+    let service = service_fn(move |event| Box::pin(answer(function, app, handle, event)));
+    lambda_runtime::run_concurrent(service).await
+}
+
+/// Serves one invocation after the other, whatever Lambda says: for those of a deploy or a schedule.
+///
+/// # Errors
+/// The Lambda runtime can't be reached.
+pub async fn serve_in_turn<App, Event, Handle, Answer, Output>(
+    function: &'static str,
+    app: App,
+    handle: Handle,
+) -> Result<(), Error>
+where
+    App: 'static,
+    Event: DeserializeOwned,
+    Handle: Fn(&'static App, Event) -> Answer + Copy,
+    Answer: Future<Output = Result<Output, Error>>,
+    Output: Serialize,
+{
+    let app: &'static App = Box::leak(Box::new(app));
+    let service = service_fn(move |event| Box::pin(answer(function, app, handle, event)));
+    lambda_runtime::run(service).await
+}
+
+/// Serves one invocation: with one log line, and a failed one with its whole chain of causes.
+async fn answer<App, Event, Answer, Output>(
+    function: &'static str,
+    app: &'static App,
+    handle: impl Fn(&'static App, Event) -> Answer,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Output, Diagnostic>
+where
+    Event: DeserializeOwned,
+    Answer: Future<Output = Result<Output, Error>>,
+    Output: Serialize,
+{
+    let span = telemetry::request_span(function, &event.context.request_id);
+    let answer = async move {
+        let started = Instant::now();
+        let handled = async {
             let handled = AssertUnwindSafe(async {
                 // Read here and not by the runtime, which would not log what it can't read.
                 let event = serde_json::from_str(event.payload.get()).map_err(Failure::Event)?;
                 handle(app, event).await
             });
-            let handled = handled.catch_unwind().map(|outcome| {
-                let panicked = |panic: Box<dyn Any + Send>| {
-                    Err(Failure::Panic(telemetry::panic_message(panic.as_ref())).into())
-                };
-                outcome.unwrap_or_else(panicked)
-            });
-            let handled = faults::returning(function, Box::pin(handled));
-            let outcome = calls::until(deadline, handled).await;
-            let elapsed_ms = telemetry::elapsed_ms(started);
-            match outcome {
-                Ok(output) => {
-                    let said = serde_json::to_string(&output).unwrap_or_default();
-                    tracing::info!(
-                        status = "ok",
-                        elapsed_ms,
-                        output = said,
-                        "invocation completed"
-                    );
-                    Ok::<_, Diagnostic>(output)
-                }
-                Err(error) => {
-                    let error_type = kind_of(error.as_ref());
-                    let error = telemetry::chain(error.as_ref());
-                    tracing::error!(status = "failed", elapsed_ms, error, "invocation failed");
-                    // Whoever invoked it is one of us, and reads the whole chain.
-                    Err(Diagnostic {
-                        error_type: error_type.to_owned(),
-                        error_message: error,
-                    })
-                }
+            match handled.catch_unwind().await {
+                Ok(outcome) => outcome,
+                Err(panic) => Err(Failure::Panic(telemetry::panic_message(panic.as_ref())).into()),
             }
         };
-        // Boxed: the nested futures are too deep for the compiler to compute their layout.
-        Box::pin(answer.instrument(span))
-    }))
-    .await
+        let handled = faults::returning(function, Box::pin(handled));
+        let outcome = calls::until(event.context.deadline(), handled).await;
+        let elapsed_ms = telemetry::elapsed_ms(started);
+        match outcome {
+            Ok(output) => {
+                let said = serde_json::to_string(&output).unwrap_or_default();
+                tracing::info!(
+                    status = "ok",
+                    elapsed_ms,
+                    output = said,
+                    "invocation completed"
+                );
+                Ok(output)
+            }
+            Err(error) => {
+                let error_type = kind_of(error.as_ref()).to_owned();
+                let error_message = telemetry::chain(error.as_ref());
+                tracing::error!(
+                    status = "failed",
+                    elapsed_ms,
+                    error = error_message,
+                    "invocation failed"
+                );
+                // Whoever invoked it is one of us, and reads the whole chain.
+                Err(Diagnostic {
+                    error_type,
+                    error_message,
+                })
+            }
+        }
+    };
+    answer.instrument(span).await
 }

@@ -46,13 +46,14 @@ pub async fn start<App: FromConfig>() -> Result<App, Error> {
     )
 }
 
-/// Runs a function's process to its end, on one thread: it serves one invocation at a time.
+/// Runs a function's process to its end: on one thread if it serves one invocation at a time.
 ///
 /// # Errors
 /// The work's own, or that the system has no resources for it.
 pub fn block_on(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(work)
+    let mut threads = match config::concurrency() {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    threads.enable_all().build()?.block_on(work)
 }

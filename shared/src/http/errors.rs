@@ -32,7 +32,7 @@ impl From<LoginError> for Problem {
                 Self::new(Code::TooManyRequests, detail).retry_after(retry_after)
             }
             LoginError::Key(cause) => Self::unavailable("reading the token key", cause),
-            LoginError::Token(_) => Self::internal("logging in", error),
+            LoginError::Hash(_) | LoginError::Token(_) => Self::internal("logging in", error),
             LoginError::Database(cause) => cause.into(),
         }
     }

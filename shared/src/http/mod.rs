@@ -54,13 +54,12 @@ pub async fn serve<App, Handle, Answering>(
 ) -> Result<(), Error>
 where
     App: Send + Sync + 'static,
-    Handle: Fn(&'static App, Request) -> Answering + Sync,
-    Answering: Future<Output = Answer> + Send,
+    Handle: Fn(&'static App, Request) -> Answering + Copy + Send + Sync + 'static,
+    Answering: Future<Output = Answer> + Send + 'static,
 {
     // Lives as long as the process: a reference to it can be held by every request's future.
     let app: &'static App = Box::leak(Box::new(app));
-    let handle = &handle;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let deadline = event.context.deadline();
         let request_id = event.context.request_id;
         let span = telemetry::request_span(route.function, &request_id);

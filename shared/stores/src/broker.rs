@@ -4,6 +4,7 @@
 //! and misses heartbeats, so a kept connection may be dead: then one new one is tried.
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt, TryFutureExt};
@@ -21,7 +22,7 @@ use lapin::{
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::secrets::{AuthRejected, Secret, StoreCredentials};
@@ -63,7 +64,11 @@ pub enum BrokerError {
 #[derive(Debug)]
 pub struct Broker {
     account: Secret,
-    channel: Mutex<Option<OpenChannel>>,
+    /// Who holds a permit may use a channel.
+    turns: Semaphore,
+    /// The channels that nobody uses now. One publish at a time uses a channel: a message that the broker returns, as it
+    /// has no queue for it, carries no number to tell it from others.
+    kept: Mutex<Vec<OpenChannel>>,
 }
 
 /// A channel with the connection that it lives on.
@@ -75,20 +80,21 @@ struct OpenChannel {
 
 impl FromConfig for Broker {
     async fn from_config(config: &Config) -> Result<Self, Error> {
-        Self::new(&config.broker_secret).await
+        Self::new(&config.broker_secret, config.concurrency).await
     }
 }
 
 impl Broker {
-    /// A publisher to the broker of the account that the secret in `setting` describes. It connects
-    /// when it is first used.
+    /// A publisher to the broker of the account that the secret in `setting` describes, through `most` connections. Each is
+    /// made when it is first needed.
     ///
     /// # Errors
     /// It names none.
-    pub async fn new(setting: &Setting<String>) -> Result<Self, Error> {
+    pub async fn new(setting: &Setting<String>, most: usize) -> Result<Self, Error> {
         Ok(Self {
             account: Secret::new(setting.required()?).await,
-            channel: Mutex::new(None),
+            turns: Semaphore::new(most),
+            kept: Mutex::default(),
         })
     }
 
@@ -105,18 +111,25 @@ impl Broker {
     }
 
     async fn publish_reconnecting(&self, message: &Message) -> Result<(), BrokerError> {
-        let mut kept = self.channel.lock().await;
+        // It fails if the semaphore is closed, and it never is.
+        let _turn = self.turns.acquire().await.ok();
         // Taken out while it is used: a publish that is cut off by the timeout leaves none behind.
-        if let Some(open) = kept.take().filter(|open| open.channel.status().connected())
+        let kept = self.kept().pop();
+        if let Some(open) = kept.filter(|open| open.channel.status().connected())
             && publish(&open.channel, message).await.is_ok()
         {
-            *kept = Some(open);
+            self.kept().push(open);
             return Ok(());
         }
         let open = self.connect().await?;
         publish(&open.channel, message).await?;
-        *kept = Some(open);
+        self.kept().push(open);
         Ok(())
+    }
+
+    /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
+    fn kept(&self) -> MutexGuard<'_, Vec<OpenChannel>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes up to `most` dead letters again, as they came first; how many.
@@ -124,10 +137,8 @@ impl Broker {
     /// # Errors
     /// The broker can't be reached. Each message is where it was, or where it belongs, or both.
     pub async fn redrive(&self, most: usize) -> Result<usize, BrokerError> {
-        let OpenChannel {
-            channel,
-            _connection,
-        } = self.connect().await?;
+        let open = self.connect().await?;
+        let channel = &open.channel;
         for redriven in 0..most {
             let taken = calls::once(
                 FailPoint("BrokerTakeDeadLetter"),
@@ -152,7 +163,7 @@ impl Broker {
                     .with_headers(FieldTable::default()),
                 body: letter.data.clone(),
             };
-            publish(&channel, &message).await?;
+            publish(channel, &message).await?;
             calls::once(
                 FailPoint("BrokerDropDeadLetter"),
                 PUBLISH_TIMEOUT,
@@ -168,12 +179,9 @@ impl Broker {
     /// # Errors
     /// The broker can't be reached, or has another queue of the same name.
     pub async fn declare(&self) -> Result<(), BrokerError> {
-        let OpenChannel {
-            channel,
-            _connection,
-        } = self.connect().await?;
+        let open = self.connect().await?;
         calls::once(FailPoint("BrokerDeclare"), Duration::MAX, || {
-            declare(&channel)
+            declare(&open.channel)
         })
         .await
     }

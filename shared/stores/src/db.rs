@@ -1,13 +1,14 @@
-//! PostgreSQL: one connection a function, and what its errors mean.
+//! PostgreSQL: a connection for each invocation at once, and what its errors mean.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Error};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::secrets::{AuthRejected, Secret, StoreCredentials};
@@ -33,17 +34,18 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// The longest that such a test takes before the connection counts as dead.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A database, through one connection, as one Lambda process answers one request at a time. It is
-/// made when it is first used, and again when it has broken.
+/// A database, through as many connections as this process serves invocations at once: mostly one. Each is
+/// made when it is first needed, and again when it has broken.
 #[derive(Debug)]
 pub struct Db {
     account: Secret,
     /// Where it is reached instead of where the account says, if a pooler stands between, which gives each
     /// transaction a session of its own.
     pooler: Option<String>,
-    /// Who holds it uses the connection. It is taken before a call's clock starts, `kept` while it runs.
-    turn: Mutex<()>,
-    kept: Mutex<Option<Kept>>,
+    /// Who holds a permit may use a connection. It is taken before a call's clock starts.
+    turns: Semaphore,
+    /// The connections that nobody uses now.
+    kept: Mutex<Vec<Kept>>,
 }
 
 #[derive(Debug)]
@@ -55,18 +57,22 @@ struct Kept {
 impl FromConfig for Db {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
         let account = Secret::new(config.database_secret.required()?).await;
-        Ok(Self::new(account, config.pooler.clone()))
+        Ok(Self::new(
+            account,
+            config.pooler.clone(),
+            config.concurrency,
+        ))
     }
 }
 
 impl Db {
-    /// The database of an account, behind a pooler (`host:port`) or not.
-    pub fn new(account: Secret, pooler: Option<String>) -> Self {
+    /// The database of an account, behind a pooler (`host:port`) or not, through `most` connections.
+    pub fn new(account: Secret, pooler: Option<String>, most: usize) -> Self {
         Self {
             account,
             pooler,
-            turn: Mutex::new(()),
-            kept: Mutex::new(None),
+            turns: Semaphore::new(most),
+            kept: Mutex::default(),
         }
     }
 
@@ -75,9 +81,15 @@ impl Db {
         self.pooler.is_some()
     }
 
-    /// Waits until no other statement uses the connection.
-    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+    /// Waits until a connection is free for a statement.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It fails if the semaphore is closed, and it never is.
+        self.turns.acquire().await.ok()
+    }
+
+    /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a statement, on a new connection where there is none that lives.
@@ -86,9 +98,9 @@ impl Db {
         statement: &Statement,
         sent: Option<&AtomicBool>,
     ) -> Result<Answer, Error> {
-        let mut kept = self.kept.lock().await;
         // Taken out while in use: if the time limit drops this future, it drops the connection too.
-        let living = match kept.take() {
+        let kept = self.kept().pop();
+        let living = match kept {
             Some(kept) => kept.living().await,
             None => None,
         };
@@ -104,11 +116,12 @@ impl Db {
         } else {
             statement.run(&mut connection).await
         };
-        if !outcome.as_ref().is_err_and(ends_connection) {
-            *kept = Some(Kept {
-                connection,
-                used: Instant::now(),
-            });
+        if outcome.as_ref().is_err_and(ends_connection) {
+            // The others have most likely ended with it, and the repeat must not try them one by one.
+            self.kept().clear();
+        } else {
+            let used = Instant::now();
+            self.kept().push(Kept { connection, used });
         }
         outcome
     }

@@ -33,8 +33,8 @@ const AUTHENTICATION_FAILED: i32 = 18;
 /// An operation that runs on a collection.
 pub type OperationFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
-/// A client with a connection or two. It connects, and logs in, when it is first used.
-pub fn connect(account: &StoreCredentials) -> Result<Client, Error> {
+/// A client with up to so many connections. It connects, and logs in, when it is first used.
+pub fn connect(account: &StoreCredentials, most: usize) -> Result<Client, Error> {
     let mut options = ClientOptions::builder()
         .hosts(vec![ServerAddress::Tcp {
             host: account.host.clone(),
@@ -50,7 +50,7 @@ pub fn connect(account: &StoreCredentials) -> Result<Client, Error> {
     trusted.ca_file_path = Some(tls::authorities_file()?);
     options.tls = Some(Tls::Enabled(trusted));
     options.app_name = Some("admit".to_owned());
-    options.max_pool_size = Some(2);
+    options.max_pool_size = u32::try_from(most).ok();
     options.server_selection_timeout = Some(SELECTION_TIMEOUT);
     options.connect_timeout = Some(Duration::from_secs(2));
     // Lambda freezes the process between requests; an old connection is more likely dead than not.
@@ -65,17 +65,24 @@ pub fn connect(account: &StoreCredentials) -> Result<Client, Error> {
 pub struct DocumentStore {
     account: Secret,
     client: Mutex<Option<Client>>,
+    /// The most connections.
+    most: usize,
 }
 
 impl DocumentStore {
-    /// The store of the account that the secret in `setting` describes.
+    /// The store of the account that the secret in `setting` describes, with two connections for each invocation
+    /// at once: a sweep works on several payments.
     ///
     /// # Errors
     /// It names none.
-    pub async fn new(setting: &Setting<String>) -> Result<Arc<Self>, runtime::Error> {
+    pub async fn new(
+        setting: &Setting<String>,
+        concurrency: usize,
+    ) -> Result<Arc<Self>, runtime::Error> {
         Ok(Arc::new(Self {
             account: Secret::new(setting.required()?).await,
             client: Mutex::new(None),
+            most: 2 * concurrency,
         }))
     }
 }
@@ -152,7 +159,7 @@ impl<T: Send + Sync> Documents<T> {
             }
         }
         let login = self.store.account.log_in(|account| async move {
-            let client = connect(&account)?;
+            let client = connect(&account, self.store.most)?;
             match operation(&self.collection(&client)).await {
                 Err(error) if error.is_auth_rejected() => Err(error),
                 outcome => Ok((client, outcome)),

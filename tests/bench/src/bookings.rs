@@ -54,6 +54,10 @@ const LOADS: [Load; 7] = [
     },
 ];
 
+/// The same by a process that serves many invocations at once, as on Lambda Managed Instances, after those by processes
+/// that serve one each.
+const MANY_AT_ONCE: [Load; 2] = [LOADS[3], LOADS[5]];
+
 #[derive(Debug, Default)]
 struct Measured {
     rate: Figure,
@@ -89,25 +93,32 @@ impl Shop {
 /// Measures each load once a round.
 pub async fn measure(app: &TestApp, shop: &Shop) {
     let Shop { users, events } = shop;
-    restart_event_sources(&[format!("ADMIT_CONCURRENT_BOOKINGS={ENVIRONMENTS}")]).await;
-    // The functions' processes start, and connect.
-    let warm = Load::Book {
-        clients: 16,
-        events: EVENTS,
-    };
-    run(app, users, events, warm, Duration::from_secs(4)).await;
     let mut measured = LOADS.map(|_| Measured::default());
+    let mut many = MANY_AT_ONCE.map(|_| Measured::default());
     for _ in 0..rounds() {
-        for (load, measured) in LOADS.iter().zip(&mut measured) {
-            let before = Used::now();
-            let took = run(app, users, events, *load, TIME).await;
-            // What was announced is notified.
-            sleep(Duration::from_secs(2)).await;
-            measured.add(&took, &before);
+        for (at_once, loads, measured) in [
+            (1, &LOADS[..], &mut measured[..]),
+            (ENVIRONMENTS, &MANY_AT_ONCE, &mut many),
+        ] {
+            restart_event_sources(&[
+                format!("ADMIT_CONCURRENT_BOOKINGS={ENVIRONMENTS}"),
+                format!("ADMIT_INVOCATIONS_AT_ONCE={at_once}"),
+            ])
+            .await;
+            // The functions' processes start, and connect.
+            run(app, users, events, LOADS[5], Duration::from_secs(4)).await;
+            for (load, measured) in loads.iter().zip(measured) {
+                let before = Used::now();
+                let took = run(app, users, events, *load, TIME).await;
+                // What was announced is notified.
+                sleep(Duration::from_secs(2)).await;
+                measured.add(&took, &before);
+            }
         }
     }
     restart_event_sources(&[]).await;
-    figures::write("bookings", &text(&measured)).unwrap();
+    figures::write("bookings", &text(&LOADS, &measured)).unwrap();
+    figures::write("managed", &text(&MANY_AT_ONCE, &many)).unwrap();
 }
 
 impl Measured {
@@ -130,13 +141,13 @@ impl Measured {
     }
 }
 
-fn text(measured: &[Measured]) -> String {
+fn text(loads: &[Load], measured: &[Measured]) -> String {
     let mut text = "| | a second | p50, ms | p95, ms |\n| --- | ---: | ---: | ---: |\n".to_owned();
     let name = |load: &Load| match load {
         Load::BeRefused { clients } => format!("a request that is refused, {clients} clients"),
         Load::Book { clients, events } => format!("a booking, {clients} clients, {events} events"),
     };
-    for (load, measured) in LOADS.iter().zip(measured) {
+    for (load, measured) in loads.iter().zip(measured) {
         let figures = [&measured.rate, &measured.p50, &measured.p95];
         let cells = [vec![name(load)], figures.map(ToString::to_string).to_vec()].concat();
         text += &row(&cells);
@@ -158,7 +169,7 @@ fn text(measured: &[Measured]) -> String {
         vec!["---:".to_owned(); components.len()],
     ]
     .concat());
-    for (load, measured) in LOADS.iter().zip(measured) {
+    for (load, measured) in loads.iter().zip(measured) {
         let used = components.map(|(_, names)| format!("{:.2}", measured.used(names)));
         text += &row(&[vec![name(load)], used.to_vec()].concat());
     }

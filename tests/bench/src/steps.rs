@@ -160,7 +160,9 @@ async fn race<B: Booker>(bookers: Vec<B>, events: &[String], work: Work) -> f64 
 impl Ours {
     async fn connect() -> Self {
         let config = Config::from_env().unwrap();
-        let documents = DocumentStore::new(&config.documents_secret).await.unwrap();
+        let documents = DocumentStore::new(&config.documents_secret, config.concurrency)
+            .await
+            .unwrap();
         Self {
             db: Db::from_config(&config).await.unwrap(),
             payments: Payments::new(&documents),
@@ -255,7 +257,7 @@ impl Bare {
             .unwrap();
         Self {
             connection: PgConnection::connect_with(&options).await.unwrap(),
-            documents: docdb::connect(&secrets::account("payments").await).unwrap(),
+            documents: docdb::connect(&secrets::account("payments").await, 2).unwrap(),
             channel,
             _broker: broker,
             statements,

@@ -10,4 +10,4 @@ async fn handle(app: &App, _: Schedule) -> Result<Swept, Error> {
     bookings::sweep(&app.office).await
 }
 
-serve!(App, handle);
+serve!(in turn App, handle);

@@ -86,10 +86,10 @@ async fn migrate(config: &Config) -> Result<Migrated, Error> {
     databases
         .migrate(FailPoint("MigrateBookings"), "booking_db", &bookings)
         .await?;
-    let documents = DocumentStore::new(&config.documents_owner_secret).await?;
+    let documents = DocumentStore::new(&config.documents_owner_secret, 1).await?;
     Payments::new(&documents).migrate().await?;
     Notifications::new(&documents).migrate().await?;
-    let broker = Broker::new(&config.broker_owner_secret).await?;
+    let broker = Broker::new(&config.broker_owner_secret, 1).await?;
     broker.declare().await?;
     let token_key = TokenKey::from_config(config).await?;
     Ok(Migrated {
@@ -97,4 +97,4 @@ async fn migrate(config: &Config) -> Result<Migrated, Error> {
     })
 }
 
-serve!(Config, handle);
+serve!(in turn Config, handle);

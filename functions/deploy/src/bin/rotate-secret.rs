@@ -13,4 +13,4 @@ async fn handle(config: &Config, request: Request) -> Result<(), Error> {
     Ok(rotation.carry_out(&request).await?)
 }
 
-serve!(Config, handle);
+serve!(in turn Config, handle);

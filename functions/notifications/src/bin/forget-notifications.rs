@@ -10,4 +10,4 @@ async fn handle(app: &App, _: Schedule) -> Result<Forgotten, Error> {
     Ok(app.notifications.forget_old().await?)
 }
 
-serve!(App, handle);
+serve!(in turn App, handle);

@@ -10,4 +10,4 @@ async fn handle(app: &App, _: Schedule) -> Result<SweptPayments, Error> {
     Ok(payments::sweep(&app.sweeper).await?)
 }
 
-serve!(App, handle);
+serve!(in turn App, handle);

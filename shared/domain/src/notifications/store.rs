@@ -79,7 +79,7 @@ pub struct Notifications {
 
 impl FromConfig for Notifications {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
-        let store = DocumentStore::new(&config.documents_secret).await?;
+        let store = DocumentStore::new(&config.documents_secret, config.concurrency).await?;
         Ok(Self::new(&store))
     }
 }

@@ -11,7 +11,7 @@ use runtime::telemetry;
 use stores::docdb::DocumentStore;
 use values::ids::{PaymentId, UserId};
 
-/// Why it is not known whether a payment was charged.
+/// Why a payment was not charged or voided, or why nobody knows whether it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ChargeError {
     #[error("the amount to charge must be above 0")]
@@ -56,7 +56,7 @@ pub struct Payments {
 
 impl FromConfig for Payments {
     async fn from_config(config: &Config) -> Result<Self, runtime::Error> {
-        let store = DocumentStore::new(&config.documents_secret).await?;
+        let store = DocumentStore::new(&config.documents_secret, config.concurrency).await?;
         Ok(Self::new(&store))
     }
 }
@@ -84,7 +84,7 @@ impl Payments {
     /// this process dies in between, the booking is still PENDING, and its void finds what the gateway decided.
     ///
     /// # Errors
-    /// See [`ChargeError`]. If it is the gateway's or the store's, the outcome is unknown.
+    /// See [`ChargeError`]. If it is the store's or the gateway's books', the outcome is unknown.
     pub async fn charge(
         &self,
         charge: &Charge,

@@ -1,5 +1,6 @@
 //! Logging in.
 
+use super::password::HashError;
 use super::{Credentials, Session, Username};
 use crate::token_key::{TokenKey, TokenKeyError};
 use runtime::faults::FailPoint;
@@ -21,6 +22,8 @@ pub enum LoginError {
     Invalid,
     #[error("too many failed logins")]
     TooMany { retry_after: u32 },
+    #[error("checking the password")]
+    Hash(#[from] HashError),
     #[error("reading the token key")]
     Key(#[from] TokenKeyError),
     #[error("signing the token")]
@@ -66,9 +69,8 @@ pub async fn log_in(
     if let Some(user_id) = account.user_id {
         telemetry::note_user(user_id);
     }
-    let right = credentials
-        .password
-        .is_password_of(account.password_hash.as_deref());
+    let password = credentials.password;
+    let right = password.matches_hash(account.password_hash).await?;
     let Some(user_id) = account.user_id.filter(|_| right) else {
         count_failure(db, &name).await?;
         return Err(LoginError::Invalid);

@@ -49,8 +49,14 @@ impl<'de> Deserialize<'de> for Password {
 string_schema!(Password, "Used unchanged.", 8, 128, "^[^\\u0000]*$");
 
 impl Password {
-    /// The hash to keep, with a salt of its own, in PHC format.
-    pub(super) fn hash(&self) -> Result<String, Error> {
+    /// The hash to keep, with a salt of its own, in PHC format. On a thread of its own: it takes a processor for
+    /// tens of milliseconds, in which other invocations of this process would stand still.
+    pub(super) async fn hash(self) -> Result<String, HashError> {
+        let hashing = tokio::task::spawn_blocking(move || self.hash_here());
+        hashing.await?.map_err(HashError::Argon2)
+    }
+
+    fn hash_here(&self) -> Result<String, Error> {
         let (salt, params) = (Salt::new(&try_generate_salt()?)?, Params::default());
         let hash = PasswordHash {
             algorithm: Algorithm::default().ident(),
@@ -68,14 +74,20 @@ impl Password {
 const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 impl Attempt {
-    /// Whether this is the password of `hash`, at the same cost where there is no hash.
-    pub(super) fn is_password_of(&self, hash: Option<&str>) -> bool {
-        let matches = self.matches(hash.unwrap_or(NOBODYS_HASH)).unwrap_or(false);
+    /// Whether this is the password of `hash`, at the same cost where there is no hash. On a thread of its own, as
+    /// [`Password::hash`].
+    pub(super) async fn matches_hash(self, hash: Option<String>) -> Result<bool, HashError> {
+        let checking = tokio::task::spawn_blocking(move || self.checks_here(hash.as_deref()));
+        Ok(checking.await?)
+    }
+
+    fn checks_here(&self, hash: Option<&str>) -> bool {
+        let matches = self.compare(hash.unwrap_or(NOBODYS_HASH)).unwrap_or(false);
         matches && hash.is_some()
     }
 
     /// Only what [`Password::hash`] makes: of another algorithm or version it is nobody's.
-    fn matches(&self, hash: &str) -> Result<bool, Error> {
+    fn compare(&self, hash: &str) -> Result<bool, Error> {
         let hash = PasswordHash::new(hash)?;
         let salt = hash.salt.ok_or(Error::SaltInvalid)?;
         let output = output(&self.0, &salt, Params::try_from(&hash)?)?;
@@ -84,24 +96,36 @@ impl Attempt {
     }
 }
 
-/// The memory that Argon2 works in, for as long as the process lives.
+/// The memories that Argon2 works in, for as long as the process lives: one for each invocation at once.
 ///
 /// One for each password would not come back: glibc cuts a block of this alignment out of a larger one,
 /// and when it is free, the next doesn't fit. So a process grew by 19 MiB a login, until Lambda ended it.
-static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+static MEMORIES: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// Why a password was not hashed.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    #[error("hashing: {0}")]
+    Argon2(Error),
+    #[error("hashing broke off")]
+    BrokeOff(#[from] tokio::task::JoinError),
+}
 
 /// What Argon2id makes of a password.
 fn output(password: &SecretString, salt: &[u8], params: Params) -> Result<Output, Error> {
     let argon2 = Argon2::from(params);
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let memories = || MEMORIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut memory = memories().pop().unwrap_or_default();
     memory.resize(argon2.params().block_count(), Block::new());
-    argon2.hash_password_into_with_memory(
+    let hashed = argon2.hash_password_into_with_memory(
         password.expose_secret().as_bytes(),
         salt,
         &mut output,
         memory.as_mut_slice(),
-    )?;
+    );
+    memories().push(memory);
+    hashed?;
     Ok(Output::new(&output)?)
 }
 
@@ -109,25 +133,29 @@ fn output(password: &SecretString, salt: &[u8], params: Params) -> Result<Output
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_password_is_known_by_its_hash_only() {
-        let password: Password = "correct horse".parse().unwrap();
-        let hash = password.hash().unwrap();
+    #[tokio::test]
+    async fn a_password_is_known_by_its_hash_only() {
+        let password = || "correct horse".parse::<Password>().unwrap();
+        let hash = password().hash().await.unwrap();
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
         );
-        assert_ne!(hash, password.hash().unwrap(), "each hash has its own salt");
-        let attempt = |text: &str| Attempt(SecretString::from(text));
-        assert!(attempt("correct horse").is_password_of(Some(&hash)));
-        assert!(!attempt("Correct horse").is_password_of(Some(&hash)));
-        assert!(!attempt("").is_password_of(None));
+        let other = password().hash().await.unwrap();
+        assert_ne!(hash, other, "each hash has its own salt");
+        let is_right = async |text: &str, hash: Option<&String>| {
+            let attempt = Attempt(SecretString::from(text));
+            attempt.matches_hash(hash.cloned()).await.unwrap()
+        };
+        assert!(is_right("correct horse", Some(&hash)).await);
+        assert!(!is_right("Correct horse", Some(&hash)).await);
+        assert!(!is_right("", None).await);
     }
 
     #[test]
     fn the_hash_for_unknown_names_costs_what_a_real_one_does() {
         let real: Password = "correct horse".parse().unwrap();
-        let real = real.hash().unwrap();
+        let real = real.hash_here().unwrap();
         let parts = |hash: &str| {
             hash.split('$')
                 .take(4)

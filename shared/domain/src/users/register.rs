@@ -1,5 +1,6 @@
 //! Registering.
 
+use super::password::HashError;
 use super::{Registration, User, Username};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
@@ -11,8 +12,8 @@ use values::ids::UserId;
 pub enum RegisterError {
     #[error("the username is taken")]
     UsernameTaken,
-    #[error("hashing the password: {0}")]
-    Hash(argon2::password_hash::Error),
+    #[error("the password")]
+    Hash(#[from] HashError),
     #[error("storing the user")]
     Database(#[source] sqlx::Error),
 }
@@ -27,7 +28,7 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
         password,
         email,
     } = registration;
-    let password_hash = password.hash().map_err(RegisterError::Hash)?;
+    let password_hash = password.hash().await?;
     // Not repeated: it would find the name taken, by itself.
     let inserted = sqlx::query!(
         r#"
