@@ -56,6 +56,9 @@ const QUARANTINE_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The most documents that are forgotten at once.
 const BATCH_SIZE: i64 = 500;
 
+/// The most documents that one request inserts.
+const INSERT_SIZE: usize = 1000;
+
 /// What the clean-up forgot.
 #[derive(Debug, Default, Serialize)]
 pub struct Forgotten {
@@ -346,15 +349,24 @@ impl Notifications {
     }
 }
 
-/// Inserts those documents whose id is new, in one request. The others are there already.
+/// Inserts those documents whose id is new. The others are there already. A request has so many at most that its limit
+/// in time suffices.
 async fn insert_new<T: Serialize + Send + Sync>(
     point: FailPoint,
     collection: &Documents<T>,
     documents: &[T],
 ) -> Result<(), Error> {
-    if documents.is_empty() {
-        return Ok(());
+    for part in documents.chunks(INSERT_SIZE) {
+        insert_part(point, collection, part).await?;
     }
+    Ok(())
+}
+
+async fn insert_part<T: Serialize + Send + Sync>(
+    point: FailPoint,
+    collection: &Documents<T>,
+    documents: &[T],
+) -> Result<(), Error> {
     let inserted = collection
         .idempotent(point, |collection| {
             Box::pin(
