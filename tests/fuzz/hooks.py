@@ -44,8 +44,17 @@ def bend(body: dict) -> None:
         if name in body:
             # One character that is drawn.
             body[name] = "x" + str(body[name])[1:]
-    if "tickets" in body:
-        body["tickets"] = min(int(body["tickets"]), 1)
+    if "ends_at" in body:
+        body["ends_at"] = None
+    if "time_zone" in body:
+        body["time_zone"] = "Europe/Berlin"
+    # What refers to other things: ticket types by ids that nobody has, quotas by names.
+    for name in ("items", "ticket_types", "quotas"):
+        body.pop(name, None)
+    if "event_id" in body and "user_id" in body or "tickets" in body:
+        body["tickets"] = 1
+    if "starts_at" in body and "price" not in body:
+        body["price"] = 1
     for name in ("price", "amount"):
         if name in body:
             decimals = DECIMALS.get(body.get("currency") or "USD", 2)

@@ -1,7 +1,7 @@
 //! The audit: reads every store and every customer's history, and says which promise is broken.
 //!
 //! The promises, each by the name that a breach of it is reported under:
-//! - `oversold`: the tickets taken are capacity − available, and never more than the capacity.
+//! - `oversold`: the tickets taken are capacity − available, and never more than the capacity; of every other quota too.
 //! - `charged`: one charge at most a booking, of its amount, and only where it is confirmed, or
 //!   cancelled and then given back, once and whole.
 //! - `unpaid`: no confirmed booking without its charge.
@@ -61,6 +61,10 @@ pub struct BookingRow {
     pub user: i64,
     pub event: String,
     pub tickets: i64,
+    /// What its tickets take of the event's root quota.
+    pub units: i64,
+    /// What its items are, all together, where it has some: tickets and amount.
+    pub items: Option<(i64, i64)>,
     pub amount: i64,
     pub currency: String,
     pub status: String,
@@ -91,6 +95,8 @@ struct EventRow {
     available: i64,
     /// What its bookings say that they hold.
     held: i64,
+    /// The names of other quotas whose capacity is not what is left and what bookings hold.
+    wrong: Vec<String>,
     /// In minor units.
     price: i64,
     currency: String,
@@ -124,6 +130,16 @@ impl Books {
         let bookings = sqlx::query(
             r#"
             select 'bk_' || replace(booking_id::text, '-', '') as id, user_id, event_id, tickets::int8,
+                   (select coalesce(sum(coalesce(i.quantity, tickets) * d.units), 0)
+                      from ticket_type t
+                      join ticket_type_quota d using (ticket_type_id)
+                      join quota q on q.quota_id = d.quota_id and q.kind = 'ROOT'
+                      left join booking_item i on i.booking_id = booking.booking_id
+                     where t.event_id = booking.event_id
+                       and (t.ticket_type_id = i.ticket_type_id or i.ticket_type_id is null and t.is_default)) as units,
+                   (select sum(quantity) from booking_item i where i.booking_id = booking.booking_id) as item_tickets,
+                   (select sum(quantity * unit_minor)::int8 from booking_item i
+                     where i.booking_id = booking.booking_id) as item_amount,
                    amount_minor, currency, status, r.idempotency_key, r.answer,
                    array(select kind from job
                           where key in (booking_id::text, booking_id || '.confirmed') and done_at is null) as jobs,
@@ -141,8 +157,15 @@ impl Books {
             "select event_id, capacity::int8, price_minor, currency,
                     available + (select coalesce(sum(free), 0) from quota join stock using (quota_id)
                                   where quota.event_id = event.event_id),
-                    (select coalesce(sum(units), 0) from booking, unnest(took_units) as units
-                      where booking.event_id = event.event_id)
+                    (select coalesce(sum(t.units), 0)
+                       from booking, unnest(took_quota, took_units) as t (quota_id, units) join quota using (quota_id)
+                      where booking.event_id = event.event_id and kind = 'ROOT'),
+                    array(select q.name from quota q
+                           where q.event_id = event.event_id and kind <> 'ROOT'
+                             and capacity <> (select sum(free) from stock where stock.quota_id = q.quota_id)
+                                 + (select coalesce(sum(t.units), 0)
+                                      from booking, unnest(took_quota, took_units) as t (quota_id, units)
+                                     where t.quota_id = q.quota_id))
                from event where event_id = any($1)",
         );
         let rows = rows.bind(events).fetch_all(&app.bookings).await?;
@@ -155,6 +178,7 @@ impl Books {
                     currency: row.try_get(3)?,
                     available: row.try_get(4)?,
                     held: row.try_get(5)?,
+                    wrong: row.try_get(6)?,
                 };
                 Ok((row.try_get(0)?, event))
             })
@@ -252,6 +276,7 @@ impl Books {
                 capacity,
                 available,
                 held,
+                wrong,
                 ..
             } = row;
             let bookings = self
@@ -260,12 +285,20 @@ impl Books {
                 .filter(|booking| &booking.event == event);
             let taken: i64 = bookings
                 .filter(|booking| booking.holds())
-                .map(|booking| booking.tickets)
+                .map(|booking| booking.units)
                 .sum();
             let what =
                 format!("has {capacity} tickets, {taken} taken, {held} held and {available} left");
             let sound = taken + available == *capacity && taken <= *capacity && taken == *held;
             check(sound, "oversold", event, &what);
+            let what = format!("has other quotas that don't add up: {wrong:?}");
+            check(wrong.is_empty(), "oversold", event, &what);
+        }
+        for booking in &self.bookings {
+            let whole = (booking.tickets, booking.amount);
+            let what = format!("is {whole:?}, and its items are {:?}", booking.items);
+            let sound = booking.items.is_none_or(|items| items == whole);
+            check(sound, "charged", &booking.id, &what);
         }
     }
 
@@ -903,6 +936,10 @@ fn booking(row: &sqlx::postgres::PgRow) -> Result<BookingRow, sqlx::Error> {
         user: row.try_get("user_id")?,
         event: row.try_get("event_id")?,
         tickets: row.try_get("tickets")?,
+        units: row.try_get("units")?,
+        items: row
+            .try_get::<Option<i64>, _>("item_tickets")?
+            .zip(row.try_get("item_amount")?),
         amount: row.try_get("amount_minor")?,
         currency: row.try_get("currency")?,
         status: row.try_get("status")?,

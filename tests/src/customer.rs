@@ -38,6 +38,8 @@ pub struct Purchase {
     pub key: String,
     pub event: String,
     pub tickets: i64,
+    /// The ticket types that they are of, in turn, where the request names items.
+    pub types: Vec<String>,
     pub method: &'static str,
     pub heard: Vec<Heard>,
     pub cancelled: bool,
@@ -52,6 +54,7 @@ impl Purchase {
             key: Uuid::now_v7().to_string(),
             event: event.to_owned(),
             tickets,
+            types: Vec::new(),
             method,
             heard: Vec::new(),
             cancelled: false,
@@ -61,10 +64,14 @@ impl Purchase {
 
     /// Sends the request once.
     pub async fn ask(&mut self, app: &TestApp) -> Option<Answer> {
-        let body = json!({
-            "user_id": self.user.id, "event_id": self.event, "tickets": self.tickets,
-            "payment_method": self.method,
+        let mut body = json!({
+            "user_id": self.user.id, "event_id": self.event, "payment_method": self.method,
         });
+        if self.types.is_empty() {
+            body["tickets"] = self.tickets.into();
+        } else {
+            body["items"] = self.items();
+        }
         let mut request = app
             .request("POST", "/bookings")
             .bearer_auth(&self.user.token)
@@ -73,6 +80,21 @@ impl Purchase {
             request = request.header("idempotency-key", &self.key);
         }
         self.send(app, "book", request).await
+    }
+
+    /// One ticket of each type, and the rest of the last.
+    fn items(&self) -> Value {
+        let mut left = self.tickets;
+        let mut items = Vec::new();
+        for (place, ticket_type) in self.types.iter().enumerate() {
+            let last = place + 1 == self.types.len();
+            let quantity = if last { left } else { left.min(1) };
+            left -= quantity;
+            if quantity > 0 {
+                items.push(json!({"ticket_type_id": ticket_type, "quantity": quantity}));
+            }
+        }
+        items.into()
     }
 
     /// Repeats the request until it is known how it ended, or for so long; whether it is known.

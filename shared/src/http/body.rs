@@ -20,6 +20,8 @@ pub trait Decode: Sized {
 /// The fields of a request's body that were not taken yet, and the errors found so far.
 #[derive(Debug)]
 pub struct Fields {
+    /// Where the object is in the body, as a JSON Pointer: empty for the body itself.
+    at: String,
     left: Vec<(String, Box<RawValue>)>,
     errors: Vec<FieldError>,
 }
@@ -32,10 +34,7 @@ impl Fields {
     /// that take the last would see two different requests.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
         serde_json::from_slice::<Object>(body)
-            .map(|Object(left)| Self {
-                left,
-                errors: Vec::new(),
-            })
+            .map(|object| Self::of(String::new(), object))
             .map_err(|error| {
                 Problem::new(
                     Code::MalformedRequest,
@@ -46,8 +45,13 @@ impl Fields {
 
     /// No body: no fields.
     pub(super) fn none() -> Self {
+        Self::of(String::new(), Object(Vec::new()))
+    }
+
+    fn of(at: String, Object(left): Object) -> Self {
         Self {
-            left: Vec::new(),
+            at,
+            left,
             errors: Vec::new(),
         }
     }
@@ -90,11 +94,84 @@ impl Fields {
         }
     }
 
+    /// Takes a list of objects that may be absent or null, and then is empty. `None` after noting what is wrong.
+    pub fn list<T: Decode>(&mut self, name: &str, most: usize) -> Option<Vec<T>> {
+        self.list_by(name, most, T::decode)
+    }
+
+    /// As [`Self::list`], each object by `decode`.
+    pub fn list_by<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        decode: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Some(list) = self.optional::<Vec<Box<RawValue>>>(name)? else {
+            return Some(Vec::new());
+        };
+        if list.len() > most {
+            self.reject(name, format!("must have at most {most} elements"));
+            return None;
+        }
+        let elements: Vec<_> = list
+            .iter()
+            .enumerate()
+            .map(|(index, element)| self.element(name, index, element, &decode))
+            .collect();
+        elements.into_iter().collect()
+    }
+
+    /// Reads an element of a list as an object.
+    fn element<T>(
+        &mut self,
+        name: &str,
+        index: usize,
+        element: &RawValue,
+        decode: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let at = format!("{}/{name}/{index}", self.at);
+        match serde_json::from_str::<Object>(element.get()) {
+            Ok(object) => {
+                let mut fields = Self::of(at, object);
+                let decoded = decode(&mut fields);
+                fields.reject_left();
+                let sound = fields.errors.is_empty();
+                self.errors.append(&mut fields.errors);
+                decoded.filter(|_| sound)
+            }
+            Err(error) => {
+                self.errors.push(FieldError {
+                    pointer: at,
+                    detail: format!("must be an object: {}", without_position(&error)),
+                });
+                None
+            }
+        }
+    }
+
+    /// Whether a field is there, other than null, and was not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        let mut left = self.left.iter();
+        left.any(|(key, value)| key == name && value.get() != "null")
+    }
+
+    /// Takes a field that can't be given here; notes so, unless it is absent or null.
+    pub fn refuse(&mut self, name: &str, detail: impl fmt::Display) {
+        if self.take(name).is_some_and(|value| value.get() != "null") {
+            self.reject(name, detail);
+        }
+    }
+
     /// Notes that a field can't be taken.
     pub fn reject(&mut self, name: &str, detail: impl fmt::Display) {
         let name = name.replace('~', "~0").replace('/', "~1");
+        self.reject_at(&name, detail);
+    }
+
+    /// Notes that what is at a JSON Pointer below this object, without its first slash, can't be taken.
+    pub fn reject_at(&mut self, pointer: &str, detail: impl fmt::Display) {
         self.errors.push(FieldError {
-            pointer: format!("/{name}"),
+            pointer: format!("{}/{pointer}", self.at),
             detail: detail.to_string(),
         });
     }
@@ -108,10 +185,14 @@ impl Fields {
         self.finish(request)
     }
 
-    fn finish<T>(mut self, request: Option<T>) -> Result<T, Problem> {
+    fn reject_left(&mut self) {
         for (name, _) in std::mem::take(&mut self.left) {
             self.reject(&name, "is not a field of this request");
         }
+    }
+
+    fn finish<T>(mut self, request: Option<T>) -> Result<T, Problem> {
+        self.reject_left();
         match request {
             Some(request) if self.errors.is_empty() => Ok(request),
             _ => Err(Problem::validation(self.errors)),
@@ -127,23 +208,52 @@ impl Fields {
         match serde_json::from_str(value.get()) {
             Ok(value) => Some(value),
             Err(error) => {
-                let text = error.to_string();
-                // The position is one inside the field, of no use to who sent the whole.
-                let detail = text.split(" at line ").next().unwrap_or(&text);
-                self.reject(name, detail);
+                self.reject(name, without_position(&error));
                 None
             }
         }
     }
 }
 
+/// What an error says, without its position: that is one inside the field, of no use to who sent the whole.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let detail = text.split(" at line ").next().unwrap_or(&text);
+    detail.to_owned()
+}
+
+/// How deep lists and objects may be nested in a body that is compared with another: no request has more.
+const MAX_DEPTH: usize = 8;
+
 /// A JSON value with numbers as strings: as floats, two of them may be equal.
 fn canonical(value: &RawValue) -> Value {
-    if let Ok(number) = serde_json::from_str::<Number>(value.get()) {
+    canonical_to(value, MAX_DEPTH)
+}
+
+fn canonical_to(value: &RawValue, depth: usize) -> Value {
+    let Some(deeper) = depth.checked_sub(1) else {
+        // Never compared: no request is so deep, so that this one is refused.
+        return Value::Null;
+    };
+    let text = value.get();
+    if let Ok(number) = serde_json::from_str::<Number>(text) {
         return serde_json::json!({"number": number.to_string()});
     }
-    // No request has an object or a list in it, so that one never gets as far as being compared.
-    serde_json::from_str(value.get()).unwrap_or_default()
+    if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        let list = list
+            .into_iter()
+            .map(|element| canonical_to(element, deeper));
+        return list.collect();
+    }
+    if let Ok(Object(fields)) = serde_json::from_str::<Object>(text) {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name, canonical_to(value, deeper)));
+        // In a field of its own, so that no object of a client looks like a number.
+        return serde_json::json!({"object": fields.collect::<BTreeMap<_, _>>()});
+    }
+    // A text, a truth or null; or what no request has, and so is refused.
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 struct Object(Vec<(String, Box<RawValue>)>);
@@ -206,6 +316,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_at_fault_in_a_list_is_named_by_its_place() {
+        struct Wanted;
+        impl Decode for Wanted {
+            fn decode(fields: &mut Fields) -> Option<Self> {
+                fields.required::<UserId>("user_id").map(|_| Self)
+            }
+        }
+        let errors = |body: &str| {
+            let mut fields = Fields::parse(body.as_bytes()).unwrap();
+            let list = fields.list::<Wanted>("list", 3);
+            let finished = fields.finish(list.map(|list| list.len()));
+            finished.map_or_else(
+                |problem| format!("{problem:?}"),
+                |length| length.to_string(),
+            )
+        };
+        assert_eq!(errors(r#"{"list": [{"user_id": 1}, {"user_id": 2}]}"#), "2");
+        assert_eq!(errors(r#"{"list": null}"#), "0");
+        assert_eq!(errors("{}"), "0");
+        for (body, pointer) in [
+            (
+                r#"{"list": [{"user_id": 1}, {"user_id": 0}]}"#,
+                "\"/list/1/user_id\"",
+            ),
+            (
+                r#"{"list": [{"user_id": 1, "x/y": 2}]}"#,
+                "\"/list/0/x~1y\"",
+            ),
+            (r#"{"list": [{"user_id": 1, "user_id": 1}]}"#, "\"/list/0\""),
+            (r#"{"list": [[]]}"#, "\"/list/0\""),
+            (r#"{"list": {}}"#, "\"/list\""),
+            (r#"{"list": [1, 2, 3, 4]}"#, "\"/list\""),
+        ] {
+            let found = errors(body);
+            assert!(found.contains(pointer), "{pointer} in {found}");
+        }
+    }
+
+    #[test]
     fn a_body_is_the_same_however_it_is_written_and_another_where_a_value_differs() {
         let canonical = |body: &str| Fields::parse(body.as_bytes()).unwrap().canonical();
         let body = canonical(r#"{"user_id":1,"event_id":"Eé","tickets":2,"amount":0.10}"#);
@@ -225,6 +374,19 @@ mod tests {
         ] {
             assert_ne!(canonical(other), body, "{other}");
         }
+        let nested = canonical(r#"{"items":[{"id":"a","n":1},{"id":"b","n":20}]}"#);
+        let same = r#"{"items":[{"n":1.0,"id":"a"},{"n":2e1,"id":"\u0062"}]}"#;
+        assert_eq!(canonical(same), nested);
+        for other in [
+            r#"{"items":[{"id":"b","n":20},{"id":"a","n":1}]}"#,
+            r#"{"items":[{"id":"a","n":1},{"id":"b","n":20.5}]}"#,
+            r#"{"items":[{"id":"a","n":1},{"id":"b","n":{"number":"20"}}]}"#,
+            r#"{"items":{"id":"a","n":1}}"#,
+        ] {
+            assert_ne!(canonical(other), nested, "{other}");
+        }
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100));
+        assert!(canonical(&deep).len() < 100);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The bodies of requests, each read into the request that the business takes. A body is read to its
-//! end, so that one answer names every field at fault.
+//! end, so that one answer names every field at fault. Those of events are read in `decode_event`.
 
-use domain::bookings::BookingRequest;
-use domain::events::{Future, MAX_PRICE, NewEvent};
+use domain::bookings::{BookingRequest, Item, MAX_ITEMS};
 use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
@@ -34,30 +33,13 @@ impl Decode for Credentials {
     }
 }
 
-impl Decode for NewEvent {
+impl Decode for Item {
     fn decode(fields: &mut Fields) -> Option<Self> {
-        let event_id = fields.optional("event_id");
-        let name = fields.required("name");
-        let venue = fields.required("venue");
-        let starts_at = fields.required::<Future>("starts_at");
-        let number = fields.required::<Number>("price");
-        let currency = fields.optional::<Currency>("currency");
-        let capacity = fields.required("capacity");
-        let max_tickets_per_booking = fields.optional("max_tickets_per_booking");
-        let price = number.zip(currency).and_then(|(number, currency)| {
-            Money::new(number, currency.unwrap_or_default(), MAX_PRICE)
-                .inspect_err(|error| fields.reject("price", error))
-                .ok()
-        });
+        let ticket_type_id = fields.required("ticket_type_id");
+        let quantity = fields.required("quantity");
         Some(Self {
-            event_id: event_id?,
-            name: name?,
-            venue: venue?,
-            starts_at: starts_at?.0,
-            price: price?,
-            currency: currency?,
-            capacity: capacity?,
-            max_tickets_per_booking: max_tickets_per_booking?,
+            ticket_type_id: ticket_type_id?,
+            quantity: quantity?,
         })
     }
 }
@@ -66,14 +48,38 @@ impl Decode for BookingRequest {
     fn decode(fields: &mut Fields) -> Option<Self> {
         let user_id = fields.required("user_id");
         let event_id = fields.required("event_id");
-        let tickets = fields.required("tickets");
+        let (tickets, items) = if fields.has("items") {
+            let items = fields.list::<Item>("items", MAX_ITEMS);
+            if let Some(items) = &items {
+                check_items(items, fields);
+            }
+            fields.refuse("tickets", "can't be given with items");
+            (Some(None), items)
+        } else {
+            // Null, if it is there.
+            let none = fields.list("items", 0);
+            (fields.required("tickets").map(Some), none)
+        };
         let payment_method = fields.optional("payment_method");
         Some(Self {
             user_id: user_id?,
             event_id: event_id?,
             tickets: tickets?,
+            items: items?,
             payment_method: payment_method?,
         })
+    }
+}
+
+fn check_items(items: &[Item], fields: &mut Fields) {
+    if items.is_empty() {
+        fields.reject("items", "must not be empty");
+    }
+    for (index, item) in items.iter().enumerate() {
+        let mut earlier = items.iter().take(index);
+        if earlier.any(|other| other.ticket_type_id == item.ticket_type_id) {
+            fields.reject_at(&format!("items/{index}/ticket_type_id"), "is given twice");
+        }
     }
 }
 

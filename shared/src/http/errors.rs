@@ -75,11 +75,39 @@ impl From<ReserveError> for Problem {
                 Code::SalesClosed,
                 "The event has begun; its sales are closed.",
             ),
-            ReserveError::TooManyTickets { most } => {
-                Self::field("/tickets", format!("must be at most {most} for this event"))
+            ReserveError::TypeNotFound { item } => Self::new(
+                Code::NotFound,
+                format!("There is no such ticket type: /items/{item}."),
+            ),
+            ReserveError::NotOnSale { ticket_type } => Self::new(
+                Code::SalesClosed,
+                format!("The ticket type {ticket_type:?} is not on sale now."),
+            ),
+            ReserveError::OutsideOrder { item, least, most } => Self::field(
+                &format!("/items/{item}/quantity"),
+                format!("must be a whole number from {least} to {most} for this ticket type"),
+            ),
+            ReserveError::TooManyTickets {
+                most,
+                of_items: false,
+            } => Self::field("/tickets", format!("must be at most {most} for this event")),
+            ReserveError::TooManyTickets {
+                most,
+                of_items: true,
+            } => {
+                let detail = format!("must be at most {most} tickets in all for this event");
+                Self::field("/items", detail)
             }
             // Without their number: it may be another one by the time that it is read.
-            ReserveError::SoldOut => Self::new(Code::SoldOut, "There are not enough tickets left."),
+            ReserveError::SoldOut { ticket_type: None } => {
+                Self::new(Code::SoldOut, "There are not enough tickets left.")
+            }
+            ReserveError::SoldOut {
+                ticket_type: Some(name),
+            } => Self::new(
+                Code::SoldOut,
+                format!("There are not enough tickets left of the type {name:?}."),
+            ),
             ReserveError::Contended => Self::unavailable("reserving tickets", error),
             ReserveError::Database(cause) => cause.into(),
         }
@@ -187,16 +215,40 @@ mod tests {
     /// The answers to every error that a client can mend or wait for: a change of a text is a change of the API.
     #[test]
     fn what_clients_are_told() {
-        let problems: [Problem; 16] = [
+        let problems: [Problem; 21] = [
             RegisterError::UsernameTaken.into(),
             LoginError::Invalid.into(),
             LoginError::TooMany { retry_after: 17 }.into(),
             CreateEventError::Exists.into(),
             GetEventError::NotFound.into(),
             BookError::AnotherUser.into(),
-            ReserveError::SoldOut.into(),
+            ReserveError::SoldOut { ticket_type: None }.into(),
+            ReserveError::SoldOut {
+                ticket_type: Some("Seat".to_owned()),
+            }
+            .into(),
             ReserveError::SalesClosed.into(),
-            ReserveError::TooManyTickets { most: 4 }.into(),
+            ReserveError::NotOnSale {
+                ticket_type: "Seat".to_owned(),
+            }
+            .into(),
+            ReserveError::TypeNotFound { item: 1 }.into(),
+            ReserveError::OutsideOrder {
+                item: 1,
+                least: 2,
+                most: 4,
+            }
+            .into(),
+            ReserveError::TooManyTickets {
+                most: 4,
+                of_items: false,
+            }
+            .into(),
+            ReserveError::TooManyTickets {
+                most: 4,
+                of_items: true,
+            }
+            .into(),
             BookError::KeyReused.into(),
             BookError::InProgress.into(),
             GetBookingError::NotFound.into(),

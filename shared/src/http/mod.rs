@@ -5,6 +5,7 @@
 
 mod body;
 mod decode;
+mod decode_event;
 mod errors;
 pub mod openapi;
 mod problem;

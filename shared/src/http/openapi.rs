@@ -105,10 +105,11 @@ fn request_body(body: &Body, schemas: &mut Schemas) -> RequestBody {
     let (schema, required) = match body {
         Body::Required(shape) => {
             let reference = reference(shape, schemas);
-            // No field but those that are described is taken.
-            if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(&*(shape.name)()) {
-                object.additional_properties =
-                    Some(Box::new(AdditionalProperties::FreeForm(false)));
+            let mut parts = Vec::new();
+            (shape.parts)(&mut parts);
+            let parts = parts.iter().map(|(name, _)| name.as_str());
+            for name in parts.chain([&*(shape.name)()]) {
+                close(name, schemas);
             }
             (RefOr::Ref(reference), Required::True)
         }
@@ -123,6 +124,15 @@ fn request_body(body: &Body, schemas: &mut Schemas) -> RequestBody {
         .content("application/json", content)
         .required(Some(required))
         .build()
+}
+
+/// No field but those that are described is taken.
+fn close(name: &str, schemas: &mut Schemas) {
+    if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(name)
+        && !object.properties.is_empty()
+    {
+        object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    }
 }
 
 /// `create-booking` as `create_booking`; where a function serves several routes, told apart by path.

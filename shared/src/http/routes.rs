@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::problem::Code;
-use crate::bookings::{Booking, BookingRequest};
-use crate::events::{Event, NewEvent};
+use crate::bookings::{Booking, BookingDetails, BookingRequest};
+use crate::events::{Event, EventDetails, NewEvent};
 use crate::notifications::Notification;
 use crate::payments::{Payment, PaymentRequest};
 use crate::users::{Credentials, Registration, Session, User};
@@ -176,7 +176,10 @@ pub static LOGIN: Route = Route {
 pub static CREATE_EVENT: Route = Route {
     signed_in: true,
     body: Some(Body::Required(Shape::of::<NewEvent>())),
-    answers: &[answer::<Event>(StatusCode::CREATED, "The event, on sale.")],
+    answers: &[answer::<Event>(
+        StatusCode::CREATED,
+        "The event, on sale. With ticket types, a time zone or an end, as GET /events/{event_id} shows it.",
+    )],
     problems: &[Code::EventExists],
     ..Route::new("create-event", POST, "/events", "Put an event on sale")
 };
@@ -188,7 +191,7 @@ pub static LIST_EVENTS: Route = Route {
 };
 
 pub static GET_EVENT: Route = Route {
-    answers: &[answer::<Event>(StatusCode::OK, "The event.")],
+    answers: &[answer::<EventDetails>(StatusCode::OK, "The event.")],
     problems: &[Code::NotFound],
     ..Route::new(
         "get-event",
@@ -233,7 +236,7 @@ pub static LIST_BOOKINGS: Route = Route {
 
 pub static GET_BOOKING: Route = Route {
     signed_in: true,
-    answers: &[answer::<Booking>(StatusCode::OK, "The booking.")],
+    answers: &[answer::<BookingDetails>(StatusCode::OK, "The booking.")],
     problems: &[Code::NotFound],
     ..Route::new(
         "get-booking",

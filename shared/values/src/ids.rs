@@ -167,11 +167,37 @@ macro_rules! prefixed_uuid {
 
 prefixed_uuid!(BookingId, "bk_", "Names a booking.");
 prefixed_uuid!(PaymentId, "pay_", "Names a payment.");
+prefixed_uuid!(TicketTypeId, "tt_", "Names a ticket type of an event.");
+prefixed_uuid!(QuotaId, "qt_", "Names a quota of an event.");
 
 impl BookingId {
     /// A new name. Never reused, and made before the first statement, so that a repeat is known.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+}
+
+impl TicketTypeId {
+    /// A new name.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The UUID, for stores that keep it as such.
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl QuotaId {
+    /// A new name.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The UUID, for stores that keep it as such.
+    pub fn uuid(self) -> Uuid {
+        self.0
     }
 }
 

@@ -49,6 +49,52 @@ macro_rules! integer_schema {
     };
 }
 
+/// Declares a whole number from its least to its most: the type, its reading from JSON and its schema.
+#[macro_export]
+macro_rules! whole_number {
+    ($name:ident, $type:ty, $min:literal, $max:literal, $description:literal) => {
+        #[doc = $description]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, sqlx::Type,
+        )]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name($type);
+
+        impl $name {
+            /// The number itself.
+            pub fn get(self) -> $type {
+                self.0
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::money::Number::whole(deserializer)
+                    .filter(|number| ($min..=$max).contains(number))
+                    .and_then(|number| <$type>::try_from(number).ok())
+                    .map(Self)
+                    .ok_or_else(|| {
+                        serde::de::Error::custom(concat!(
+                            "must be a whole number from ",
+                            $min,
+                            " to ",
+                            $max
+                        ))
+                    })
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        $crate::integer_schema!($name, $description, $min, $max);
+    };
+}
+
 /// Declares how an amount of money stands in a request, by its bounds in major units. A schema can't
 /// say that its decimals are the currency's.
 #[macro_export]

@@ -1,44 +1,44 @@
-//! A number of tickets.
+//! Numbers of tickets.
 
-use std::fmt;
+use crate::whole_number;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
-
-use crate::integer_schema;
-use crate::money::Number;
-
-/// A number of tickets of one booking: 1 to 100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct Tickets(i32);
+whole_number!(Tickets, i32, 1, 100, "A number of tickets of one booking.");
 
 impl Tickets {
     /// A single ticket.
     pub const ONE: Self = Self(1);
     /// The most that one booking of an event takes, where its organizer says nothing else.
     pub const DEFAULT_MAX: Self = Self(10);
-
-    /// How many there are.
-    pub fn count(self) -> i32 {
-        self.0
-    }
 }
 
-impl<'de> Deserialize<'de> for Tickets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = Number::whole(deserializer).and_then(|number| i32::try_from(number).ok());
-        match number {
-            Some(number) if (1..=100).contains(&number) => Ok(Self(number)),
-            _ => Err(de::Error::custom("must be a whole number from 1 to 100")),
-        }
-    }
+whole_number!(
+    Capacity,
+    i32,
+    1,
+    1_000_000,
+    "How many tickets, or other units, there are."
+);
+
+whole_number!(
+    Units,
+    i32,
+    1,
+    100,
+    "How many units of a quota one ticket of a type takes."
+);
+
+impl Units {
+    pub const ONE: Self = Self(1);
 }
 
-impl fmt::Display for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+whole_number!(
+    Admits,
+    i32,
+    0,
+    20,
+    "How many people one unit of a ticket type lets in."
+);
 
-integer_schema!(Tickets, "A number of tickets of one booking.", 1, 100);
+impl Admits {
+    pub const ONE: Self = Self(1);
+}

@@ -1,9 +1,15 @@
 //! Moments, at the precision that every store keeps.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::json::parse_string;
+use crate::string_schema;
 
 /// A moment in UTC; RFC 3339 in JSON.
 pub type Timestamp = DateTime<Utc>;
@@ -37,6 +43,75 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     (!leaps || ends_a_day)
         .then(|| from_micros(moment.timestamp_micros()))
         .flatten()
+}
+
+/// The name of a time zone of IANA's database, as `Europe/Berlin`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct TimeZone(String);
+
+/// A text that names no time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a time zone of IANA's database, such as Europe/Berlin")]
+pub struct UnknownTimeZone;
+
+impl TimeZone {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What clocks in this zone show at a moment.
+    pub fn local(&self, moment: Timestamp) -> DateTime<Tz> {
+        let zone = self.0.parse().unwrap_or(Tz::UTC);
+        moment.with_timezone(&zone)
+    }
+}
+
+impl Default for TimeZone {
+    fn default() -> Self {
+        Self("UTC".to_owned())
+    }
+}
+
+impl FromStr for TimeZone {
+    type Err = UnknownTimeZone;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTimeZone> {
+        let zone: Tz = name.parse().map_err(|_| UnknownTimeZone)?;
+        Ok(Self(zone.name().to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+string_schema!(
+    TimeZone,
+    "The name of a time zone of IANA's database, as Europe/Berlin.",
+    1,
+    64,
+    "^[A-Za-z0-9_+/-]+$"
+);
+
+/// A moment of a request, as RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = || {
+            de::Error::custom(
+                "must be an RFC 3339 time up to the year 9999, such as 2030-06-01T20:00:00Z",
+            )
+        };
+        let text = String::deserialize(deserializer).map_err(|_| expected())?;
+        parse(&text).map(Self).ok_or_else(expected)
+    }
 }
 
 /// The moment that was `age` ago.
@@ -77,6 +152,22 @@ mod tests {
             "2040-06-01T20:00:00",
         ] {
             assert_eq!(parsed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_known_by_its_exact_name_and_shows_its_clocks() {
+        let berlin: TimeZone = "Europe/Berlin".parse().unwrap();
+        let clock = |text: &str| {
+            berlin
+                .local(parse(text).unwrap())
+                .format("%H:%M")
+                .to_string()
+        };
+        assert_eq!(clock("2027-03-28T00:59:59Z"), "01:59");
+        assert_eq!(clock("2027-03-28T01:00:00Z"), "03:00");
+        for unknown in ["", "europe/berlin", "Berlin", "+01:00", "Europe/Berlin "] {
+            assert!(unknown.parse::<TimeZone>().is_err(), "{unknown}");
         }
     }
 

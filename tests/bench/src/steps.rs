@@ -18,6 +18,7 @@ use shared::config::Config;
 use shared::db::Db;
 use shared::docdb::DocumentStore;
 use shared::ids::{BookingId, PaymentId, UserId};
+use shared::tickets::Tickets;
 use shared::{FromConfig, broker, docdb};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -182,7 +183,8 @@ impl Ours {
         let request = BookingRequest {
             user_id: UserId::from(1),
             event_id: event.parse().unwrap(),
-            tickets: serde_json::from_str("1").unwrap(),
+            tickets: Some(Tickets::ONE),
+            items: Vec::new(),
             payment_method: None,
         };
         let reserving = reserve(&self.db, SWEEP_AFTER, &request, None);

@@ -48,6 +48,7 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "update event set price_minor = 0",
             "update stock set free = 0",
+            "update ticket_type set price_minor = 0",
             "delete from event",
             "select * from booking",
             "create table mine ()",
@@ -59,6 +60,8 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
             "select * from event limit 1",
             "select * from booking limit 1",
             "select * from quota join stock using (quota_id) limit 1",
+            "select * from ticket_type join ticket_type_quota using (ticket_type_id) limit 1",
+            "select * from booking_item limit 1",
         ],
         &[
             "update event set available = 0",
@@ -79,6 +82,8 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         ],
         &[
             "update quota set capacity = 0",
+            "update ticket_type set price_minor = 0",
+            "delete from booking_item",
             "insert into stock (free) values (1)",
             "delete from stock",
             "update event set price_minor = 0",

@@ -16,5 +16,6 @@ mod original;
 mod payments;
 mod privacy;
 mod readme;
+mod shop;
 mod strict_input;
 mod users_and_events;

@@ -201,7 +201,10 @@ async fn what_is_at_the_edge_of_its_rules_is_taken_and_kept_exactly() {
             assert_eq!(made.body[name], *value, "{fields}");
         }
         let path = format!("/events/{}", made.text("event_id"));
-        assert_eq!(app.send(app.request("GET", &path)).await.body, made.body);
+        let shown = app.send(app.request("GET", &path)).await;
+        for (name, value) in made.body.as_object().unwrap() {
+            assert_eq!(shown.body[name], *value, "{fields}");
+        }
     }
     let most = json!({"user_id": user.id, "amount": 100_000_000_000_i64, "currency": "KWD"});
     let paid = app.post(&user, "/payments", most).await;

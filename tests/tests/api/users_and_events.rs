@@ -123,7 +123,9 @@ async fn an_event_is_shown_as_it_was_made() {
     let shown = app
         .send(app.request("GET", &format!("/events/{}", made.text("event_id"))))
         .await;
-    assert_eq!(shown.body, made.body);
+    for (name, value) in made.body.as_object().unwrap() {
+        assert_eq!(shown.body[name], *value);
+    }
     let user = app.user().await;
     let refused = app.book(&user, &made.text("event_id"), 5).await;
     assert_eq!(

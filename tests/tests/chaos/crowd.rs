@@ -31,6 +31,8 @@ pub struct Done {
 pub struct Crowd {
     pub users: Vec<User>,
     pub events: Vec<String>,
+    /// Of the last event.
+    types: Vec<String>,
 }
 
 impl Crowd {
@@ -46,7 +48,13 @@ impl Crowd {
         }
         let free = app.event(json!({"price": 0, "capacity": 200})).await;
         events.push(free.text("event_id"));
-        Self { users, events }
+        let (mixed, types) = mixed(app).await;
+        events.push(mixed);
+        Self {
+            users,
+            events,
+            types,
+        }
     }
 
     /// Goes on until `end`; everything that was asked and heard.
@@ -98,6 +106,10 @@ impl Crowd {
             false => &self.events[rng.usize(..self.events.len())],
         };
         let mut purchase = Purchase::new(user, event, rng.i64(1..=3), method(rng));
+        if self.events.last() == Some(event) && rng.bool() {
+            let first = rng.usize(..self.types.len());
+            purchase.types = self.types[first..].to_vec();
+        }
         match rng.u8(..10) {
             // Asks once and is not seen again.
             0 => drop(purchase.ask(app).await),
@@ -115,6 +127,26 @@ impl Crowd {
         }
         purchase
     }
+}
+
+/// An event of three types of one price, two of which take of a second quota; its id, and theirs.
+async fn mixed(app: &TestApp) -> (String, Vec<String>) {
+    let organizer = app.user().await;
+    let mut body = TestApp::event_body(json!({
+        // The second quota is never the only one that has too little: of that, the audit knows nothing.
+        "capacity": 90, "quotas": [{"name": "Chairs", "capacity": 90}],
+        "ticket_types": [
+            {"name": "Standing", "price": 50},
+            {"name": "Seat", "price": 50, "quotas": [{"name": "Chairs"}]},
+            {"name": "Balcony", "price": 50, "quotas": [{"name": "Chairs"}]},
+        ],
+    }));
+    body.as_object_mut().unwrap().remove("price");
+    let made = app.post(&organizer, "/events", body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let types = made.body["ticket_types"].as_array().unwrap().iter();
+    let types = types.map(|kind| kind["ticket_type_id"].as_str().unwrap().to_owned());
+    (made.text("event_id"), types.collect())
 }
 
 fn method(rng: &mut Rng) -> &'static str {

@@ -10,7 +10,7 @@ clients! { App { tokens: TokenVerifier, bookings: Db } }
 async fn handle(app: &App, request: Request) -> Answer {
     let user = request.user(&app.tokens)?;
     let booking_id = request.path("booking_id", "booking")?;
-    let booking = bookings::get(&app.bookings, user, booking_id).await?;
+    let booking = bookings::get_details(&app.bookings, user, booking_id).await?;
     Ok(ok(&booking))
 }
 

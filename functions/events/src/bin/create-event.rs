@@ -11,8 +11,13 @@ clients! { App { tokens: TokenVerifier, bookings: Db } }
 async fn handle(app: &App, request: Request) -> Answer {
     let organizer = request.user(&app.tokens)?;
     let event: NewEvent = request.fields()?.decode()?;
-    let event = events::create(&app.bookings, organizer, event).await?;
-    Ok(created(&event))
+    let has_one_price = event.has_one_price();
+    let made = events::create(&app.bookings, organizer, event).await?;
+    Ok(if has_one_price {
+        created(&made.event)
+    } else {
+        created(&made)
+    })
 }
 
 serve!(routes::CREATE_EVENT, App, handle);

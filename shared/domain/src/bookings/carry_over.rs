@@ -85,7 +85,15 @@ const LIVES: [&[&str]; 9] = [
 ];
 
 /// Each returns the bookings whose rows in the new tables are not what they should be.
-const AUDITS: [(&str, &str); 8] = [
+const AUDITS: [(&str, &str); 9] = [
+    (
+        "an event has one default type, at its price, that takes one of its root",
+        "select count(*) from event e
+          where 1 <> (select count(*) from ticket_type t
+                       where t.event_id = e.event_id and is_default and t.price_minor = e.price_minor
+                         and 1 = (select sum(units) from ticket_type_quota join quota using (quota_id)
+                                   where ticket_type_id = t.ticket_type_id and kind = 'ROOT'))",
+    ),
     (
         "each ticket is left, or held by a booking that has not ended",
         "select capacity - available - (select coalesce(sum(free), 0) from stock)
@@ -217,7 +225,8 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
     let request = |user| BookingRequest {
         user_id: UserId::from(user),
         event_id: "gala".parse().unwrap(),
-        tickets: Tickets::ONE,
+        tickets: Some(Tickets::ONE),
+        items: Vec::new(),
         payment_method: None,
     };
     let key = |key: &str| IdempotentRequest {

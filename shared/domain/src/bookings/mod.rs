@@ -15,6 +15,9 @@
 //!
 //! No transaction is open and no lock is held while the payment or the broker is called.
 
+mod basket;
+#[cfg(test)]
+mod baskets;
 mod book;
 mod cancel;
 #[cfg(test)]
@@ -36,11 +39,12 @@ use serde::Serialize;
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
+pub use basket::{BookedItem, BookingDetails, Item, MAX_ITEMS, get_details};
 pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
 pub use office::BoxOffice;
-pub use read::{GetBookingError, get, list};
+pub use read::{GetBookingError, list};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
 pub use settle::{settle, settle_payment};
 pub use sweep::{Swept, sweep};
@@ -69,14 +73,18 @@ pub enum Status {
     Cancelled,
 }
 
-/// Tickets that somebody wants.
+/// Tickets that somebody wants: `tickets` of the event's default type, or `items`.
 #[derive(Debug, ToSchema)]
 pub struct BookingRequest {
     /// The token's user.
     pub user_id: UserId,
     pub event_id: EventId,
-    /// At most the event's `max_tickets_per_booking`.
-    pub tickets: Tickets,
+    /// At most the event's `max_tickets_per_booking`. Not with `items`.
+    #[schema(required = false)]
+    pub tickets: Option<Tickets>,
+    /// All of them are booked, or none. At most 50, each of another type.
+    #[schema(required = false)]
+    pub items: Vec<Item>,
     /// `pm_card_visa` when absent.
     #[schema(required = false)]
     pub payment_method: Option<PaymentMethod>,

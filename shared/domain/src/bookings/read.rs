@@ -20,7 +20,11 @@ pub enum GetBookingError {
 ///
 /// # Errors
 /// See [`GetBookingError`].
-pub async fn get(db: &Db, user: UserId, booking_id: BookingId) -> Result<Booking, GetBookingError> {
+pub(super) async fn get(
+    db: &Db,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Booking, GetBookingError> {
     of_user(db, user, booking_id)
         .await?
         .ok_or(GetBookingError::NotFound)

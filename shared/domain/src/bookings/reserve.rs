@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::basket::Lines;
 use super::stock::giving_back;
 use super::{Booking, BookingRequest, BookingRow, Status, booking_rows, stock};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
-use values::ids::{BookingId, EventId, PaymentId, UserId};
+use values::ids::{BookingId, EventId, PaymentId, TicketTypeId, UserId};
 use values::tickets::Tickets;
 
 /// The result of [`reserve`].
@@ -26,12 +27,20 @@ pub enum Reservation {
 pub enum ReserveError {
     #[error("there is no such event")]
     EventNotFound,
+    /// Also where not everybody may buy it.
+    #[error("the event has no such ticket type: item {item}")]
+    TypeNotFound { item: usize },
     #[error("the event has begun")]
     SalesClosed,
+    #[error("the type {ticket_type} is not on sale now")]
+    NotOnSale { ticket_type: String },
+    #[error("item {item} must be {least} to {most} tickets")]
+    OutsideOrder { item: usize, least: i32, most: i32 },
     #[error("at most {most} tickets a booking")]
-    TooManyTickets { most: i32 },
+    TooManyTickets { most: i32, of_items: bool },
+    /// The type is `None` where it is the default one, of a request without items.
     #[error("not enough tickets are left")]
-    SoldOut,
+    SoldOut { ticket_type: Option<String> },
     #[error("tickets kept being taken and returned: whether they are sold out is unknown")]
     Contended,
     #[error("the booking store")]
@@ -73,6 +82,7 @@ pub async fn reserve(
         sweep_after,
         booking_id: BookingId::generate(),
         request,
+        lines: &Lines::of(request),
         idempotency,
         sent: &sent,
     };
@@ -102,44 +112,70 @@ struct Attempt<'r> {
     sweep_after: Duration,
     booking_id: BookingId,
     request: &'r BookingRequest,
+    lines: &'r Lines,
     idempotency: Option<&'r IdempotentRequest>,
     /// Set once there is a connection: before that, there is nothing to undo.
     sent: &'r AtomicBool,
 }
 
-/// The statement that reserves. `$taken` holds the CTEs that take stock. They read `offer` and end in `taken`,
-/// which returns the quota's id if all tickets were taken, else no row.
+/// The statement that reserves. It finds the types of the basket's lines (`item`), and what they need of each quota
+/// (`want`): nothing, unless every line can be bought now. `$taken` holds the CTEs that take stock. They read `want`
+/// and end in `taken`, which has a row if all of it was taken.
 ///
 /// Of several requests with one key, one inserts. The unique index makes the other statements fail, so they
 /// take no tickets.
 macro_rules! reserve_by {
     ($attempt:expr, $point:expr, $taken:tt) => {{
-        let Attempt { db, request, idempotency, .. } = $attempt;
+        let Attempt { db, request, lines, idempotency, .. } = $attempt;
         booking_rows!(
             r#"
-            with offer as (
-                select e.event_id, e.price_minor, e.currency, q.quota_id
-                  from event e
-                  join quota q on q.event_id = e.event_id and q.kind = 'ROOT'
-                 where e.event_id = $3
-                   and e.max_tickets_per_booking >= $4
-                   and e.starts_at > now()
-                   and not exists (select from request where caller = $5 and route = $6 and idempotency_key = $7)
+            with basket as (
+                select * from unnest($4::uuid[], $5::int[]) as line (ticket_type_id, quantity)
+            ), sale as (
+                select event_id, currency, max_tickets_per_booking as most
+                  from event
+                 where event_id = $3
+                   and starts_at > now()
+                   and not exists (select from request where caller = $6 and route = $7 and idempotency_key = $8)
+            ), item as (
+                select t.ticket_type_id, basket.quantity, t.price_minor
+                  from sale
+                  join ticket_type t using (event_id)
+                  join basket on basket.ticket_type_id = t.ticket_type_id
+                              or basket.ticket_type_id is null and t.is_default
+                 where t.access = 'PUBLIC' and t.archived_at is null
+                   and (t.sale_from <= now()) is not false and (now() < t.sale_until) is not false
+                   and basket.quantity between t.min_per_order and coalesce(t.max_per_order, sale.most)
+            ), want as (
+                select d.quota_id, sum(item.quantity * d.units)::int as need
+                  from item join ticket_type_quota d using (ticket_type_id)
+                 where (select count(*) from item) = (select count(*) from basket)
+                   and (select sum(quantity) from basket) <= (select most from sale)
+                 group by d.quota_id
             ), "# + $taken + r#", made as (
                 insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status,
                                      took_quota, took_units)
-                select $1, $2, event_id, $4, price_minor * $4, currency, 'PENDING', array[quota_id], array[$4]
-                  from offer join taken using (quota_id)
+                select $1, $2, event_id, (select sum(quantity) from basket),
+                       (select sum(quantity * price_minor) from item), currency, 'PENDING',
+                       (select array_agg(quota_id order by quota_id) from want),
+                       (select array_agg(need order by quota_id) from want)
+                  from sale
+                 where exists (select from taken)
                 returning *
+            ), items as (
+                insert into booking_item (booking_id, ticket_type_id, quantity, unit_minor)
+                select made.booking_id, ticket_type_id, quantity, price_minor
+                  from made, item
+                 where not exists (select from basket where basket.ticket_type_id is null)
             ), kept as (
                 insert into request (caller, route, idempotency_key, request_hash, resource_id)
-                select $5, $6, $7, $8, booking_id
+                select $6, $7, $8, $9, booking_id
                   from made
-                 where $7::text is not null
+                 where $8::text is not null
                 returning resource_id
             ), unsettled as (
                 insert into job (kind, key, due_at, next_attempt_at)
-                select 'SETTLE', booking_id::text, now() + make_interval(secs => $9), now() + make_interval(secs => $9)
+                select 'SETTLE', booking_id::text, now() + make_interval(secs => $10), now() + make_interval(secs => $10)
                   from made
                  where (select count(*) from kept) >= 0
             )
@@ -148,7 +184,8 @@ macro_rules! reserve_by {
             $attempt.booking_id as BookingId,
             request.user_id as UserId,
             &request.event_id as &EventId,
-            request.tickets as _,
+            &lines.types as &[Option<TicketTypeId>],
+            &lines.quantities,
             caller(request.user_id),
             ROUTE,
             idempotency.map(|idempotency| idempotency.key.as_str()),
@@ -169,27 +206,28 @@ impl Attempt<'_> {
         self.or_explain(self.take_from_all().await).await
     }
 
-    /// Takes the tickets from one shard that nobody else holds and that has enough. This is how nearly
+    /// Takes the tickets from one shard of each quota that nobody else holds and that has enough. This is how nearly
     /// all tickets are sold: nobody waits for anybody.
     async fn take_from_one(&self) -> Result<Option<BookingRow>, sqlx::Error> {
         reserve_by!(
             self,
             FailPoint("Reserve"),
-            r#"locked as (
-                select s.quota_id, s.shard, s.free
-                  from offer
+            r#"locked as materialized (
+                select want.quota_id, want.need, s.shard, s.free
+                  from want
                   cross join lateral (
-                        select quota_id, shard, free
+                        select shard, free
                           from stock
-                         where stock.quota_id = offer.quota_id and free >= $4
+                         where stock.quota_id = want.quota_id and free >= want.need
                          order by random()
                          limit 1
                            for no key update skip locked) s
             ), taken as (
                 update stock s
-                   set free = locked.free - $4
+                   set free = locked.free - locked.need
                   from locked
                  where s.quota_id = locked.quota_id and s.shard = locked.shard
+                   and (select count(*) from locked) = (select count(*) from want)
                 returning s.quota_id
             )"#
         )
@@ -204,22 +242,23 @@ impl Attempt<'_> {
             r#"locked as materialized (
                 select s.quota_id, s.shard, s.free
                   from stock s
-                 where s.quota_id in (select quota_id from offer)
+                 where s.quota_id in (select quota_id from want)
                  order by s.quota_id, s.shard
                    for no key update
             ), running as (
-                select *, coalesce(sum(free) over (order by shard rows between unbounded preceding and 1 preceding), 0)::int as before
-                  from locked
+                select locked.*, want.need,
+                       coalesce(sum(free) over (partition by quota_id order by shard
+                                                rows between unbounded preceding and 1 preceding), 0)::int as before
+                  from locked join want using (quota_id)
             ), enough as (
-                select quota_id from locked group by quota_id having sum(free) >= $4
-            ), lowered as (
-                update stock s
-                   set free = r.free - least(r.free, $4 - r.before)
-                  from running r join enough using (quota_id)
-                 where s.quota_id = r.quota_id and s.shard = r.shard and r.free > 0 and r.before < $4
-                returning s.quota_id
+                select quota_id from running group by quota_id, need having sum(free) >= need
             ), taken as (
-                select distinct quota_id from lowered
+                update stock s
+                   set free = r.free - least(r.free, r.need - r.before)
+                  from running r
+                 where s.quota_id = r.quota_id and s.shard = r.shard and r.free > 0 and r.before < r.need
+                   and (select count(*) from enough) = (select count(*) from want)
+                returning s.quota_id
             )"#
         )
     }
@@ -231,53 +270,115 @@ impl Attempt<'_> {
     ) -> Result<Option<Reservation>, ReserveError> {
         match reserved {
             Ok(Some(row)) => Ok(Some(Reservation::New(row.try_into()?))),
-            Ok(None) => explain(self.db, self.booking_id, self.request, self.idempotency).await,
+            Ok(None) => self.explain().await,
             Err(error)
                 if db::violates(&error, "request_pkey") || db::violates(&error, "booking_pkey") =>
             {
-                explain(self.db, self.booking_id, self.request, self.idempotency).await
+                self.explain().await
             }
             Err(error) => Err(error.into()),
         }
     }
-}
 
-/// Finds out why nothing was reserved. Returns `None` if another try could succeed now. If stock alone is too
-/// small, it first moves in a part of `event.available`.
-async fn explain(
-    db: &Db,
-    booking_id: BookingId,
-    request: &BookingRequest,
-    idempotency: Option<&IdempotentRequest>,
-) -> Result<Option<Reservation>, ReserveError> {
-    if let Some(made) = made_before(db, booking_id, request, idempotency).await? {
-        return Ok(Some(made));
-    }
-    let event = sqlx::query!(
-        r#"
-        select max_tickets_per_booking as most, starts_at <= now() as "begun!", available as outside,
-               (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
-                 where quota.event_id = event.event_id and kind = 'ROOT') as "free!"
-          from event
-         where event_id = $1
-        "#,
-        &request.event_id as &EventId,
-    )
-    .fetch_optional(db.idempotent(FailPoint("ExplainEvent")))
-    .await?
-    .ok_or(ReserveError::EventNotFound)?;
-    if event.begun {
-        Err(ReserveError::SalesClosed)
-    } else if request.tickets.count() > event.most {
-        Err(ReserveError::TooManyTickets { most: event.most })
-    } else if request.tickets.count() > event.outside + event.free {
-        Err(ReserveError::SoldOut)
-    } else {
-        if request.tickets.count() > event.free {
-            stock::move_in(db, &request.event_id, request.tickets.count()).await?;
+    /// Finds out why nothing was reserved. Returns `None` if another try could succeed now. If stock alone is too
+    /// small, it first moves in a part of `event.available`.
+    async fn explain(&self) -> Result<Option<Reservation>, ReserveError> {
+        let before = made_before(self.db, self.booking_id, self.request, self.idempotency).await?;
+        if let Some(made) = before {
+            return Ok(Some(made));
+        }
+        let lines = self.explain_lines().await?;
+        let first = lines.first().ok_or(ReserveError::EventNotFound)?;
+        if first.begun {
+            return Err(ReserveError::SalesClosed);
+        }
+        let total: i32 = self.lines.quantities.iter().sum();
+        let too_many = ReserveError::TooManyTickets {
+            most: first.most,
+            of_items: self.request.tickets.is_none(),
+        };
+        if self.request.tickets.is_some() && total > first.most {
+            return Err(too_many);
+        }
+        for (item, line) in lines.iter().enumerate() {
+            let name = line.name.as_ref();
+            let name = name.ok_or(ReserveError::TypeNotFound { item })?;
+            if !line.on_sale {
+                let ticket_type = name.clone();
+                return Err(ReserveError::NotOnSale { ticket_type });
+            }
+            let (least, most) = (line.least, line.most_of_type);
+            if !(least..=most).contains(&line.quantity) {
+                return Err(ReserveError::OutsideOrder { item, least, most });
+            }
+        }
+        if total > first.most {
+            return Err(too_many);
+        }
+        if let Some(line) = lines.iter().find(|line| line.sold_out) {
+            let named = line.name.clone().filter(|_| self.request.tickets.is_none());
+            return Err(ReserveError::SoldOut { ticket_type: named });
+        }
+        if let Some(wanted) = first.to_move_in {
+            stock::move_in(self.db, &self.request.event_id, wanted).await?;
         }
         Ok(None)
     }
+
+    /// What hinders each line of the basket. No lines where there is no such event.
+    async fn explain_lines(&self) -> Result<Vec<LineRow>, sqlx::Error> {
+        sqlx::query_as!(
+            LineRow,
+            r#"
+            with line as (
+                select e.starts_at <= now() as begun, max_tickets_per_booking as most, e.available as outside, number,
+                       quantity, t.ticket_type_id, t.name, min_per_order, max_per_order,
+                       (t.sale_from <= now()) is not false and (now() < t.sale_until) is not false as on_sale
+                  from event e
+                  cross join unnest($2::uuid[], $3::int[]) with ordinality as line (ticket_type_id, quantity, number)
+                  left join ticket_type t
+                    on t.event_id = e.event_id and t.access = 'PUBLIC' and t.archived_at is null
+                       and (t.ticket_type_id = line.ticket_type_id or line.ticket_type_id is null and t.is_default)
+                 where e.event_id = $1
+            ), want as (
+                select q.quota_id, sum(line.quantity * d.units)::int as need,
+                       (select coalesce(sum(free), 0)::int from stock where stock.quota_id = q.quota_id) as free,
+                       case when q.kind = 'ROOT' then outside else 0 end as outside
+                  from line join ticket_type_quota d using (ticket_type_id) join quota q using (quota_id)
+                 group by q.quota_id, outside
+            )
+            select begun as "begun!", most as "most!", quantity as "quantity!", name as "name?", on_sale as "on_sale!",
+                   coalesce(min_per_order, 1)::int as "least!", coalesce(max_per_order, most)::int as "most_of_type!",
+                   exists (select from ticket_type_quota d join want using (quota_id)
+                            where d.ticket_type_id = line.ticket_type_id and need > free + want.outside) as "sold_out!",
+                   (select need from want where need > free and want.outside > 0) as "to_move_in?"
+              from line
+             order by number
+            "#,
+            &self.request.event_id as &EventId,
+            &self.lines.types as &[Option<TicketTypeId>],
+            &self.lines.quantities,
+        )
+        .fetch_all(self.db.idempotent(FailPoint("ExplainEvent")))
+        .await
+    }
+}
+
+/// A line of a basket, as its type and quotas are now.
+struct LineRow {
+    begun: bool,
+    /// Tickets that one booking of the event may have.
+    most: i32,
+    quantity: i32,
+    /// The type's name; none where it can't be bought by everybody.
+    name: Option<String>,
+    on_sale: bool,
+    least: i32,
+    most_of_type: i32,
+    /// Whether a quota of its type has not enough for the basket.
+    sold_out: bool,
+    /// What the basket wants of the ROOT quota, where the release before stock keeps a part of that.
+    to_move_in: Option<i32>,
 }
 
 /// What this request reserved already, on a first try that was not answered or when it was sent before.

@@ -31,7 +31,8 @@ fn wants(user: i64, tickets: i32) -> BookingRequest {
     BookingRequest {
         user_id: UserId::from(user),
         event_id: "gala".parse().unwrap(),
-        tickets: serde_json::from_str(&tickets.to_string()).unwrap(),
+        tickets: Some(serde_json::from_str(&tickets.to_string()).unwrap()),
+        items: Vec::new(),
         payment_method: None,
     }
 }
@@ -69,7 +70,7 @@ async fn of_a_crowd_that_wants_the_last_tickets_as_many_get_them_as_there_are() 
     let served = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let refused = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Err(ReserveError::SoldOut)));
+        .filter(|outcome| matches!(outcome, Err(ReserveError::SoldOut { .. })));
     assert_eq!((served, refused.count()), (2, 18));
     assert_eq!(database.count(AVAILABLE).await, 1);
     assert_eq!(database.count(OPEN_JOBS).await, 2);
@@ -88,7 +89,10 @@ async fn tickets_in_many_rows_are_sold_to_who_wants_more_than_any_row_has() {
     let Ok(Reservation::New(first)) = reserve(1, 3).await else {
         panic!("there are three tickets")
     };
-    assert!(matches!(reserve(2, 3).await, Err(ReserveError::SoldOut)));
+    assert!(matches!(
+        reserve(2, 3).await,
+        Err(ReserveError::SoldOut { .. })
+    ));
     assert!(matches!(reserve(3, 2).await, Ok(Reservation::New(_))));
     assert_eq!(database.count(AVAILABLE).await, 0);
     release(&db, first.booking_id, Status::Rejected)

@@ -1,5 +1,7 @@
 //! Events: what can be booked, and how much of it is left.
 
+mod types;
+
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -11,12 +13,17 @@ use runtime::telemetry;
 use stores::db::{self, Db};
 use values::ids::{EventId, UserId};
 use values::json::parse_string;
-use values::money::{Currency, Money, Number};
+use values::money::{Currency, Money};
 use values::page::{Page, Paginated, Position};
 use values::text;
-use values::tickets::Tickets;
-use values::time::{self, Timestamp};
-use values::{amount_schema, integer_schema, string_schema};
+use values::tickets::{Capacity, Tickets};
+use values::time::{Moment, TimeZone, Timestamp};
+use values::{amount_schema, string_schema};
+
+use types::Layout;
+pub use types::{
+    Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, TicketType, default_of, most_of,
+};
 
 /// The most that a ticket costs, in major units.
 pub const MAX_PRICE: i64 = 1_000_000_000;
@@ -31,6 +38,13 @@ pub struct Label(String);
 #[derive(Debug, thiserror::Error)]
 #[error("must be one line of 1 to 200 characters, not blank, without control characters")]
 pub struct InvalidLabel;
+
+impl Label {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl FromStr for Label {
     type Err = InvalidLabel;
@@ -62,42 +76,21 @@ string_schema!(
     "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028-\\u202E\\u2066-\\u2069\\uFDD0-\\uFDEF\\uFFFE\\uFFFF]+$"
 );
 
-/// How many tickets an event has: 1 to 1,000,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct Capacity(i32);
-
-impl<'de> Deserialize<'de> for Capacity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = Number::whole(deserializer).and_then(|number| i32::try_from(number).ok());
-        match number {
-            Some(number) if (1..=1_000_000).contains(&number) => Ok(Self(number)),
-            _ => Err(de::Error::custom(
-                "must be a whole number from 1 to 1000000",
-            )),
-        }
-    }
-}
-
-integer_schema!(Capacity, "How many tickets there are.", 1, 1_000_000);
-
 /// A moment to come.
 #[derive(Debug, Clone, Copy)]
 pub struct Future(pub Timestamp);
 
 impl<'de> Deserialize<'de> for Future {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = || {
-            de::Error::custom(
-                "must be a future RFC 3339 time up to the year 9999, such as 2030-06-01T20:00:00Z",
-            )
-        };
-        let text = String::deserialize(deserializer).map_err(|_| expected())?;
-        time::parse(&text)
-            .filter(|moment| *moment > Utc::now())
-            .map(Self)
-            .ok_or_else(expected)
+        Moment::deserialize(deserializer)
+            .ok()
+            .filter(|Moment(moment)| *moment > Utc::now())
+            .map(|Moment(moment)| Self(moment))
+            .ok_or_else(|| {
+                de::Error::custom(
+                    "must be a future RFC 3339 time up to the year 9999, such as 2030-06-01T20:00:00Z",
+                )
+            })
     }
 }
 
@@ -108,7 +101,7 @@ amount_schema!(
     MAX_PRICE
 );
 
-/// An event that an organizer puts on sale.
+/// An event that an organizer puts on sale: with one price, or with ticket types.
 #[derive(Debug, ToSchema)]
 pub struct NewEvent {
     /// Made by us when absent.
@@ -119,16 +112,54 @@ pub struct NewEvent {
     /// In the future.
     #[schema(example = "2030-06-01T20:00:00Z")]
     pub starts_at: DateTime<Utc>,
-    /// Of one ticket; 0 is free.
-    #[schema(value_type = Price)]
+    /// After `starts_at`.
+    #[schema(required = false)]
+    pub ends_at: Option<DateTime<Utc>>,
+    /// UTC when absent.
+    #[schema(required = false)]
+    pub time_zone: Option<TimeZone>,
+    /// Of one ticket; 0 is free. Only without `ticket_types`.
+    #[schema(required = false, value_type = Price)]
     pub price: Money,
     /// USD when absent.
     #[schema(required = false, value_type = Option<Currency>)]
     pub currency: Option<Currency>,
+    /// Of all types together.
     pub capacity: Capacity,
     /// 10 when absent.
     #[schema(required = false, value_type = Option<Tickets>)]
     pub max_tickets_per_booking: Option<Tickets>,
+    /// Quotas beside the capacity, at most 50.
+    #[schema(required = false)]
+    pub quotas: Vec<NewQuota>,
+    /// At most 50. When absent, there is one, of `price`.
+    #[schema(required = false)]
+    pub ticket_types: Vec<NewTicketType>,
+}
+
+impl NewEvent {
+    /// Whether the request is one of the first API: an event with one price. Its answer has no other field either.
+    pub fn has_one_price(&self) -> bool {
+        self.ticket_types.is_empty() && self.time_zone.is_none() && self.ends_at.is_none()
+    }
+
+    /// The one type of an event with one price.
+    fn only_type(&self) -> NewTicketType {
+        NewTicketType {
+            name: Label("Ticket".to_owned()),
+            description: None,
+            price: self.price,
+            is_default: None,
+            access: None,
+            sale_from: None,
+            sale_until: None,
+            min_per_order: None,
+            max_per_order: None,
+            admits: None,
+            units: None,
+            quotas: Vec::new(),
+        }
+    }
 }
 
 /// An event on sale.
@@ -145,6 +176,10 @@ pub struct Event {
     /// Tickets left right now.
     pub available: i32,
     pub max_tickets_per_booking: Tickets,
+    /// For pages; shown by [`EventDetails`].
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub time_zone: TimeZone,
 }
 
 /// Why an event can't be made.
@@ -175,6 +210,7 @@ struct EventRow {
     capacity: Capacity,
     available: i32,
     max_tickets_per_booking: Tickets,
+    time_zone: TimeZone,
 }
 
 impl TryFrom<EventRow> for Event {
@@ -192,42 +228,66 @@ impl TryFrom<EventRow> for Event {
             capacity: row.capacity,
             available: row.available,
             max_tickets_per_booking: row.max_tickets_per_booking,
+            time_zone: row.time_zone,
         })
     }
 }
 
-/// Puts an event on sale; whoever takes an id first has it.
+/// Puts an event on sale, with its ticket types; whoever takes an id first has it.
 ///
 /// # Errors
 /// See [`CreateEventError`].
 pub async fn create(
     db: &Db,
     organizer: UserId,
-    event: NewEvent,
-) -> Result<Event, CreateEventError> {
-    let event_id = event.event_id.clone().unwrap_or_else(EventId::generate);
+    mut event: NewEvent,
+) -> Result<EventDetails, CreateEventError> {
+    let event_id = event.event_id.take().unwrap_or_else(EventId::generate);
     telemetry::note("event_id", &event_id);
+    if event.ticket_types.is_empty() {
+        event.ticket_types.push(event.only_type());
+    }
+    let Layout {
+        quotas,
+        types,
+        draws,
+        ids,
+    } = Layout::of(event.capacity, &event.quotas, &event.ticket_types);
     // Not repeated: it would find the id taken, by itself.
     let inserted = sqlx::query_as!(
         EventRow,
         r#"
         with made as (
             insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
-                               capacity, available, max_tickets_per_booking)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)
+                               capacity, available, max_tickets_per_booking, time_zone, ends_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11)
             returning *
-        ), root as (
+        ), quotas as (
             insert into quota (quota_id, event_id, name, kind, capacity)
-            select gen_random_uuid(), event_id, 'Tickets', 'ROOT', capacity from made
+            select q.quota_id, event_id, q.name, q.kind, q.capacity
+              from made, jsonb_to_recordset($12::text::jsonb) as q (quota_id uuid, name text, kind text, capacity int)
             returning quota_id, capacity, least(64, greatest(1, capacity / 50)) as shards
         ), opened as (
             insert into stock (quota_id, shard, free)
             select quota_id, shard, capacity / shards + (shard < capacity % shards)::int
-              from root, generate_series(0, shards - 1) as shard
+              from quotas, generate_series(0, shards - 1) as shard
+        ), types as (
+            insert into ticket_type (ticket_type_id, event_id, name, description, position, is_default, price_minor,
+                                     access, sale_from, sale_until, min_per_order, max_per_order, admits)
+            select t.ticket_type_id, event_id, t.name, t.description, t.position, t.is_default, t.price_minor,
+                   t.access, t.sale_from, t.sale_until, t.min_per_order, t.max_per_order, t.admits
+              from made, jsonb_to_recordset($13::text::jsonb)
+                   as t (ticket_type_id uuid, name text, description text, position smallint, is_default boolean,
+                         price_minor bigint, access text, sale_from timestamptz, sale_until timestamptz,
+                         min_per_order smallint, max_per_order smallint, admits smallint)
+        ), draws as (
+            insert into ticket_type_quota (ticket_type_id, quota_id, units)
+            select d.ticket_type_id, d.quota_id, d.units
+              from jsonb_to_recordset($14::text::jsonb) as d (ticket_type_id uuid, quota_id uuid, units smallint)
         )
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
                starts_at, price_minor, currency, capacity as "capacity: Capacity", capacity as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone"
           from made
         "#,
         &event_id as &EventId,
@@ -241,29 +301,40 @@ pub async fn create(
         event
             .max_tickets_per_booking
             .unwrap_or(Tickets::DEFAULT_MAX) as Tickets,
+        event.time_zone.clone().unwrap_or_default() as TimeZone,
+        event.ends_at,
+        quotas,
+        types,
+        draws,
     )
     .fetch_one(db.once(FailPoint("CreateEvent")))
     .await;
-    match inserted {
-        Ok(row) => Ok(row.try_into()?),
-        Err(error) if db::violates(&error, "event_pkey") => Err(CreateEventError::Exists),
-        Err(error) => Err(error.into()),
-    }
+    let made: Event = match inserted {
+        Ok(row) => row.try_into()?,
+        Err(error) if db::violates(&error, "event_pkey") => return Err(CreateEventError::Exists),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(EventDetails {
+        ticket_types: types::shown(event.ticket_types, &ids, &event.quotas, &made),
+        time_zone: made.time_zone.clone(),
+        ends_at: event.ends_at,
+        event: made,
+    })
 }
 
-/// One event.
+/// One event, with the ticket types that everybody may buy.
 ///
 /// # Errors
 /// See [`GetEventError`].
-pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, GetEventError> {
-    let row = sqlx::query_as!(
-        EventRow,
+pub async fn get(db: &Db, event_id: &EventId) -> Result<EventDetails, GetEventError> {
+    let row = sqlx::query!(
         r#"
         select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
                starts_at, price_minor, currency, capacity as "capacity: Capacity",
                available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
                              where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone",
+               ends_at
           from event
          where event_id = $1
         "#,
@@ -272,7 +343,25 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<Event, GetEventError> {
     .fetch_optional(db.idempotent(FailPoint("GetEvent")))
     .await?
     .ok_or(GetEventError::NotFound)?;
-    Ok(row.try_into()?)
+    let event: Event = EventRow {
+        event_id: row.event_id,
+        name: row.name,
+        venue: row.venue,
+        starts_at: row.starts_at,
+        price_minor: row.price_minor,
+        currency: row.currency,
+        capacity: row.capacity,
+        available: row.available,
+        max_tickets_per_booking: row.max_tickets_per_booking,
+        time_zone: row.time_zone,
+    }
+    .try_into()?;
+    Ok(EventDetails {
+        ticket_types: types::on_offer(db, event_id, event.currency).await?,
+        time_zone: event.time_zone.clone(),
+        ends_at: row.ends_at,
+        event,
+    })
 }
 
 /// A page of the events to come, soonest first.
@@ -288,7 +377,7 @@ pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, sql
                starts_at, price_minor, currency, capacity as "capacity: Capacity",
                available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
                              where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets"
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone"
           from event
          where starts_at > now()
            and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
