@@ -156,7 +156,7 @@ impl Books {
         let rows = sqlx::query(
             "select event_id, capacity::int8, price_minor, currency,
                     available + (select coalesce(sum(free), 0) from quota join stock using (quota_id)
-                                  where quota.event_id = event.event_id),
+                                  where quota.event_id = event.event_id and kind = 'ROOT'),
                     (select coalesce(sum(t.units), 0)
                        from booking, unnest(took_quota, took_units) as t (quota_id, units) join quota using (quota_id)
                       where booking.event_id = event.event_id and kind = 'ROOT'),
