@@ -20,7 +20,8 @@ macro_rules! clients {
 }
 
 /// The main function of a binary that serves the requests of a route, or the invocations of the
-/// function that the binary is named after; `in turn`, one after the other always.
+/// function that the binary is named after; `in turn`, one after the other always; `pages`, of the pages of that
+/// function.
 #[macro_export]
 macro_rules! serve {
     ($route:expr, $app:ty, $handle:path) => {
@@ -28,6 +29,14 @@ macro_rules! serve {
             $crate::block_on(async {
                 let app = $crate::start::<$app>().await?;
                 $crate::http::serve(&$route, app, $handle).await
+            })
+        }
+    };
+    (pages $app:ty, $handle:path, $show:path) => {
+        fn main() -> Result<(), $crate::Error> {
+            $crate::block_on(async {
+                let app = $crate::start::<$app>().await?;
+                $crate::http::serve_pages(env!("CARGO_BIN_NAME"), app, $handle, $show).await
             })
         }
     };

@@ -10,13 +10,14 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// Each crate of `shared` with those that it may know, from the ground up.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("values", &[]),
     ("runtime", &["values"]),
     ("stores", &["values", "runtime"]),
     ("domain", &["values", "runtime", "stores"]),
     ("operations", &["values", "runtime", "stores"]),
     ("shared", &["values", "runtime", "stores", "domain"]),
+    ("html", &["shared"]),
 ];
 
 /// What only those who answer a request, or an invocation, may know.
@@ -76,6 +77,7 @@ fn a_function_knows_the_facade_and_only_a_deploy_knows_the_operations() {
             let may = match known.as_str() {
                 "shared" => true,
                 "operations" => name == "deploy",
+                "html" => name == "pages",
                 other => !layers.contains(&other) && !packages.contains_key(other),
             };
             assert!(may, "{name} knows {known}");

@@ -20,10 +20,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
 use http::HeaderMap;
-use http::header::{COOKIE, HeaderValue};
+use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use serde_json::{Value, json};
 use shared::Error;
-use shared::http::routes::ALL;
+use shared::http::routes::{ALL, PAGES};
 use shared::http::{Code, Problem, Route};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -75,7 +75,7 @@ fn router(lambda: Lambda) -> Router {
         post(invoke_api::invoke).layer(DefaultBodyLimit::max(invoke_api::MAX_EVENT_BYTES)),
     );
     let mut by_path = HashMap::<&str, Vec<&'static Route>>::new();
-    for route in ALL {
+    for route in ALL.iter().chain(&PAGES) {
         by_path.entry(route.path).or_default().push(route);
     }
     for (path, routes) in by_path {
@@ -272,6 +272,10 @@ fn answered(answer: &[u8]) -> Result<Response, Error> {
     *response.status_mut() = u16::try_from(answer.status_code)?.try_into()?;
     response.headers_mut().extend(answer.headers);
     response.headers_mut().extend(answer.multi_value_headers);
+    for cookie in answer.cookies {
+        let cookie = HeaderValue::from_str(&cookie)?;
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 

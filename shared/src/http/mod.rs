@@ -7,6 +7,7 @@ mod body;
 mod decode;
 mod decode_event;
 mod errors;
+mod form;
 pub mod openapi;
 mod problem;
 mod request;
@@ -18,7 +19,7 @@ use std::time::{Instant, SystemTime};
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use futures_util::FutureExt;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderName, StatusCode};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -26,6 +27,7 @@ use serde_json::value::RawValue;
 use tracing::Instrument;
 
 pub use body::{Decode, Fields};
+pub use form::Form;
 pub use problem::{Code, FieldError, Problem};
 pub use request::Request;
 pub use routes::Route;
@@ -66,9 +68,8 @@ where
         let span = telemetry::request_span(route.function, &request_id);
         let answer = async move {
             let read = Request::read(route, event.payload.get());
-            let response = answer(route, read, deadline, &request_id, |request| {
-                handle(app, request)
-            });
+            let show = |problem: Problem| problem.into_response(&request_id);
+            let response = answer(route, read, deadline, show, |request| handle(app, request));
             Ok::<_, Error>(encode(response.await))
         };
         // Boxed, as below.
@@ -79,12 +80,46 @@ where
     .await
 }
 
-/// Answers one request, whatever becomes of it: a problem, and a panic too, is a response.
+/// Answers the requests for pages of `function` with `handle` until Lambda ends the process; a problem is a page
+/// too, which `show` makes.
+///
+/// # Errors
+/// The Lambda runtime can't be reached.
+pub async fn serve_pages<App, Handle, Answering>(
+    function: &'static str,
+    app: App,
+    handle: Handle,
+    show: fn(&Problem, Option<&Request>) -> Response,
+) -> Result<(), Error>
+where
+    App: Send + Sync + 'static,
+    Handle: Fn(&'static App, Request) -> Answering + Copy + Send + Sync + 'static,
+    Answering: Future<Output = Answer> + Send + 'static,
+{
+    let app: &'static App = Box::leak(Box::new(app));
+    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let deadline = event.context.deadline();
+        let span = telemetry::request_span(function, &event.context.request_id);
+        let answer = async move {
+            let read = Request::read_page(function, event.payload.get());
+            let asked = read.as_ref().ok().cloned();
+            let route = asked.as_ref().map_or(&routes::EVENTS_PAGE, Request::route);
+            let show = |problem: Problem| show(&problem, asked.as_ref());
+            let response = answer(route, read, deadline, show, |request| handle(app, request));
+            Ok::<_, Error>(encode(response.await))
+        };
+        let answer = faults::returning(function, Box::pin(answer));
+        Box::pin(answer.instrument(span))
+    }))
+    .await
+}
+
+/// Answers one request, whatever becomes of it: a problem, and a panic too, is a response, which `show` makes.
 async fn answer<Answering>(
     route: &'static Route,
     read: Result<Request, Problem>,
     deadline: SystemTime,
-    request_id: &str,
+    show: impl FnOnce(Problem) -> Response,
     handle: impl FnOnce(Request) -> Answering,
 ) -> Response
 where
@@ -104,9 +139,7 @@ where
             )),
         }
     };
-    let response = handled
-        .await
-        .unwrap_or_else(|problem| problem.log().into_response(request_id));
+    let response = handled.await.unwrap_or_else(|problem| show(problem.log()));
     tracing::info!(
         method = route.method,
         route = route.path,
@@ -119,8 +152,13 @@ where
 
 /// A response as API Gateway takes it.
 fn encode(response: Response) -> ApiGatewayV2httpResponse {
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let mut answer = ApiGatewayV2httpResponse::default();
+    if let http::header::Entry::Occupied(cookies) = parts.headers.entry(SET_COOKIE) {
+        let (_, cookies) = cookies.remove_entry_mult();
+        let cookies = cookies.filter_map(|cookie| cookie.to_str().ok().map(str::to_owned));
+        answer.cookies = cookies.collect();
+    }
     answer.status_code = parts.status.as_u16().into();
     answer.headers = parts.headers;
     answer.is_base64_encoded = matches!(body, Body::Binary(_));
@@ -158,6 +196,11 @@ pub fn accepted(body: &impl Serialize, location: &str, retry_after: u32) -> Resp
     }
     headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));
     response
+}
+
+/// An HTML page.
+pub fn html(status: StatusCode, text: String) -> Response {
+    text_response(status, "text/html; charset=utf-8", text)
 }
 
 /// Marks an answer as the one that an earlier request with the same key had.
@@ -212,7 +255,8 @@ mod tests {
         for (panics, status) in [(true, 500), (false, 200)] {
             let read = Request::read(&routes::LIST_EVENTS, event);
             let deadline = SystemTime::now() + Duration::from_secs(5);
-            let response = answer(&routes::LIST_EVENTS, read, deadline, "r", async |_| {
+            let show = |problem: Problem| problem.into_response("r");
+            let response = answer(&routes::LIST_EVENTS, read, deadline, show, async |_| {
                 assert!(!panics, "a bug with a secret in it");
                 Ok(ok(&1))
             });

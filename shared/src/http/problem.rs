@@ -218,6 +218,11 @@ impl Problem {
         .retry_after(2)
     }
 
+    /// Which kind of problem it is.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// Tells the client when a repeat may fare better, in seconds.
     pub fn retry_after(self, seconds: u32) -> Self {
         Self {

@@ -10,12 +10,13 @@ use std::str::FromStr;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
 
 use super::body::Fields;
+use super::form::Form;
 use super::problem::{Code, Problem};
-use super::routes::Route;
+use super::routes::{PAGES, Route};
 use crate::auth::TokenVerifier;
 use crate::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use crate::ids::UserId;
@@ -28,13 +29,14 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One request to one route.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     route: &'static Route,
     path: String,
     path_parameters: HashMap<String, String>,
     query: HashMap<String, String>,
     headers: HeaderMap,
+    cookies: Vec<String>,
     body: Vec<u8>,
 }
 
@@ -44,8 +46,24 @@ impl Request {
     /// # Errors
     /// 400 for what can't be read, 413 for a body that is too large.
     pub(super) fn read(route: &'static Route, event: &str) -> Result<Self, Problem> {
-        let event: ApiGatewayV2httpRequest =
-            serde_json::from_str(event).map_err(|_| malformed("The request can't be read."))?;
+        Self::of(route, parse(event)?)
+    }
+
+    /// Reads an event for one of the pages that `function` serves.
+    ///
+    /// # Errors
+    /// 404 where it serves no such page; else as [`Self::read`].
+    pub(super) fn read_page(function: &str, event: &str) -> Result<Self, Problem> {
+        let event = parse(event)?;
+        let (method, path) = (&event.request_context.http.method, path(&event));
+        let route = PAGES
+            .iter()
+            .find(|route| route.function == function && route.serves(method.as_str(), &path))
+            .ok_or_else(|| Problem::not_found("page"))?;
+        Self::of(route, event)
+    }
+
+    fn of(route: &'static Route, event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
         let path = path(&event);
         let query = match &event.raw_query_string {
             Some(query) => form_urlencoded::parse(query.as_bytes())
@@ -75,8 +93,77 @@ impl Request {
             path_parameters: event.path_parameters,
             query: once_each(query)?,
             headers: event.headers,
+            cookies: event.cookies.unwrap_or_default(),
             body,
         })
+    }
+
+    /// The route that it is for.
+    pub fn route(&self) -> &'static Route {
+        self.route
+    }
+
+    /// The value of a cookie; none where it is not sent, or sent twice.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let header = self.headers.get(http::header::COOKIE);
+        let header = header.and_then(|value| value.to_str().ok()).into_iter();
+        let cookies = self.cookies.iter().map(String::as_str).chain(header);
+        let mut values = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| value);
+        let first = values.next();
+        first.filter(|_| values.next().is_none())
+    }
+
+    /// A parameter of the query.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// All parameters of the query.
+    pub fn query_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let query = self.query.iter();
+        query.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The languages that the browser prefers, as it says it.
+    pub fn accept_language(&self) -> Option<&str> {
+        let value = self.header(&ACCEPT_LANGUAGE).ok().flatten()?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The fields of a form that a page of ours has sent.
+    ///
+    /// # Errors
+    /// 403 where another site has sent it, 415 where it is no form, 400 for a field that stands twice.
+    pub fn form(&self) -> Result<Form, Problem> {
+        let text = |name| {
+            Ok::<_, Problem>(std::str::from_utf8(self.header(name)?.unwrap_or_default()).ok())
+        };
+        let (origin, host) = (text(&ORIGIN)?, text(&HOST)?);
+        let origin = origin.and_then(|origin| {
+            origin
+                .strip_prefix("https://")
+                .or_else(|| origin.strip_prefix("http://"))
+        });
+        if origin.is_none() || origin != host {
+            let detail = "A form is taken from this site only.";
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
+        let content_type = self.header(&CONTENT_TYPE)?.unwrap_or_default();
+        let essence = content_type.split(|byte| *byte == b';').next();
+        if !essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+        {
+            let detail = "Send 'Content-Type: application/x-www-form-urlencoded'.";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        let fields = form_urlencoded::parse(&self.body).into_owned().collect();
+        Ok(Form::of(once_each(fields)?))
     }
 
     /// The token behind `Authorization: Bearer`.
@@ -220,16 +307,20 @@ impl Request {
     }
 }
 
+fn parse(event: &str) -> Result<ApiGatewayV2httpRequest, Problem> {
+    serde_json::from_str(event).map_err(|_| malformed("The request can't be read."))
+}
+
 fn malformed(detail: &str) -> Problem {
     Problem::new(Code::MalformedRequest, detail)
 }
 
-/// The parameters of a query by their names. Two of one name would be two readings.
+/// The parameters of a query, or the fields of a form, by their names. Two of one name would be two readings.
 fn once_each(parameters: Vec<(String, String)>) -> Result<HashMap<String, String>, Problem> {
     let mut query = HashMap::new();
     for (name, value) in parameters {
         if query.insert(name, value).is_some() {
-            return Err(malformed("A query parameter is given twice."));
+            return Err(malformed("A parameter is given twice."));
         }
     }
     Ok(query)

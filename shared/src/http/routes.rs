@@ -122,6 +122,16 @@ impl Route {
         }
     }
 
+    /// Whether a request by this method and path is for this route.
+    pub(super) fn serves(&self, method: &str, path: &str) -> bool {
+        let parts = self.path.split('/').zip(path.split('/'));
+        self.methods().contains(&method)
+            && self.path.split('/').count() == path.split('/').count()
+            && parts
+                .into_iter()
+                .all(|(part, given)| part == given || part.starts_with('{') && !given.is_empty())
+    }
+
     /// The methods by which it is asked: what answers GET answers HEAD too, without the body.
     pub fn methods(&self) -> &'static [&'static str] {
         match self.method {
@@ -356,4 +366,53 @@ pub static ALL: [&Route; 15] = [
     &GET_OPENAPI,
     &GET_DOCS,
     &GET_DOCS_ASSET,
+];
+
+pub static EVENTS_PAGE: Route = Route::new("pages-shop", GET, "/", "Find an event");
+pub static EVENT_PAGE: Route = Route::new("pages-shop", GET, "/e/{event_id}", "Choose tickets");
+pub static PAGE_ASSET: Route = Route::new(
+    "pages-shop",
+    GET,
+    "/assets/{asset}",
+    "Fetch a part of a page",
+);
+pub static BOOK_FORM: Route = Route::new(
+    "pages-booking",
+    POST,
+    "/e/{event_id}/book",
+    "Book the tickets that were chosen",
+);
+pub static BOOKING_PAGE: Route = Route::new(
+    "pages-booking",
+    GET,
+    "/b/{booking_id}",
+    "See one of your bookings",
+);
+pub static CANCEL_FORM: Route = Route::new(
+    "pages-booking",
+    POST,
+    "/b/{booking_id}/cancel",
+    "Cancel one of your bookings",
+);
+pub static BOOKINGS_PAGE: Route = Route::new("pages-booking", GET, "/me", "See your bookings");
+pub static LOGIN_PAGE: Route = Route::new("pages-login", GET, "/sign-in", "Log in");
+pub static LOGIN_FORM: Route = Route::new("pages-login", POST, "/sign-in", "Log in");
+pub static LOGOUT_FORM: Route = Route::new("pages-login", POST, "/sign-out", "Log out");
+pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", "Make an account");
+pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
+
+/// Every route of the pages for people, which [`openapi`](super::openapi) does not describe.
+pub static PAGES: [&Route; 12] = [
+    &EVENTS_PAGE,
+    &EVENT_PAGE,
+    &PAGE_ASSET,
+    &BOOK_FORM,
+    &BOOKING_PAGE,
+    &CANCEL_FORM,
+    &BOOKINGS_PAGE,
+    &LOGIN_PAGE,
+    &LOGIN_FORM,
+    &LOGOUT_FORM,
+    &REGISTER_PAGE,
+    &REGISTER_FORM,
 ];

@@ -38,6 +38,13 @@ pub struct Position<Id> {
 #[serde(transparent)]
 pub struct Cursor(String);
 
+impl Cursor {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
 pub struct Page<Id> {

@@ -68,12 +68,23 @@ macro_rules! whole_number {
             }
         }
 
+        impl TryFrom<$type> for $name {
+            type Error = $crate::tickets::OutOfRange;
+
+            fn try_from(number: $type) -> Result<Self, Self::Error> {
+                if ($min..=$max).contains(&number) {
+                    Ok(Self(number))
+                } else {
+                    Err($crate::tickets::OutOfRange)
+                }
+            }
+        }
+
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 $crate::money::Number::whole(deserializer)
-                    .filter(|number| ($min..=$max).contains(number))
                     .and_then(|number| <$type>::try_from(number).ok())
-                    .map(Self)
+                    .and_then(|number| Self::try_from(number).ok())
                     .ok_or_else(|| {
                         serde::de::Error::custom(concat!(
                             "must be a whole number from ",

@@ -2,6 +2,11 @@
 
 use crate::whole_number;
 
+/// A number that is too small or too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("out of range")]
+pub struct OutOfRange;
+
 whole_number!(Tickets, i32, 1, 100, "A number of tickets of one booking.");
 
 impl Tickets {

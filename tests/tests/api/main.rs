@@ -13,6 +13,7 @@ mod gateway;
 mod logs;
 mod notifications;
 mod original;
+mod pages;
 mod payments;
 mod privacy;
 mod readme;

@@ -44,7 +44,7 @@ pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
 pub use office::BoxOffice;
-pub use read::{GetBookingError, list};
+pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
 pub use settle::{settle, settle_payment};
 pub use sweep::{Swept, sweep};

@@ -35,6 +35,16 @@ impl FromConfig for BoxOffice {
 }
 
 impl BoxOffice {
+    /// The booking store, for reading it too.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// How payments are made and given back.
+    pub fn payments(&self) -> &ChargeFunction {
+        &self.payments
+    }
+
     /// Hands the booking's confirmation to the broker; whether the broker has it.
     ///
     /// A broker that is down is no reason to refuse a booking: a job says that it is not announced yet,

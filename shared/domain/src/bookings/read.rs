@@ -5,6 +5,7 @@ use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{BookingId, UserId};
 use values::page::{Page, Paginated, Position};
+use values::time::{TimeZone, Timestamp};
 
 /// Why a booking can't be shown.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,60 @@ pub async fn list(
         at: booking.created_at,
         id: booking.booking_id,
     }))
+}
+
+/// The event of a booking, as far as a list of bookings shows it.
+#[derive(Debug)]
+pub struct BookedEvent {
+    pub name: String,
+    pub venue: String,
+    pub starts_at: Timestamp,
+    pub time_zone: TimeZone,
+}
+
+/// A page of `user`'s bookings with their events, newest first.
+///
+/// # Errors
+/// The store's.
+pub async fn list_with_events(
+    db: &Db,
+    user: UserId,
+    page: &Page<BookingId>,
+) -> Result<Paginated<(Booking, BookedEvent)>, sqlx::Error> {
+    let bookings = list(db, user, page).await?;
+    let events: Vec<_> = bookings
+        .items
+        .iter()
+        .map(|booking| booking.event_id.as_str().to_owned())
+        .collect();
+    let rows = sqlx::query!(
+        r#"
+        select event_id, name, venue, starts_at, time_zone as "time_zone: TimeZone"
+          from event
+         where event_id = any($1)
+        "#,
+        &events,
+    )
+    .fetch_all(db.idempotent(FailPoint("ListBookedEvents")))
+    .await?;
+    let event_of = |booking: &Booking| {
+        let row = rows
+            .iter()
+            .find(|row| row.event_id == booking.event_id.as_str())?;
+        Some(BookedEvent {
+            name: row.name.clone(),
+            venue: row.venue.clone(),
+            starts_at: row.starts_at,
+            time_zone: row.time_zone.clone(),
+        })
+    };
+    let items = bookings.items.into_iter();
+    Ok(Paginated {
+        items: items
+            .filter_map(|booking| event_of(&booking).map(|event| (booking, event)))
+            .collect(),
+        next_cursor: bookings.next_cursor,
+    })
 }
 
 /// Any booking, for those who serve no user.

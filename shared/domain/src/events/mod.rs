@@ -1,5 +1,6 @@
 //! Events: what can be booked, and how much of it is left.
 
+mod search;
 mod types;
 
 use std::str::FromStr;
@@ -20,6 +21,7 @@ use values::tickets::{Capacity, Tickets};
 use values::time::{Moment, TimeZone, Timestamp};
 use values::{amount_schema, string_schema};
 
+pub use search::{Listed, Search, search};
 use types::Layout;
 pub use types::{
     Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, TicketType, default_of, most_of,

@@ -157,6 +157,13 @@ pub struct Credentials {
 #[serde(transparent)]
 pub struct Attempt(secrecy::SecretString);
 
+impl Attempt {
+    /// What somebody typed.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 /// A login that succeeded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Session {

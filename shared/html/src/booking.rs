@@ -1,0 +1,366 @@
+//! Booking, and what was booked.
+
+use std::time::Duration;
+
+use askama::Template;
+use http::StatusCode;
+use shared::auth::TokenVerifier;
+use shared::bookings::{
+    self, BookError, Booked, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
+    BoxOffice, CancelError, ReserveError, Status,
+};
+use shared::events::{self, EventDetails};
+use shared::http::{Answer, Form, Problem, Request};
+use shared::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
+use shared::ids::{BookingId, EventId, UserId};
+use shared::money::Money;
+use shared::settle_queue::SettleQueue;
+use shared::time::{self, TimeZone};
+
+use crate::format::{When, money, price, times};
+use crate::frame::Frame;
+use crate::language::Language;
+use crate::order::Choice;
+use crate::respond::{log_in_first, page, see_other};
+use crate::session;
+use crate::shop::{Wrong, show_order};
+
+/// How long a form that was sent twice waits for what the first makes, in steps of [`PAUSE`].
+const PATIENCE: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// `POST /e/{event_id}/book`: books what was chosen, and leads to the booking.
+///
+/// # Errors
+/// A page of problems.
+pub async fn book(
+    office: &BoxOffice,
+    settle_queue: &SettleQueue,
+    tokens: &TokenVerifier,
+    request: &Request,
+) -> Answer {
+    let event_id: EventId = request.path("event_id", "event")?;
+    let form = request.form()?;
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(&format!("/e/{event_id}"));
+    };
+    let choice = Choice::of(form.fields());
+    let frame = Frame::of(request, true).at(format!("/e/{event_id}"));
+    let t = frame.language;
+    if choice.is_empty() {
+        let wrong = Wrong {
+            text: t.err_none().to_owned(),
+            of: None,
+        };
+        return refuse(office, request, frame, &event_id, &choice, wrong).await;
+    }
+    match book_or_wait(office, settle_queue, user, &event_id, &choice, &form).await? {
+        Ok(booked) => see_other(&format!("/b/{}", of(&booked.outcome).booking_id)),
+        Err(BookError::KeyReused) => {
+            let wrong = Wrong {
+                text: t.err_repeat().to_owned(),
+                of: None,
+            };
+            refuse(office, request, frame, &event_id, &choice, wrong).await
+        }
+        Err(BookError::Reserve(error)) => {
+            let wrong = explain(t, error, &choice)?;
+            refuse(office, request, frame, &event_id, &choice, wrong).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Books; of two of the same form, the second waits for what the first makes. The outer error is a problem of ours.
+async fn book_or_wait(
+    office: &BoxOffice,
+    settle_queue: &SettleQueue,
+    user: UserId,
+    event_id: &EventId,
+    choice: &Choice,
+    form: &Form,
+) -> Result<Result<Booked, BookError>, Problem> {
+    let method = form.parse("payment_method");
+    let key = IdempotencyKey::parse(form.text("idempotency_key").as_bytes());
+    let body = format!("{event_id} {} {method:?}", choice.canonical());
+    let idempotency = key.map(|key| IdempotentRequest {
+        key,
+        hash: RequestHash::of(body.as_bytes()),
+    });
+    let mut tries = 0;
+    loop {
+        let wanted = BookingRequest {
+            user_id: user,
+            event_id: event_id.clone(),
+            tickets: None,
+            items: choice.items()?,
+            payment_method: method,
+        };
+        let booked = bookings::book(office, settle_queue, user, wanted, idempotency.clone()).await;
+        tries += 1;
+        match booked {
+            Err(BookError::InProgress) if tries < PATIENCE => tokio::time::sleep(PAUSE).await,
+            booked => return Ok(booked),
+        }
+    }
+}
+
+fn of(outcome: &BookingOutcome) -> &Booking {
+    match outcome {
+        BookingOutcome::Confirmed(booking)
+        | BookingOutcome::Pending(booking)
+        | BookingOutcome::Declined(booking)
+        | BookingOutcome::Expired(booking) => booking,
+    }
+}
+
+/// Why the tickets can't be had, in the visitor's language.
+fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, Problem> {
+    let (text, place) = match error {
+        ReserveError::SoldOut { ticket_type } => {
+            (t.err_sold_out(ticket_type.unwrap_or_default()), None)
+        }
+        ReserveError::SalesClosed => (t.event_started().to_owned(), None),
+        ReserveError::NotOnSale { ticket_type } => (t.err_closed(ticket_type), None),
+        ReserveError::TypeNotFound { item } => (t.err_gone().to_owned(), Some(item)),
+        ReserveError::OutsideOrder { item, least, most } => (t.err_order(least, most), Some(item)),
+        ReserveError::TooManyTickets { most, .. } => (t.err_too_many(most), None),
+        error @ (ReserveError::EventNotFound
+        | ReserveError::Contended
+        | ReserveError::Database(_)) => return Err(error.into()),
+    };
+    Ok(Wrong {
+        text,
+        of: place.and_then(|place| choice.type_at(place)),
+    })
+}
+
+/// The event's page again, with what is wrong.
+async fn refuse(
+    office: &BoxOffice,
+    request: &Request,
+    frame: Frame,
+    event_id: &EventId,
+    choice: &Choice,
+    wrong: Wrong,
+) -> Answer {
+    let event = events::get(office.db(), event_id).await?;
+    show_order(
+        request,
+        frame,
+        StatusCode::CONFLICT,
+        event,
+        choice,
+        Some(wrong),
+    )
+}
+
+/// How a booking's state looks.
+struct State {
+    badge: &'static str,
+    /// The badge's class.
+    class: &'static str,
+    /// Whether it is worth nothing any more.
+    off: bool,
+}
+
+impl State {
+    fn of(t: Language, status: Status) -> Self {
+        let (badge, class, off) = match status {
+            Status::Pending => (t.st_pending(), "warn", false),
+            Status::Confirmed => (t.st_confirmed(), "good", false),
+            Status::Rejected => (t.st_rejected(), "bad", true),
+            Status::Expired => (t.st_expired(), "", true),
+            Status::Cancelled => (t.st_cancelled(), "", true),
+        };
+        Self { badge, class, off }
+    }
+}
+
+struct Line {
+    quantity: i32,
+    name: String,
+    amount: String,
+}
+
+#[derive(Template)]
+#[template(path = "booking.html")]
+struct BookingPage {
+    frame: Frame,
+    t: Language,
+    title: &'static str,
+    lead: String,
+    state: State,
+    booking_id: BookingId,
+    event_path: String,
+    name: String,
+    venue: String,
+    when: When,
+    lines: Vec<Line>,
+    total: String,
+    tickets: i32,
+    booked_at: When,
+    /// What cancelling means, where it can be cancelled.
+    cancel: Option<String>,
+    too_late: bool,
+    again: bool,
+    pending: bool,
+}
+
+/// `GET /b/{booking_id}`: one of the visitor's bookings.
+///
+/// # Errors
+/// A page of problems: 404 where there is none, or where it is another person's.
+pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let booking_id = request.path("booking_id", "booking")?;
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(request.raw_path());
+    };
+    let details = bookings::get_details(office.db(), user, booking_id).await?;
+    let event = events::get(office.db(), &details.booking.event_id).await?;
+    let shown = booking_page(Frame::of(request, true), details, &event);
+    page(request, StatusCode::OK, &shown)
+}
+
+fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> BookingPage {
+    let t = frame.language;
+    let BookingDetails { booking, items } = details;
+    let (amount, free) = (money(t, booking.amount), booking.amount.is_zero());
+    let (title, lead) = match booking.status {
+        Status::Confirmed if free => (t.b_confirmed(), t.b_confirmed_lead_free().to_owned()),
+        Status::Confirmed => (t.b_confirmed(), t.b_confirmed_lead().to_owned()),
+        Status::Pending => (t.b_pending(), t.b_pending_lead().to_owned()),
+        Status::Rejected => (t.b_rejected(), t.b_rejected_lead().to_owned()),
+        Status::Expired => (t.b_expired(), t.b_expired_lead().to_owned()),
+        Status::Cancelled if free => (t.b_cancelled(), t.b_cancelled_lead_free().to_owned()),
+        Status::Cancelled => (t.b_cancelled(), t.b_cancelled_lead(&amount)),
+    };
+    let begun = event.event.starts_at <= time::now();
+    let confirmed = booking.status == Status::Confirmed;
+    let line = |quantity, name: &str, each: Money| Line {
+        quantity,
+        name: name.to_owned(),
+        amount: price(t, times(each, quantity)),
+    };
+    let mut lines: Vec<_> = items
+        .iter()
+        .map(|item| line(item.quantity.get(), &item.name, item.price))
+        .collect();
+    if lines.is_empty() {
+        // Booked without items, by the API: so many of the default type.
+        let mut types = event.ticket_types.iter();
+        let default = types.find(|kind| kind.is_default);
+        let name = default.map_or(t.types(), |kind| kind.name.as_str());
+        lines.push(Line {
+            quantity: booking.tickets.get(),
+            name: name.to_owned(),
+            amount: price(t, booking.amount),
+        });
+    }
+    BookingPage {
+        title,
+        lead,
+        state: State::of(t, booking.status),
+        event_path: format!("/e/{}", booking.event_id),
+        name: event.event.name.as_str().to_owned(),
+        venue: event.event.venue.as_str().to_owned(),
+        when: When::of(t, &event.time_zone, event.event.starts_at),
+        lines,
+        total: price(t, booking.amount),
+        tickets: booking.tickets.get(),
+        booked_at: When::of(t, &event.time_zone, booking.created_at),
+        cancel: (confirmed && !begun).then(|| {
+            if free {
+                t.cancel_sure_free().to_owned()
+            } else {
+                t.cancel_sure(&amount)
+            }
+        }),
+        too_late: confirmed && begun,
+        again: matches!(booking.status, Status::Rejected | Status::Expired) && !begun,
+        pending: booking.status == Status::Pending,
+        booking_id: booking.booking_id,
+        frame,
+        t,
+    }
+}
+
+/// `POST /b/{booking_id}/cancel`: cancels, and leads to the booking, which shows what became of it.
+///
+/// # Errors
+/// A page of problems.
+pub async fn cancel(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let booking_id: BookingId = request.path("booking_id", "booking")?;
+    request.form()?;
+    let there = format!("/b/{booking_id}");
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(&there);
+    };
+    match bookings::cancel(office.db(), office.payments(), user, booking_id).await {
+        Ok(_) | Err(CancelError::Begun | CancelError::NotCancellable { .. }) => see_other(&there),
+        Err(error @ (CancelError::NotFound | CancelError::Database(_))) => Err(error.into()),
+    }
+}
+
+struct Card {
+    path: String,
+    name: String,
+    venue: String,
+    when: When,
+    state: State,
+    tickets: String,
+    amount: String,
+}
+
+impl Card {
+    fn of(t: Language, booking: &Booking, event: BookedEvent) -> Self {
+        let zone: &TimeZone = &event.time_zone;
+        Self {
+            path: format!("/b/{}", booking.booking_id),
+            when: When::of(t, zone, event.starts_at),
+            state: State::of(t, booking.status),
+            tickets: match booking.tickets.get() {
+                1 => t.tickets_one().to_owned(),
+                several => t.tickets_n(several),
+            },
+            amount: price(t, booking.amount),
+            name: event.name,
+            venue: event.venue,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "bookings.html")]
+struct BookingsPage {
+    frame: Frame,
+    t: Language,
+    cards: Vec<Card>,
+    more: Option<String>,
+}
+
+/// `GET /me`: the visitor's bookings, newest first.
+///
+/// # Errors
+/// A page of problems.
+pub async fn show_all(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(request.raw_path());
+    };
+    let wanted = request.page(&format!("bookings of {user}"))?;
+    let found = bookings::list_with_events(office.db(), user, &wanted).await?;
+    let frame = Frame::of(request, true);
+    let t = frame.language;
+    let items = found.items.into_iter();
+    let bookings = BookingsPage {
+        cards: items
+            .map(|(booking, event)| Card::of(t, &booking, event))
+            .collect(),
+        more: found
+            .next_cursor
+            .map(|cursor| format!("/me?cursor={}", cursor.as_str())),
+        frame,
+        t,
+    };
+    page(request, StatusCode::OK, &bookings)
+}

@@ -1,0 +1,95 @@
+//! What is around every page: the way about, the language, who is logged in.
+
+use shared::http::Request;
+
+use crate::assets::{Asset, ICON, SCRIPT, STYLE};
+use crate::language::Language;
+
+/// The frame of one page.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    pub language: Language,
+    pub signed_in: bool,
+    /// The path of this page by GET.
+    here: String,
+    /// The query that it was asked with, without the language.
+    query: Vec<(String, String)>,
+}
+
+impl Frame {
+    /// The frame of a page at the address that was asked for.
+    pub fn of(request: &Request, signed_in: bool) -> Self {
+        let query = request.query_fields().filter(|(name, _)| *name != "lang");
+        let mut query: Vec<_> = query
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        query.sort();
+        Self {
+            language: Language::of(request),
+            signed_in,
+            here: request.raw_path().to_owned(),
+            query,
+        }
+    }
+
+    /// The frame of a page that nobody asked for.
+    pub fn bare(language: Language) -> Self {
+        Self {
+            language,
+            signed_in: false,
+            here: "/".to_owned(),
+            query: Vec::new(),
+        }
+    }
+
+    /// The same, of a page that stands at another address: one that a form's answer shows.
+    #[must_use]
+    pub fn at(self, here: String) -> Self {
+        Self {
+            here,
+            query: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Where this page is in another language.
+    pub fn in_language(&self, code: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.query).append_pair("lang", code);
+        format!("{}?{}", self.here, query.finish())
+    }
+
+    /// Whether this page is the one at `path`.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.here == path
+    }
+
+    /// Where to log in, and then come back here.
+    pub fn sign_in(&self) -> String {
+        sign_in(&self.here)
+    }
+
+    /// Where to make an account, and then come back here.
+    pub fn sign_up(&self) -> String {
+        let next = form_urlencoded::byte_serialize(self.here.as_bytes());
+        format!("/sign-up?next={}", next.collect::<String>())
+    }
+
+    pub fn style(&self) -> &'static Asset {
+        &STYLE
+    }
+
+    pub fn script(&self) -> &'static Asset {
+        &SCRIPT
+    }
+
+    pub fn icon(&self) -> &'static Asset {
+        &ICON
+    }
+}
+
+/// Where to log in, and then go on to `next`.
+pub fn sign_in(next: &str) -> String {
+    let next = form_urlencoded::byte_serialize(next.as_bytes());
+    format!("/sign-in?next={}", next.collect::<String>())
+}

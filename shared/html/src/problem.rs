@@ -1,0 +1,58 @@
+//! Problems as pages.
+
+use askama::Template;
+use http::header::{HeaderValue, RETRY_AFTER};
+use shared::http::{Code, Problem, Request, Response};
+
+use crate::frame::Frame;
+use crate::language::Language;
+use crate::{respond, session};
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    frame: Frame,
+    t: Language,
+    status: u16,
+    title: &'static str,
+    hint: &'static str,
+    /// Whether the same may succeed in a moment.
+    retry: bool,
+}
+
+/// The page that tells a visitor of a problem.
+pub fn show(problem: &Problem, request: Option<&Request>) -> Response {
+    let (_, status, _) = problem.code().parts();
+    let language = request.map_or(Language::English, Language::of);
+    let t = language;
+    let (title, hint, retry) = match problem.code() {
+        Code::NotFound => (t.p_404(), t.p_404_hint(), false),
+        Code::Unavailable => (t.p_503(), t.p_503_hint(), true),
+        Code::TooManyRequests => (t.p_429(), t.err_many_requests(), true),
+        Code::Forbidden => (t.p_403(), t.err_origin(), false),
+        code if code.parts().1.is_client_error() => (t.p_400(), t.p_400_hint(), false),
+        _ => (t.p_500(), t.p_500_hint(), false),
+    };
+    let frame = request.map_or_else(
+        || Frame::bare(language),
+        |request| Frame::of(request, session::is_claimed(request)),
+    );
+    let page = ProblemPage {
+        frame,
+        t,
+        status: status.as_u16(),
+        title,
+        hint,
+        retry,
+    };
+    match respond::plain(status, &page) {
+        Ok(mut response) => {
+            if retry {
+                let seconds = HeaderValue::from_static("2");
+                response.headers_mut().insert(RETRY_AFTER, seconds);
+            }
+            response
+        }
+        Err(problem) => problem.into_response(""),
+    }
+}

@@ -1,0 +1,156 @@
+//! What the pages say, in each language.
+
+use std::fmt::Display;
+
+use crate::language::Language;
+
+/// Declares texts: a name, its parameters, the English and the German.
+macro_rules! texts {
+    ($($name:ident $(($($parameter:ident),+))?: $english:literal, $german:literal;)+) => {
+        impl Language {
+            $(texts!(@text $name $(($($parameter),+))?: $english, $german);)+
+        }
+    };
+    (@text $name:ident: $english:literal, $german:literal) => {
+        pub fn $name(self) -> &'static str {
+            match self {
+                Self::English => $english,
+                Self::German => $german,
+            }
+        }
+    };
+    (@text $name:ident($($parameter:ident),+): $english:literal, $german:literal) => {
+        pub fn $name(self, $($parameter: impl Display),+) -> String {
+            match self {
+                Self::English => format!($english),
+                Self::German => format!($german),
+            }
+        }
+    };
+}
+
+texts! {
+    skip: "Skip to content", "Zum Inhalt springen";
+    nav_main: "Main", "Hauptmenü";
+    nav_lang: "Language", "Sprache";
+    nav_pages: "Pages", "Seiten";
+    nav_events: "Events", "Veranstaltungen";
+    nav_bookings: "My bookings", "Meine Buchungen";
+    nav_login: "Log in", "Anmelden";
+    nav_logout: "Log out", "Abmelden";
+    foot: "All times are local times at the venue.", "Alle Zeiten gelten am Veranstaltungsort.";
+    events_title: "Events", "Veranstaltungen";
+    events_h1: "What’s on", "Was ist los?";
+    events_lead: "Concerts, fairs, races and talks. Choose one and book your seat.", "Konzerte, Messen, Läufe und Vorträge. Wählen Sie aus und buchen Sie Ihren Platz.";
+    find_q: "Name or place", "Name oder Ort";
+    find_from: "From", "Von";
+    find_to: "To", "Bis";
+    find_go: "Search", "Suchen";
+    events_more: "More events", "Weitere Veranstaltungen";
+    events_none: "No events found", "Keine Veranstaltungen gefunden";
+    events_none_hint: "Try another name or other dates.", "Versuchen Sie es mit einem anderen Namen oder Zeitraum.";
+    events_all: "Show all events", "Alle Veranstaltungen zeigen";
+    events_none_yet: "There are no events yet", "Noch gibt es keine Veranstaltungen";
+    err_dates: "The first day must not be after the last day.", "Der erste Tag darf nicht nach dem letzten liegen.";
+    price_from(price): "from {price}", "ab {price}";
+    price_free: "Free", "Kostenlos";
+    sold_out: "Sold out", "Ausverkauft";
+    only_left(n): "Only {n} left", "Nur noch {n} verfügbar";
+    event_started: "This event has begun. Tickets are no longer sold.", "Diese Veranstaltung hat begonnen. Es werden keine Tickets mehr verkauft.";
+    when: "When", "Wann";
+    place: "Where", "Wo";
+    until(when): "until {when}", "bis {when}";
+    zone(zone): "Time zone: {zone}", "Zeitzone: {zone}";
+    your_time: "In your time zone: {when}", "In Ihrer Zeitzone: {when}";
+    types: "Tickets", "Tickets";
+    limit(n): "You can book up to {n} tickets.", "Sie können bis zu {n} Tickets buchen.";
+    admits(n): "One ticket admits {n} people", "Ein Ticket gilt für {n} Personen";
+    sale_from(when): "Sale starts {when}", "Verkauf ab {when}";
+    sale_ended(when): "Sale ended {when}", "Verkauf beendet: {when}";
+    pay_with: "Payment", "Zahlung";
+    pay_visa: "Test card, is paid", "Testkarte, wird bezahlt";
+    pay_declined: "Test card, is declined", "Testkarte, wird abgelehnt";
+    pay_simulated: "Payments are simulated here. No real money moves.", "Zahlungen werden hier nur simuliert. Es fließt kein echtes Geld.";
+    total: "Total", "Gesamt";
+    show_total: "Show total", "Gesamtpreis anzeigen";
+    book: "Book and pay", "Zahlungspflichtig buchen";
+    book_free: "Book for free", "Kostenlos buchen";
+    login_first: "Want to go?", "Möchten Sie dabei sein?";
+    login_first_hint: "Log in first. Then choose your tickets.", "Melden Sie sich zuerst an. Dann wählen Sie Ihre Tickets.";
+    login_to_book: "Log in to book", "Anmelden und buchen";
+    b_confirmed: "You’re going!", "Sie sind dabei!";
+    b_confirmed_lead: "Your booking is confirmed and paid.", "Ihre Buchung ist bestätigt und bezahlt.";
+    b_confirmed_lead_free: "Your booking is confirmed.", "Ihre Buchung ist bestätigt.";
+    b_pending: "Your payment is being settled", "Ihre Zahlung wird bearbeitet";
+    b_pending_lead: "This takes a moment. Your tickets are reserved. Please do not book again.", "Das dauert einen Moment. Ihre Tickets sind reserviert. Bitte buchen Sie nicht noch einmal.";
+    reload: "Check again", "Erneut prüfen";
+    b_cancelled: "Your booking is cancelled", "Ihre Buchung ist storniert";
+    b_cancelled_lead(amount): "These tickets are no longer valid. We return {amount} to your card.", "Diese Tickets sind nicht mehr gültig. Wir erstatten {amount} auf Ihre Karte.";
+    b_cancelled_lead_free: "These tickets are no longer valid.", "Diese Tickets sind nicht mehr gültig.";
+    b_rejected: "Your card was declined", "Ihre Karte wurde abgelehnt";
+    b_rejected_lead: "Nothing was charged. There is no booking. You can try again with another card.", "Es wurde nichts abgebucht. Es besteht keine Buchung. Versuchen Sie es mit einer anderen Karte noch einmal.";
+    b_expired: "Your reservation has expired", "Ihre Reservierung ist abgelaufen";
+    b_expired_lead: "It was not paid in time. Nothing was charged. You can try again.", "Sie wurde nicht rechtzeitig bezahlt. Es wurde nichts abgebucht. Sie können es noch einmal versuchen.";
+    again: "Try again", "Noch einmal versuchen";
+    st_confirmed: "Confirmed", "Bestätigt";
+    st_pending: "Payment in progress", "Zahlung läuft";
+    st_cancelled: "Cancelled", "Storniert";
+    st_rejected: "Declined", "Abgelehnt";
+    st_expired: "Expired", "Abgelaufen";
+    lines: "What you booked", "Ihre Auswahl";
+    col_tickets: "Tickets", "Tickets";
+    col_amount: "Amount", "Betrag";
+    number: "Booking number", "Buchungsnummer";
+    booked_at: "Booked at", "Gebucht am";
+    cancel: "Cancel this booking", "Buchung stornieren";
+    cancel_sure(amount): "All tickets of this booking become invalid. We return {amount} to your card. You cannot undo this.", "Alle Tickets dieser Buchung werden ungültig. Wir erstatten {amount} auf Ihre Karte. Sie können das nicht rückgängig machen.";
+    cancel_sure_free: "All tickets of this booking become invalid. You cannot undo this.", "Alle Tickets dieser Buchung werden ungültig. Sie können das nicht rückgängig machen.";
+    cancel_yes: "Yes, cancel the booking", "Ja, Buchung stornieren";
+    cancel_late: "The event has begun. This booking can no longer be cancelled.", "Die Veranstaltung hat begonnen. Diese Buchung kann nicht mehr storniert werden.";
+    tickets_one: "1 ticket", "1 Ticket";
+    tickets_n(n): "{n} tickets", "{n} Tickets";
+    bookings_more: "More bookings", "Weitere Buchungen";
+    bookings_none: "No tickets yet", "Noch keine Tickets";
+    bookings_none_hint: "When you book, your tickets appear here.", "Sobald Sie buchen, erscheinen Ihre Tickets hier.";
+    login: "Log in", "Anmelden";
+    login_new: "New here?", "Neu hier?";
+    login_next: "Please log in to go on.", "Bitte melden Sie sich an, um fortzufahren.";
+    register: "Create an account", "Konto anlegen";
+    register_have: "You have an account?", "Sie haben schon ein Konto?";
+    username: "Username", "Benutzername";
+    username_hint: "3 to 64 letters, digits, dots, hyphens or underscores.", "3 bis 64 Buchstaben, Ziffern, Punkte, Binde- oder Unterstriche.";
+    password: "Password", "Passwort";
+    password_hint: "8 to 128 characters.", "8 bis 128 Zeichen.";
+    email: "E-mail", "E-Mail";
+    email_hint: "You may leave this empty.", "Dieses Feld können Sie leer lassen.";
+    err_prefix: "Error:", "Fehler:";
+    err_summary: "Please check this", "Bitte prüfen Sie Ihre Eingaben";
+    err_login: "Username or password is wrong.", "Benutzername oder Passwort ist falsch.";
+    err_username: "Enter 3 to 64 letters, digits, dots, hyphens or underscores.", "Geben Sie 3 bis 64 Buchstaben, Ziffern, Punkte, Binde- oder Unterstriche ein.";
+    err_username_taken: "This username is taken. Choose another one.", "Dieser Benutzername ist vergeben. Wählen Sie einen anderen.";
+    err_password: "Enter a password of 8 to 128 characters.", "Geben Sie ein Passwort mit 8 bis 128 Zeichen ein.";
+    err_email: "Enter an e-mail address like name@example.org.", "Geben Sie eine E-Mail-Adresse wie name@example.org ein.";
+    err_none: "Choose at least one ticket.", "Wählen Sie mindestens ein Ticket.";
+    err_too_many(n): "Choose at most {n} tickets.", "Wählen Sie höchstens {n} Tickets.";
+    err_closed(kind): "“{kind}” is not on sale now.", "„{kind}“ ist derzeit nicht im Verkauf.";
+    err_many_requests: "Too many tries. Please wait a moment and try again.", "Zu viele Versuche. Bitte warten Sie einen Moment und versuchen Sie es erneut.";
+    err_origin: "This form did not come from this site. Please go back and try again.", "Dieses Formular kam nicht von dieser Website. Bitte gehen Sie zurück und versuchen Sie es erneut.";
+    err_repeat: "This form was sent before with other tickets. Please choose again.", "Dieses Formular wurde bereits mit anderen Tickets gesendet. Bitte wählen Sie noch einmal.";
+    p_404: "We cannot find this page", "Diese Seite gibt es nicht";
+    p_404_hint: "The link may be old, or the event is over.", "Der Link ist vielleicht alt oder die Veranstaltung ist vorbei.";
+    p_503: "Please try again in a moment", "Bitte versuchen Sie es gleich noch einmal";
+    p_503_hint: "The service is temporarily unavailable. Please retry.", "Der Dienst ist vorübergehend nicht erreichbar. Bitte versuchen Sie es erneut.";
+    p_500: "Something went wrong", "Etwas ist schiefgegangen";
+    p_500_hint: "The fault is ours. If you booked, look at “My bookings” first.", "Der Fehler liegt bei uns. Wenn Sie gebucht haben, sehen Sie zuerst unter „Meine Buchungen“ nach.";
+    to_events: "Browse events", "Veranstaltungen ansehen";
+    retry: "Retry", "Erneut versuchen";
+    login_ready: "Your account is ready. Log in.", "Ihr Konto ist angelegt. Melden Sie sich an.";
+    err_sold_out(kind): "There are not enough tickets left of “{kind}”. Nothing was charged.", "Von „{kind}“ sind nicht mehr genug Tickets da. Es wurde nichts abgebucht.";
+    err_order(least, most): "Choose {least} to {most} tickets of this type.", "Wählen Sie {least} bis {most} Tickets dieser Art.";
+    err_gone: "This ticket type is no longer on sale.", "Diese Ticketart wird nicht mehr verkauft.";
+    p_403: "This form can’t be accepted", "Dieses Formular kann nicht angenommen werden";
+    p_400: "We can’t read this request", "Diese Anfrage ist nicht lesbar";
+    p_400_hint: "Go back and try again.", "Gehen Sie zurück und versuchen Sie es erneut.";
+    p_429: "Too many tries", "Zu viele Versuche";
+    unavailable: "Not available", "Nicht verfügbar";
+}

@@ -1,0 +1,563 @@
+//! The pages for people, as a browser without scripts asks for them.
+
+use futures_util::future::join_all;
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::json;
+use tests::{TestApp, User, eventually};
+use uuid::Uuid;
+
+/// A browser: it keeps its session, and doesn't follow where it is led.
+struct Browser {
+    url: String,
+    client: Client,
+    session: String,
+}
+
+/// What it is shown.
+struct Page {
+    status: u16,
+    location: String,
+    cookie: String,
+    html: String,
+    response: reqwest::header::HeaderMap,
+}
+
+impl Browser {
+    fn open(app: &TestApp) -> Self {
+        let client = Client::builder().redirect(Policy::none());
+        Self {
+            url: app.url.clone(),
+            client: client.build().unwrap(),
+            session: String::new(),
+        }
+    }
+
+    /// One of a user who is logged in.
+    async fn of(app: &TestApp, user: &User) -> Self {
+        let mut browser = Self::open(app);
+        let begun = browser
+            .post(
+                "/sign-in",
+                &[("username", &user.name), ("password", "password123")],
+            )
+            .await;
+        assert_eq!((begun.status, begun.location.as_str()), (303, "/"));
+        browser.session = begun.cookie.split(';').next().unwrap().to_owned();
+        browser
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Page {
+        let response: Response = request
+            .header("cookie", &self.session)
+            .send()
+            .await
+            .unwrap();
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.map_or("", |value| value.to_str().unwrap()).to_owned()
+        };
+        Page {
+            status: response.status().as_u16(),
+            location: header("location"),
+            cookie: header("set-cookie"),
+            response: response.headers().clone(),
+            html: response.text().await.unwrap(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Page {
+        let request = self.client.get(format!("{}{path}", self.url));
+        self.send(request).await
+    }
+
+    fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let body = serde_urlencoded(fields);
+        self.client
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let request = self.form(path, fields).header("origin", &self.url);
+        self.send(request).await
+    }
+}
+
+fn serde_urlencoded(fields: &[(&str, &str)]) -> String {
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(fields).finish()
+}
+
+/// The value of a hidden field.
+fn hidden(page: &Page, name: &str) -> String {
+    let begins = format!("name=\"{name}\" value=\"");
+    let value = page.html.split(&begins).nth(1).unwrap();
+    value.split('"').next().unwrap().to_owned()
+}
+
+/// An event of two types; its id, and theirs.
+async fn event(app: &TestApp, name: &str) -> (String, Vec<String>) {
+    let organizer = app.user().await;
+    let body = json!({
+        "name": name, "venue": "Hall <1>", "starts_at": "2040-10-28T00:30:00Z", "time_zone": "Europe/Berlin",
+        "currency": "EUR", "capacity": 50, "quotas": [{"name": "Chairs", "capacity": 4}],
+        "ticket_types": [{"name": "Standing", "price": 25}, {"name": "Seat", "price": 1290.5, "quotas": [{"name": "Chairs"}]}],
+    });
+    let made = app.post(&organizer, "/events", body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let types = made.body["ticket_types"].as_array().unwrap().iter();
+    let types = types.map(|kind| kind["ticket_type_id"].as_str().unwrap().to_owned());
+    (made.text("event_id"), types.collect())
+}
+
+#[tokio::test]
+async fn a_person_makes_an_account_books_by_a_form_and_cancels() {
+    let app = TestApp::start().await;
+    let (event, types) = event(&app, "A & <b>").await;
+    let mut browser = Browser::open(&app);
+    let (path, name) = (
+        format!("/e/{event}"),
+        format!("p{}", Uuid::now_v7().simple()),
+    );
+    let shown = browser.get(&path).await;
+    assert_eq!(shown.status, 200);
+    assert!(shown.html.contains("A &#38; &#60;b&#62;"), "{}", shown.html);
+    assert!(
+        shown
+            .html
+            .contains("Sun, 28\u{a0}Oct 2040, 02:30\u{a0}CEST"),
+        "{}",
+        shown.html
+    );
+    assert!(
+        shown
+            .html
+            .contains(&format!("/sign-in?next=%2Fe%2F{event}"))
+    );
+    let account = [
+        ("username", name.as_str()),
+        ("password", "password123"),
+        ("email", ""),
+        ("next", path.as_str()),
+    ];
+    let made = browser.post("/sign-up", &account).await;
+    assert_eq!(made.status, 303, "{}", made.html);
+    assert_eq!(
+        made.location,
+        format!("/sign-in?ready=1&next=%2Fe%2F{event}")
+    );
+    let begun = browser.post("/sign-in", &account).await;
+    assert_eq!((begun.status, &begun.location), (303, &path));
+    for part in [
+        "__Host-session=",
+        "Path=/",
+        "HttpOnly",
+        "Secure",
+        "SameSite=Lax",
+    ] {
+        assert!(begun.cookie.contains(part), "{}", begun.cookie);
+    }
+    browser.session = begun.cookie.split(';').next().unwrap().to_owned();
+
+    let form = browser.get(&path).await;
+    let key = hidden(&form, "idempotency_key");
+    let fields = [
+        ("idempotency_key", key.as_str()),
+        (types[0].as_str(), "2"),
+        (types[1].as_str(), "1"),
+        ("payment_method", "pm_card_visa"),
+    ];
+    // The button was pressed three times.
+    let book = format!("{path}/book");
+    let booked = join_all((0..3).map(|_| browser.post(&book, &fields))).await;
+    assert!(
+        booked.iter().all(|page| page.status == 303),
+        "{}",
+        booked[0].html
+    );
+    assert!(
+        booked
+            .iter()
+            .all(|page| page.location == booked[0].location)
+    );
+    let booking = booked[0].location.clone();
+    let shown = browser.get(&booking).await;
+    for part in [
+        "You’re going!",
+        "2 × Standing",
+        "1 × Seat",
+        "1,340.50\u{a0}EUR",
+        "Yes, cancel",
+    ] {
+        assert!(shown.html.contains(part), "{part} in {}", shown.html);
+    }
+    // The old form with another choice.
+    let other = [fields[0], fields[1]];
+    let refused = browser.post(&book, &other).await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.html.contains("sent before with other tickets"),
+        "{}",
+        refused.html
+    );
+    assert_ne!(hidden(&refused, "idempotency_key"), key);
+    let all = browser.get("/me").await;
+    assert_eq!(all.html.matches("href=\"/b/").count(), 1);
+    assert!(all.html.contains(&booking) && all.html.contains("3 tickets"));
+
+    for _ in 0..2 {
+        let cancelled = browser.post(&format!("{booking}/cancel"), &[]).await;
+        assert_eq!((cancelled.status, &cancelled.location), (303, &booking));
+    }
+    let shown = browser.get(&booking).await;
+    assert!(
+        shown.html.contains("Your booking is cancelled"),
+        "{}",
+        shown.html
+    );
+    let out = browser.post("/sign-out", &[]).await;
+    assert_eq!((out.status, out.location.as_str()), (303, "/"));
+    assert!(out.cookie.contains("Max-Age=0"), "{}", out.cookie);
+}
+
+#[tokio::test]
+async fn a_declined_card_and_a_payment_without_an_answer_are_told() {
+    let app = TestApp::start().await;
+    let (event, types) = event(&app, "Cards").await;
+    let browser = Browser::of(&app, &app.user().await).await;
+    let book = async |card| {
+        let key = Uuid::now_v7().to_string();
+        let fields = [
+            ("idempotency_key", key.as_str()),
+            (types[0].as_str(), "1"),
+            ("payment_method", card),
+        ];
+        let booked = browser.post(&format!("/e/{event}/book"), &fields).await;
+        assert_eq!(booked.status, 303, "{}", booked.html);
+        booked.location
+    };
+    let declined = book("pm_card_visa_chargeDeclined").await;
+    let shown = browser.get(&declined).await;
+    assert!(shown.html.contains("Your card was declined") && shown.html.contains("Try again"));
+    let pending = book("pm_admit_timeout").await;
+    eventually("the payment is settled", async || {
+        let shown = browser.get(&pending).await;
+        (!shown.html.contains("Your payment is being settled")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_booked_is_said_beside_the_form() {
+    let app = TestApp::start().await;
+    let (event, types) = event(&app, "Limits").await;
+    let browser = Browser::of(&app, &app.user().await).await;
+    let book =
+        async |fields: &[(&str, &str)]| browser.post(&format!("/e/{event}/book"), fields).await;
+    let (standing, seat) = (types[0].as_str(), types[1].as_str());
+    let strange = format!("tt_{}", Uuid::now_v7().simple());
+    for (fields, told) in [
+        (vec![], "Choose at least one ticket."),
+        (vec![(standing, "0")], "Choose at least one ticket."),
+        (
+            vec![(standing, "8"), (seat, "3")],
+            "Choose at most 10 tickets.",
+        ),
+        (
+            vec![(standing, "11")],
+            "Choose 1 to 10 tickets of this type.",
+        ),
+        (
+            vec![(standing, "1"), (seat, "5")],
+            "There are not enough tickets left of “Seat”.",
+        ),
+        (
+            vec![(standing, "1"), (&strange, "1")],
+            "This ticket type is no longer on sale.",
+        ),
+    ] {
+        let refused = book(&fields).await;
+        assert_eq!(refused.status, 409, "{fields:?}");
+        assert!(refused.html.contains(told), "{told} in {}", refused.html);
+        assert!(refused.html.contains("<title>Error: Limits"), "{fields:?}");
+    }
+    assert_eq!(book(&[(standing, "1000000")]).await.status, 404);
+    assert_eq!(app.available(&event).await, 50);
+    assert_eq!(browser.get("/e/nothing").await.status, 404);
+    assert_eq!(
+        browser
+            .post("/e/nothing/book", &[(standing, "1")])
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_form_is_taken_from_this_site_only() {
+    let app = TestApp::start().await;
+    let (event, types) = event(&app, "Origins").await;
+    let browser = Browser::of(&app, &app.user().await).await;
+    let host = browser.url.trim_start_matches("http://").to_owned();
+    let path = format!("/e/{event}/book");
+    let fields = [(types[0].as_str(), "1"), ("payment_method", "pm_card_visa")];
+    for origin in [
+        "",
+        "null",
+        "https://example.org",
+        &host,
+        &format!("http://{host}.example.org"),
+    ] {
+        let form = browser.form(&path, &fields);
+        let form = if origin.is_empty() {
+            form
+        } else {
+            form.header("origin", origin)
+        };
+        let refused = browser.send(form).await;
+        assert_eq!(refused.status, 403, "{origin}");
+        assert!(
+            refused
+                .html
+                .contains("This form did not come from this site.")
+        );
+    }
+    for path in [
+        "/sign-in",
+        "/sign-up",
+        "/sign-out",
+        "/b/bk_01a205dacee771e7b946b9382a1b206c/cancel",
+    ] {
+        let refused = browser.send(browser.form(path, &fields)).await;
+        assert_eq!(refused.status, 403, "{path}");
+    }
+    assert_eq!(app.available(&event).await, 50);
+    let form = browser
+        .client
+        .post(format!("{}{path}", browser.url))
+        .header("origin", &browser.url);
+    let refused = browser.send(form.json(&json!({}))).await;
+    assert_eq!(refused.status, 415);
+}
+
+#[tokio::test]
+async fn who_is_not_logged_in_is_led_there_and_back_and_sees_nobodys_bookings() {
+    let app = TestApp::start().await;
+    let (event, types) = event(&app, "Sessions").await;
+    let owner = app.user().await;
+    let items = json!([{"ticket_type_id": types[0], "quantity": 1}]);
+    let booked = app
+        .post(
+            &owner,
+            "/bookings",
+            json!({"user_id": owner.id, "event_id": event, "items": items}),
+        )
+        .await;
+    let booking = format!("/b/{}", booked.text("booking_id"));
+    let mut browser = Browser::open(&app);
+    for session in [
+        "",
+        "__Host-session=forged",
+        "__Host-session=a; __Host-session=b",
+    ] {
+        browser.session = session.to_owned();
+        for path in ["/me", booking.as_str()] {
+            let led = browser.get(path).await;
+            let there = format!("/sign-in?next={}", path.replace('/', "%2F"));
+            assert_eq!((led.status, led.location), (303, there), "{session}");
+        }
+        let led = browser
+            .post(&format!("/e/{event}/book"), &[(types[0].as_str(), "1")])
+            .await;
+        assert_eq!(
+            (led.status, led.location),
+            (303, format!("/sign-in?next=%2Fe%2F{event}"))
+        );
+    }
+    let stranger = Browser::of(&app, &app.user().await).await;
+    assert_eq!(stranger.get(&booking).await.status, 404);
+    assert_eq!(
+        stranger
+            .post(&format!("{booking}/cancel"), &[])
+            .await
+            .status,
+        404
+    );
+    let own = Browser::of(&app, &owner).await;
+    assert!(own.get(&booking).await.html.contains("Confirmed"));
+    let wrong = stranger
+        .post(
+            "/sign-in",
+            &[
+                ("username", &owner.name),
+                ("password", "wrong"),
+                ("next", "/me"),
+            ],
+        )
+        .await;
+    assert_eq!(wrong.status, 401);
+    assert!(wrong.html.contains("Username or password is wrong.") && wrong.cookie.is_empty());
+    let away = [
+        ("username", owner.name.as_str()),
+        ("password", "password123"),
+        ("next", "//example.org"),
+    ];
+    assert_eq!(stranger.post("/sign-in", &away).await.location, "/");
+    let taken = [
+        ("username", owner.name.as_str()),
+        ("password", "password123"),
+    ];
+    let taken = stranger.post("/sign-up", &taken).await;
+    assert_eq!(taken.status, 409);
+    let invalid = [
+        ("username", "a b"),
+        ("password", "short"),
+        ("email", "nobody"),
+    ];
+    let invalid = stranger.post("/sign-up", &invalid).await;
+    assert_eq!(invalid.status, 422);
+    for told in [
+        "Enter 3 to 64 letters",
+        "Enter a password of 8",
+        "Enter an e-mail address",
+    ] {
+        assert!(invalid.html.contains(told), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_found_by_name_place_and_the_date_at_the_venue() {
+    let app = TestApp::start().await;
+    let name = format!("Fünde {}", Uuid::now_v7().simple());
+    // It begins on the 28th in Berlin, and on the 27th in UTC.
+    let organizer = app.user().await;
+    let body = TestApp::event_body(json!({
+        "name": name, "venue": "Kantine", "starts_at": "2040-10-27T22:30:00Z", "time_zone": "Europe/Berlin",
+    }));
+    assert_eq!(app.post(&organizer, "/events", body).await.status, 201);
+    let browser = Browser::open(&app);
+    let found = async |query: String| {
+        browser
+            .get(&format!("/?{query}"))
+            .await
+            .html
+            .contains(&name)
+    };
+    let word = name.split(' ').nth(1).unwrap();
+    assert!(found(format!("q={word}")).await);
+    assert!(found(format!("q={}", word.to_uppercase())).await);
+    assert!(!found(format!("q={word}x")).await);
+    assert!(!found(format!("q={word}%25")).await);
+    assert!(found(format!("q={word}%20kantine")).await);
+    for (from, to, there) in [
+        ("2040-10-28", "", true),
+        ("", "2040-10-28", true),
+        ("2040-10-28", "2040-10-28", true),
+        ("2040-10-29", "", false),
+        ("", "2040-10-27", false),
+        ("nonsense", "nonsense", true),
+    ] {
+        assert_eq!(
+            found(format!("q={word}&from={from}&to={to}")).await,
+            there,
+            "{from} to {to}"
+        );
+    }
+    let wrong = browser.get("/?from=2040-02-01&to=2040-01-01").await;
+    assert!(
+        wrong.html.contains("must not be after the last day"),
+        "{}",
+        wrong.html
+    );
+    let none = browser.get(&format!("/?q={word}x")).await;
+    assert!(none.html.contains("No events found"));
+    assert_eq!(browser.get("/?q=%00%ff").await.status, 200);
+    assert_eq!(browser.get("/?cursor=x").await.status, 422);
+}
+
+#[tokio::test]
+async fn pages_speak_the_language_that_is_chosen_or_preferred() {
+    let app = TestApp::start().await;
+    let mut browser = Browser::open(&app);
+    let preferred = browser
+        .client
+        .get(&browser.url)
+        .header("accept-language", "de-AT,de;q=0.9,en;q=0.5");
+    let preferred = browser.send(preferred).await;
+    assert!(
+        preferred.html.contains("<html lang=\"de\">") && preferred.html.contains("Was ist los?")
+    );
+    assert!(preferred.cookie.is_empty());
+    assert!(browser.get("/").await.html.contains("<html lang=\"en\">"));
+    let chosen = browser.get("/?q=x&lang=de").await;
+    assert!(
+        chosen.html.contains("href=\"/?q=x&#38;lang=en\""),
+        "{}",
+        chosen.html
+    );
+    browser.session = chosen.cookie.split(';').next().unwrap().to_owned();
+    assert!(browser.get("/sign-in").await.html.contains("Benutzername"));
+    assert!(
+        browser
+            .get("/b/nothing")
+            .await
+            .html
+            .contains("Diese Seite gibt es nicht")
+    );
+}
+
+#[tokio::test]
+async fn a_page_runs_and_loads_nothing_but_our_files_and_is_small() {
+    let app = TestApp::start().await;
+    let (event, _) = event(&app, "Small").await;
+    let browser = Browser::of(&app, &app.user().await).await;
+    for path in [
+        "/",
+        "/me",
+        "/sign-in",
+        "/sign-up",
+        "/b/nothing",
+        &format!("/e/{event}"),
+    ] {
+        let page = browser.get(path).await;
+        let policy = page.response["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"));
+        assert_eq!(page.response["cache-control"], "no-store");
+        for inline in [
+            " style=",
+            "<style",
+            "<script>",
+            "javascript:",
+            " onclick=",
+            "http://",
+            "https://",
+        ] {
+            assert!(!page.html.contains(inline), "{inline} in {path}");
+        }
+        let mut size = page.html.len();
+        let assets = page
+            .html
+            .split('"')
+            .filter(|part| part.starts_with("/assets/"));
+        for asset in assets {
+            let file = browser.get(asset).await;
+            assert_eq!(file.status, 200, "{asset}");
+            assert_eq!(
+                file.response["cache-control"],
+                "public, max-age=31536000, immutable"
+            );
+            size += file.html.len();
+        }
+        assert!(size <= 50 * 1024, "{path} has {size} bytes");
+    }
+    let older = browser.get("/assets/000000000000.style.css").await;
+    assert_eq!(
+        (older.status, &older.response["cache-control"]),
+        (200, &"no-cache".parse().unwrap())
+    );
+    for nothing in ["/assets/style.css", "/assets/x.y", "/assets/..%2Fsecret"] {
+        assert_eq!(browser.get(nothing).await.status, 404, "{nothing}");
+    }
+}
