@@ -7,6 +7,7 @@
 )]
 
 pub mod audit;
+pub mod browser;
 pub mod customer;
 pub mod inbox;
 pub mod points;

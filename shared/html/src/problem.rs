@@ -27,7 +27,8 @@ pub fn show(problem: &Problem, request: Option<&Request>) -> Response {
     let t = language;
     let (title, hint, retry) = match problem.code() {
         Code::NotFound => (t.p_404(), t.p_404_hint(), false),
-        Code::Unavailable => (t.p_503(), t.p_503_hint(), true),
+        // The first of two requests is still at it.
+        Code::Unavailable | Code::RequestInProgress => (t.p_503(), t.p_503_hint(), true),
         Code::TooManyRequests => (t.p_429(), t.err_many_requests(), true),
         Code::Forbidden => (t.p_403(), t.err_origin(), false),
         code if code.parts().1.is_client_error() => (t.p_400(), t.p_400_hint(), false),

@@ -1,101 +1,10 @@
 //! The pages for people, as a browser without scripts asks for them.
 
 use futures_util::future::join_all;
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
 use serde_json::json;
-use tests::{TestApp, User, eventually};
+use tests::browser::{Browser, hidden};
+use tests::{TestApp, eventually};
 use uuid::Uuid;
-
-/// A browser: it keeps its session, and doesn't follow where it is led.
-struct Browser {
-    url: String,
-    client: Client,
-    session: String,
-}
-
-/// What it is shown.
-struct Page {
-    status: u16,
-    location: String,
-    cookie: String,
-    html: String,
-    response: reqwest::header::HeaderMap,
-}
-
-impl Browser {
-    fn open(app: &TestApp) -> Self {
-        let client = Client::builder().redirect(Policy::none());
-        Self {
-            url: app.url.clone(),
-            client: client.build().unwrap(),
-            session: String::new(),
-        }
-    }
-
-    /// One of a user who is logged in.
-    async fn of(app: &TestApp, user: &User) -> Self {
-        let mut browser = Self::open(app);
-        let begun = browser
-            .post(
-                "/sign-in",
-                &[("username", &user.name), ("password", "password123")],
-            )
-            .await;
-        assert_eq!((begun.status, begun.location.as_str()), (303, "/"));
-        browser.session = begun.cookie.split(';').next().unwrap().to_owned();
-        browser
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Page {
-        let response: Response = request
-            .header("cookie", &self.session)
-            .send()
-            .await
-            .unwrap();
-        let header = |name| {
-            let value = response.headers().get(name);
-            value.map_or("", |value| value.to_str().unwrap()).to_owned()
-        };
-        Page {
-            status: response.status().as_u16(),
-            location: header("location"),
-            cookie: header("set-cookie"),
-            response: response.headers().clone(),
-            html: response.text().await.unwrap(),
-        }
-    }
-
-    async fn get(&self, path: &str) -> Page {
-        let request = self.client.get(format!("{}{path}", self.url));
-        self.send(request).await
-    }
-
-    fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
-        let body = serde_urlencoded(fields);
-        self.client
-            .post(format!("{}{path}", self.url))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body)
-    }
-
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let request = self.form(path, fields).header("origin", &self.url);
-        self.send(request).await
-    }
-}
-
-fn serde_urlencoded(fields: &[(&str, &str)]) -> String {
-    let mut body = form_urlencoded::Serializer::new(String::new());
-    body.extend_pairs(fields).finish()
-}
-
-/// The value of a hidden field.
-fn hidden(page: &Page, name: &str) -> String {
-    let begins = format!("name=\"{name}\" value=\"");
-    let value = page.html.split(&begins).nth(1).unwrap();
-    value.split('"').next().unwrap().to_owned()
-}
 
 /// An event of two types; its id, and theirs.
 async fn event(app: &TestApp, name: &str) -> (String, Vec<String>) {

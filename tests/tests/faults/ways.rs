@@ -8,6 +8,7 @@ use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use shared::faults::Fault;
+use tests::browser::{Browser, Page};
 use tests::customer::{Payment, Purchase};
 use tests::inbox::Inbox;
 use tests::queues::{enqueue, publish, receive};
@@ -69,6 +70,10 @@ pub enum Way {
     /// The event source loses its connection to the broker.
     ConsumeAgain,
     Migrate,
+    /// By the pages.
+    BookByPage,
+    LogInByPage,
+    RegisterByPage,
     /// As CloudFormation has it done.
     Deploy,
     /// A deploy that finds no key to sign tokens with.
@@ -219,7 +224,7 @@ pub fn only_reads(point: &str) -> bool {
 /// Whether a function changes nothing, and another stands for it.
 pub fn is_reader(name: &str) -> bool {
     let reads = name.starts_with("get-") || name.starts_with("list-") || name == "api-docs";
-    reads && name != "list-bookings"
+    (reads || name == "pages-shop") && name != "list-bookings"
 }
 
 /// The way to a function's return, or `None` for a function that nobody thought of. One that changes nothing
@@ -233,6 +238,9 @@ pub fn to_function(name: &str) -> Option<Way> {
         "list-bookings" => Way::ListBookings,
         "login" => Way::LogIn,
         "migrate" => Way::Migrate,
+        "pages-booking" => Way::BookByPage,
+        "pages-login" => Way::LogInByPage,
+        "pages-register" => Way::RegisterByPage,
         "register-user" => Way::Register,
         "rotate-secret" => Way::Rotate,
         "settle-bookings" => Way::StayUnknown,
@@ -419,7 +427,86 @@ impl Traveller<'_> {
             Way::Deploy => self.deploy().await,
             Way::MakeATokenKey => self.make_a_token_key().await,
             Way::Rotate => self.rotate().await,
+            Way::BookByPage => self.book_by_page().await,
+            Way::LogInByPage => {
+                let browser = Browser::open(self.app);
+                self.sign_in(&browser).await.1
+            }
+            Way::RegisterByPage => {
+                let name = format!("u{}", Uuid::now_v7().simple());
+                let account = [("username", name.as_str()), ("password", "password123")];
+                // Whose answer was lost finds the name taken.
+                let browser = Browser::open(self.app);
+                self.submit(&browser, "/sign-up", &account, &[303, 409])
+                    .await
+                    .1
+            }
         }
+    }
+
+    /// Logs in by the page; the session's cookie, and what was answered.
+    async fn sign_in(&self, browser: &Browser) -> (String, String) {
+        let account = [
+            ("username", self.user.name.as_str()),
+            ("password", "password123"),
+        ];
+        let (page, answers) = self.submit(browser, "/sign-in", &account, &[303]).await;
+        let cookie = page.cookie.split(';').next().unwrap_or_default();
+        (cookie.to_owned(), answers)
+    }
+
+    /// Books by the page, and looks at the booking.
+    async fn book_by_page(&mut self) -> String {
+        let mut browser = Browser::open(self.app);
+        browser.session = self.sign_in(&browser).await.0;
+        let shown = self.app.request("GET", &format!("/events/{}", self.event));
+        let shown = self.app.send(shown).await;
+        let kind = shown.body["ticket_types"][0]["ticket_type_id"].as_str();
+        let purchase = self.purchase(1, "pm_card_visa");
+        let fields = [
+            ("idempotency_key", purchase.key.as_str()),
+            ("payment_method", purchase.method),
+            (kind.unwrap(), "1"),
+        ];
+        let path = format!("/e/{}/book", self.event);
+        let (booked, answers) = self.submit(&browser, &path, &fields, &[303]).await;
+        let looked = browser.try_send(
+            browser
+                .client
+                .get(format!("{}{}", browser.url, booked.location)),
+        );
+        let looked = looked.await.map_or(0, |page| page.status);
+        self.purchases.push(purchase);
+        format!("{answers}; look {looked}")
+    }
+
+    /// Sends a form until it is answered with one of these statuses; the last page, and the statuses.
+    async fn submit(
+        &self,
+        browser: &Browser,
+        path: &str,
+        fields: &[(&str, &str)],
+        wanted: &[u16],
+    ) -> (Page, String) {
+        let mut answers = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let form = browser.form(path, fields).header("origin", &browser.url);
+            let page = browser.try_send(form).await;
+            let status = page.as_ref().map_or(0, |page| page.status);
+            answers.push(status.to_string());
+            if wanted.contains(&status)
+                && let Ok(page) = page
+            {
+                return (page, answers.join(", "));
+            }
+            assert!(
+                matches!(status, 0 | 409 | 500..),
+                "{path} was answered {status}"
+            );
+            sleep(Duration::from_millis(200)).await;
+        }
+        panic!("not done after {PATIENCE:?}: {answers:?}");
     }
 
     /// Has the next visits of a function to a point fail.
