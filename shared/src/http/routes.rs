@@ -401,7 +401,7 @@ pub static LOGOUT_FORM: Route = Route::new("pages-login", POST, "/sign-out", "Lo
 pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", "Make an account");
 pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
 
-/// Every route of the pages for people, which [`openapi`](super::openapi) does not describe.
+/// Every route of the pages for people, which the description of the API leaves out.
 pub static PAGES: [&Route; 12] = [
     &EVENTS_PAGE,
     &EVENT_PAGE,
