@@ -13,6 +13,8 @@
 //! - `order`: some order of the requests explains the answers.
 //! - `rest`: what is settled stays as it is.
 
+mod order;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs;
@@ -73,6 +75,9 @@ pub struct BookingRow {
     pub answer: Option<String>,
     /// The kinds of its jobs that are not done.
     pub jobs: Vec<String>,
+    /// Whether its tickets were held to be paid, and whether a card was tried then.
+    pub held: bool,
+    pub tried: bool,
     pub refund_due: bool,
     pub refunded: bool,
     pub created: SystemTime,
@@ -81,7 +86,12 @@ pub struct BookingRow {
 
 impl BookingRow {
     fn holds(&self) -> bool {
-        matches!(self.status.as_str(), "PENDING" | "CONFIRMED")
+        matches!(self.status.as_str(), "HELD" | "PENDING" | "CONFIRMED")
+    }
+
+    /// Whether it is a hold that nobody has tried to pay, or was one to its end.
+    fn never_paid(&self) -> bool {
+        self.held && !self.tried
     }
 
     fn payment(&self) -> String {
@@ -95,7 +105,8 @@ struct EventRow {
     available: i64,
     /// What its bookings say that they hold.
     held: i64,
-    /// The names of other quotas whose capacity is not what is left and what bookings hold.
+    /// The names of other quotas whose capacity is not what is left and what bookings hold, and of users who have
+    /// more or less than is counted.
     wrong: Vec<String>,
     /// In minor units.
     price: i64,
@@ -143,7 +154,7 @@ impl Books {
                    amount_minor, currency, status, r.idempotency_key, r.answer,
                    array(select kind from job
                           where key in (booking_id::text, booking_id || '.confirmed') and done_at is null) as jobs,
-                   refund_due_at is not null as due, refunded_at is not null as refunded,
+                   hold_until is not null as held, attempt > 0 as tried, refund_due_at is not null as due, refunded_at is not null as refunded,
                    booking.created_at, updated_at
               from booking
               left join request r on r.resource_id = booking_id
@@ -160,7 +171,15 @@ impl Books {
                     (select coalesce(sum(t.units), 0)
                        from booking, unnest(took_quota, took_units) as t (quota_id, units) join quota using (quota_id)
                       where booking.event_id = event.event_id and kind = 'ROOT'),
-                    array(select q.name from quota q
+                    array(select 'user ' || p.user_id from purchase p
+                           where p.event_id = event.event_id
+                             and (tickets, open_holds)
+                                 is distinct from (select coalesce(sum(counted), 0)::int,
+                                                          (count(*) filter (where hold_until is not null
+                                                            and status in ('HELD', 'PENDING')))::int
+                                                     from booking b
+                                                    where b.event_id = p.event_id and b.user_id = p.user_id))
+                    || array(select q.name from quota q
                            where q.event_id = event.event_id and kind <> 'ROOT'
                              and capacity <> (select sum(free) from stock where stock.quota_id = q.quota_id)
                                  + (select coalesce(sum(t.units), 0)
@@ -218,11 +237,18 @@ impl Books {
             if booking.status == "PENDING" {
                 unsettled.push(breach(&booking.id, "is still pending"));
             }
-            for kind in &booking.jobs {
+            // A hold waits for its buyer.
+            let open = booking
+                .jobs
+                .iter()
+                .filter(|kind| booking.status != "HELD" || *kind != "EXPIRE");
+            for kind in open {
                 unsettled.push(breach(&booking.id, &format!("has an open job {kind}")));
             }
             let confirmed = matches!(booking.status.as_str(), "CONFIRMED" | "CANCELLED");
-            let last = if confirmed {
+            let last = if booking.held {
+                "HELD"
+            } else if confirmed {
                 "CONFIRMED"
             } else {
                 &booking.status
@@ -321,7 +347,7 @@ impl Books {
                     .map(ToString::to_string),
             );
             let expected = match booking.status.as_str() {
-                _ if booking.amount == 0 => (None, false, 0),
+                _ if booking.amount == 0 || booking.never_paid() => (None, false, 0),
                 "CONFIRMED" => (Some("SUCCESS"), true, 0),
                 "CANCELLED" => (Some("REFUNDED"), true, 1),
                 "REJECTED" => (Some("DECLINED"), false, 0),
@@ -658,118 +684,6 @@ impl Books {
         let cancelled = state != "CANCELLED" || purchase.cancelled;
         check(cancelled, "told", &purchase.key, "was cancelled by nobody");
     }
-
-    /// Whether the tickets can have been where the answers say, in some order of the requests.
-    fn check_order(
-        &self,
-        purchases: &[Purchase],
-        check: &mut impl FnMut(bool, &'static str, &str, &str),
-    ) {
-        for (event, EventRow { capacity, .. }) in &self.events {
-            let here: Vec<_> = purchases.iter().filter(|p| &p.event == event).collect();
-            let holds = self.possible_holds(event, &here);
-            for purchase in &here {
-                for heard in &purchase.heard {
-                    if heard.asked != "book" || heard.problem.as_deref() != Some("sold-out") {
-                        continue;
-                    }
-                    let moments = holds.iter().map(|hold| hold.from).chain([heard.from]);
-                    let most = moments
-                        .filter(|moment| (heard.from..=heard.to).contains(moment))
-                        .map(|moment| {
-                            let held = holds.iter().filter(|h| h.from <= moment && moment <= h.to);
-                            held.filter(|hold| hold.key != purchase.key)
-                                .map(|hold| hold.tickets)
-                                .sum::<i64>()
-                        })
-                        .max()
-                        .unwrap_or_default();
-                    let what =
-                        format!("was told sold-out when {most} of {capacity} were taken at most");
-                    check(
-                        most > capacity - purchase.tickets,
-                        "order",
-                        &purchase.key,
-                        &what,
-                    );
-                }
-            }
-            self.check_never_oversold(event, *capacity, &here, check);
-        }
-    }
-
-    /// When tickets may have been held, at the widest.
-    fn possible_holds<'a>(&'a self, event: &str, purchases: &[&'a Purchase]) -> Vec<Hold<'a>> {
-        // A statement's time is that of its beginning; it may wait for a row's lock.
-        const SLACK: Duration = Duration::from_secs(6);
-        let mut holds = Vec::new();
-        for booking in self
-            .bookings
-            .iter()
-            .filter(|booking| booking.event == event)
-        {
-            let end = booking.updated + SLACK;
-            holds.push(Hold {
-                key: booking.key.as_deref().unwrap_or_default(),
-                tickets: booking.tickets,
-                from: booking.created,
-                to: if booking.holds() { far() } else { end },
-            });
-        }
-        // A reservation that was taken back left no row.
-        for purchase in purchases {
-            let unanswered = purchase.heard.iter().filter(|heard| {
-                heard.asked == "book" && matches!(heard.status, None | Some(500 | 503))
-            });
-            holds.extend(unanswered.map(|heard| Hold {
-                key: &purchase.key,
-                tickets: purchase.tickets,
-                from: heard.from,
-                to: heard.to + SLACK,
-            }));
-        }
-        holds
-    }
-
-    /// Whether at no moment more was certainly held than there is.
-    fn check_never_oversold(
-        &self,
-        event: &str,
-        capacity: i64,
-        purchases: &[&Purchase],
-        check: &mut impl FnMut(bool, &'static str, &str, &str),
-    ) {
-        let mut holds = Vec::new();
-        for booking in self
-            .bookings
-            .iter()
-            .filter(|booking| booking.event == event)
-        {
-            let told = purchases
-                .iter()
-                .filter(|purchase| booking.key.as_ref() == Some(&purchase.key))
-                .flat_map(|purchase| &purchase.heard)
-                .filter(|heard| heard.booking.is_some())
-                .map(|heard| heard.to)
-                .min();
-            if let Some(from) = told {
-                let to = if booking.holds() {
-                    far()
-                } else {
-                    booking.updated
-                };
-                holds.push((from, to, booking.tickets));
-            }
-        }
-        for (moment, ..) in &holds {
-            let held = holds
-                .iter()
-                .filter(|(from, to, _)| from <= moment && moment < to);
-            let held: i64 = held.map(|(_, _, tickets)| tickets).sum();
-            let what = format!("had {held} of {capacity} tickets taken at once");
-            check(held <= capacity, "oversold", event, &what);
-        }
-    }
 }
 
 /// Whether a booking was made for this purchase.
@@ -779,17 +693,6 @@ fn is_of(booking: &BookingRow, purchase: &Purchase) -> bool {
             Some(key) => *key == purchase.key,
             None => purchase.keyless && purchase.booking().as_ref() == Some(&booking.id),
         }
-}
-
-struct Hold<'a> {
-    key: &'a str,
-    tickets: i64,
-    from: SystemTime,
-    to: SystemTime,
-}
-
-fn far() -> SystemTime {
-    SystemTime::now() + Duration::from_secs(24 * 60 * 60)
 }
 
 /// Whether a request can have been running when this one was told so: one with the same key that had
@@ -937,6 +840,8 @@ fn booking(row: &sqlx::postgres::PgRow) -> Result<BookingRow, sqlx::Error> {
         event: row.try_get("event_id")?,
         tickets: row.try_get("tickets")?,
         units: row.try_get("units")?,
+        held: row.try_get("held")?,
+        tried: row.try_get("tried")?,
         items: row
             .try_get::<Option<i64>, _>("item_tickets")?
             .zip(row.try_get("item_amount")?),

@@ -17,6 +17,7 @@ use runtime::calls;
 use runtime::faults::FailPoint;
 use runtime::telemetry::Metric;
 use stores::db::Db;
+use values::time::Timestamp;
 
 /// How many jobs of a kind run at once. One that hangs uses no processor.
 pub(crate) const AT_ONCE: usize = 10;
@@ -36,6 +37,8 @@ pub(crate) const FORGET_BATCH: i64 = 1000;
 pub enum Kind {
     /// Find out what became of a payment, and end its booking accordingly.
     Settle,
+    /// End a hold whose time is over.
+    Expire,
     /// Hand a confirmation to the broker.
     Announce,
     /// Give money back.
@@ -43,13 +46,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Announce, Self::Refund, Self::Settle];
+    pub const ALL: [Self; 4] = [Self::Announce, Self::Expire, Self::Refund, Self::Settle];
 
     /// The metric that says how long the oldest job of this kind has been due.
     fn age_metric(self) -> &'static str {
         match self {
             Self::Settle => "OldestUnsettledBooking",
             Self::Announce => "OldestUnannouncedBooking",
+            Self::Expire => "OldestHoldOverdue",
             Self::Refund => "OldestRefundDue",
         }
     }
@@ -174,6 +178,19 @@ pub async fn finish(db: &Db, kind: Kind, key: &str) -> Result<(), sqlx::Error> {
         key,
     )
     .execute(db.idempotent(FailPoint("FinishJob")))
+    .await?;
+    Ok(())
+}
+
+/// Has a job wait, as there is nothing to do for it before then.
+pub async fn postpone(db: &Db, kind: Kind, key: &str, until: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update job set next_attempt_at = $3 where kind = $1 and key = $2 and done_at is null",
+        kind.as_ref(),
+        key,
+        until,
+    )
+    .execute(db.idempotent(FailPoint("PostponeJob")))
     .await?;
     Ok(())
 }

@@ -116,6 +116,13 @@ impl Database {
         .unwrap();
     }
 
+    /// Executes statements past the code under test.
+    pub(crate) async fn execute(&self, sql: String) {
+        let mut connection = self.connect().await;
+        let executed = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection);
+        executed.await.unwrap();
+    }
+
     /// The number that a query returns.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         let mut connection = self.connect().await;

@@ -7,15 +7,16 @@ use http::StatusCode;
 use shared::auth::TokenVerifier;
 use shared::bookings::{
     self, BookError, Booked, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
-    BoxOffice, CancelError, ReserveError, Status,
+    BoxOffice, CancelError, PayHoldError, ReleaseError, ReserveError, Status,
 };
 use shared::events::{self, EventDetails};
 use shared::http::{Answer, Form, Problem, Request};
 use shared::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use shared::ids::{BookingId, EventId, UserId};
 use shared::money::Money;
+use shared::payments::PaymentMethod;
 use shared::settle_queue::SettleQueue;
-use shared::time::{self, TimeZone};
+use shared::time::{self, TimeZone, Timestamp};
 
 use crate::format::{When, money, price, times};
 use crate::frame::Frame;
@@ -29,7 +30,7 @@ use crate::shop::{Wrong, show_order};
 const PATIENCE: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// `POST /e/{event_id}/book`: books what was chosen, and leads to the booking.
+/// `POST /e/{event_id}/book`: holds what was chosen, or books it if it is free, and leads to the booking.
 ///
 /// # Errors
 /// A page of problems.
@@ -56,6 +57,9 @@ pub async fn book(
     }
     match book_or_wait(office, settle_queue, user, &event_id, &choice, &form).await? {
         Ok(booked) => see_other(&format!("/b/{}", of(&booked.outcome).booking_id)),
+        Err(BookError::Reserve(ReserveError::HoldOpen { booking_id })) => {
+            see_other(&format!("/b/{booking_id}?told=open"))
+        }
         Err(BookError::KeyReused) => {
             let wrong = Wrong {
                 text: t.err_repeat().to_owned(),
@@ -80,9 +84,10 @@ async fn book_or_wait(
     choice: &Choice,
     form: &Form,
 ) -> Result<Result<Booked, BookError>, Problem> {
-    let method = form.parse("payment_method");
+    // A price that changes while somebody chooses is seen on the next page, before it is paid.
+    let free = form.text("free") == "yes";
     let key = IdempotencyKey::parse(form.text("idempotency_key").as_bytes());
-    let body = format!("{event_id} {} {method:?}", choice.canonical());
+    let body = format!("{event_id} {} {free}", choice.canonical());
     let idempotency = key.map(|key| IdempotentRequest {
         key,
         hash: RequestHash::of(body.as_bytes()),
@@ -94,7 +99,8 @@ async fn book_or_wait(
             event_id: event_id.clone(),
             tickets: None,
             items: choice.items()?,
-            payment_method: method,
+            payment_method: None,
+            hold: Some(!free),
         };
         let booked = bookings::book(office, settle_queue, user, wanted, idempotency.clone()).await;
         tries += 1;
@@ -107,7 +113,8 @@ async fn book_or_wait(
 
 fn of(outcome: &BookingOutcome) -> &Booking {
     match outcome {
-        BookingOutcome::Confirmed(booking)
+        BookingOutcome::Held(booking)
+        | BookingOutcome::Confirmed(booking)
         | BookingOutcome::Pending(booking)
         | BookingOutcome::Declined(booking)
         | BookingOutcome::Expired(booking) => booking,
@@ -125,6 +132,8 @@ fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, P
         ReserveError::TypeNotFound { item } => (t.err_gone().to_owned(), Some(item)),
         ReserveError::OutsideOrder { item, least, most } => (t.err_order(least, most), Some(item)),
         ReserveError::TooManyTickets { most, .. } => (t.err_too_many(most), None),
+        ReserveError::PurchaseLimit { most, have } => (t.err_limit(most, have), None),
+        ReserveError::HoldOpen { .. } => (t.hold_open().to_owned(), None),
         error @ (ReserveError::EventNotFound
         | ReserveError::Contended
         | ReserveError::Database(_)) => return Err(error.into()),
@@ -167,6 +176,7 @@ struct State {
 impl State {
     fn of(t: Language, status: Status) -> Self {
         let (badge, class, off) = match status {
+            Status::Held => (t.st_held(), "warn", false),
             Status::Pending => (t.st_pending(), "warn", false),
             Status::Confirmed => (t.st_confirmed(), "good", false),
             Status::Rejected => (t.st_rejected(), "bad", true),
@@ -218,25 +228,85 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
     };
     let details = bookings::get_details(office.db(), user, booking_id).await?;
     let event = events::get(office.db(), &details.booking.event_id).await?;
-    let shown = booking_page(Frame::of(request, true), details, &event);
-    page(request, StatusCode::OK, &shown)
+    let frame = Frame::of(request, true);
+    if let Some(until) = payable_until(&details.booking) {
+        let told = request.query("told").unwrap_or_default();
+        let hold = hold_page(frame, details, &event, until, told);
+        return page(request, StatusCode::OK, &hold);
+    }
+    page(
+        request,
+        StatusCode::OK,
+        &booking_page(frame, details, &event),
+    )
 }
 
-fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> BookingPage {
+/// Until when a booking is a hold that can be paid.
+fn payable_until(booking: &Booking) -> Option<Timestamp> {
+    let open = matches!(booking.status, Status::Held | Status::Pending);
+    booking
+        .hold_until
+        .filter(|until| open && time::now() < *until)
+}
+
+#[derive(Template)]
+#[template(path = "hold.html")]
+struct HoldPage {
+    frame: Frame,
+    t: Language,
+    booking_id: BookingId,
+    event_path: String,
+    name: String,
+    venue: String,
+    when: When,
+    lines: Vec<Line>,
+    total: String,
+    /// Until when, and now, both as a machine reads them: a script counts by our clock.
+    until: When,
+    now: String,
+    /// What the last form did.
+    told: Option<(&'static str, &'static str)>,
+    /// Whether a card was tried whose outcome is not known.
+    paying: bool,
+    pay: String,
+}
+
+fn hold_page(
+    frame: Frame,
+    details: BookingDetails,
+    event: &EventDetails,
+    until: Timestamp,
+    told: &str,
+) -> HoldPage {
     let t = frame.language;
-    let BookingDetails { booking, items } = details;
-    let (amount, free) = (money(t, booking.amount), booking.amount.is_zero());
-    let (title, lead) = match booking.status {
-        Status::Confirmed if free => (t.b_confirmed(), t.b_confirmed_lead_free().to_owned()),
-        Status::Confirmed => (t.b_confirmed(), t.b_confirmed_lead().to_owned()),
-        Status::Pending => (t.b_pending(), t.b_pending_lead().to_owned()),
-        Status::Rejected => (t.b_rejected(), t.b_rejected_lead().to_owned()),
-        Status::Expired => (t.b_expired(), t.b_expired_lead().to_owned()),
-        Status::Cancelled if free => (t.b_cancelled(), t.b_cancelled_lead_free().to_owned()),
-        Status::Cancelled => (t.b_cancelled(), t.b_cancelled_lead(&amount)),
+    let told = match told {
+        "declined" => Some((t.hold_declined(), t.hold_declined_hint())),
+        "busy" => Some((t.pay_busy(), t.b_pending_lead())),
+        "many" => Some((t.hold_declined(), t.pay_many())),
+        "open" => Some((t.hold_open(), t.hold_lead())),
+        _ => None,
     };
-    let begun = event.event.starts_at <= time::now();
-    let confirmed = booking.status == Status::Confirmed;
+    HoldPage {
+        paying: details.booking.status == Status::Pending,
+        lines: lines(t, &details, event),
+        event_path: format!("/e/{}", details.booking.event_id),
+        name: event.event.name.as_str().to_owned(),
+        venue: event.event.venue.as_str().to_owned(),
+        when: When::of(t, &event.time_zone, event.event.starts_at),
+        total: price(t, details.booking.amount),
+        until: When::of(t, &event.time_zone, until),
+        now: time::now().to_rfc3339(),
+        pay: t.pay_amount(money(t, details.booking.amount)),
+        booking_id: details.booking.booking_id,
+        told,
+        frame,
+        t,
+    }
+}
+
+/// What a booking is of, line by line.
+fn lines(t: Language, details: &BookingDetails, event: &EventDetails) -> Vec<Line> {
+    let BookingDetails { booking, items } = details;
     let line = |quantity, name: &str, each: Money| Line {
         quantity,
         name: name.to_owned(),
@@ -257,10 +327,86 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
             amount: price(t, booking.amount),
         });
     }
+    lines
+}
+
+/// `POST /b/{booking_id}/pay`: tries a card, and leads to the booking, which shows what became of it.
+///
+/// # Errors
+/// A page of problems.
+pub async fn pay(
+    office: &BoxOffice,
+    settle_queue: &SettleQueue,
+    tokens: &TokenVerifier,
+    request: &Request,
+) -> Answer {
+    let booking_id: BookingId = request.path("booking_id", "booking")?;
+    let form = request.form()?;
+    let there = format!("/b/{booking_id}");
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(&there);
+    };
+    let method: PaymentMethod = form.parse("payment_method").unwrap_or_default();
+    match bookings::pay(office, settle_queue, user, booking_id, method).await {
+        Ok(_) | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => see_other(&there),
+        Err(PayHoldError::Declined { .. }) => see_other(&format!("{there}?told=declined")),
+        Err(PayHoldError::InProgress | PayHoldError::Busy(_)) => {
+            see_other(&format!("{there}?told=busy"))
+        }
+        Err(PayHoldError::TooManyAttempts) => see_other(&format!("{there}?told=many")),
+        Err(error @ (PayHoldError::NotFound | PayHoldError::Database(_))) => Err(error.into()),
+    }
+}
+
+/// `POST /b/{booking_id}/release`: gives the tickets back, and leads to their event.
+///
+/// # Errors
+/// A page of problems.
+pub async fn release(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let booking_id: BookingId = request.path("booking_id", "booking")?;
+    request.form()?;
+    let there = format!("/b/{booking_id}");
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(&there);
+    };
+    match bookings::release_hold(office.db(), office.payments(), user, booking_id).await {
+        Ok(released) => see_other(&format!("/e/{}", released.event_id)),
+        Err(ReleaseError::NotHeld { .. }) => see_other(&there),
+        Err(ReleaseError::InProgress) => see_other(&format!("{there}?told=busy")),
+        Err(
+            error @ (ReleaseError::NotFound | ReleaseError::Payment(_) | ReleaseError::Database(_)),
+        ) => Err(error.into()),
+    }
+}
+
+fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> BookingPage {
+    let t = frame.language;
+    let lines = lines(t, &details, event);
+    let BookingDetails { booking, .. } = details;
+    let (amount, free) = (money(t, booking.amount), booking.amount.is_zero());
+    let (title, lead) = match booking.status {
+        Status::Confirmed if free => (t.b_confirmed(), t.b_confirmed_lead_free().to_owned()),
+        Status::Confirmed => (t.b_confirmed(), t.b_confirmed_lead().to_owned()),
+        // A hold whose time is over is as good as expired.
+        Status::Held => (t.b_expired(), t.b_expired_lead().to_owned()),
+        Status::Pending => (t.b_pending(), t.b_pending_lead().to_owned()),
+        Status::Rejected => (t.b_rejected(), t.b_rejected_lead().to_owned()),
+        Status::Expired => (t.b_expired(), t.b_expired_lead().to_owned()),
+        Status::Cancelled if free => (t.b_cancelled(), t.b_cancelled_lead_free().to_owned()),
+        Status::Cancelled => (t.b_cancelled(), t.b_cancelled_lead(&amount)),
+    };
+    let begun = event.event.starts_at <= time::now();
+    let confirmed = booking.status == Status::Confirmed;
     BookingPage {
         title,
         lead,
-        state: State::of(t, booking.status),
+        state: State::of(
+            t,
+            match booking.status {
+                Status::Held => Status::Expired,
+                status => status,
+            },
+        ),
         event_path: format!("/e/{}", booking.event_id),
         name: event.event.name.as_str().to_owned(),
         venue: event.event.venue.as_str().to_owned(),
@@ -277,7 +423,10 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
             }
         }),
         too_late: confirmed && begun,
-        again: matches!(booking.status, Status::Rejected | Status::Expired) && !begun,
+        again: matches!(
+            booking.status,
+            Status::Held | Status::Rejected | Status::Expired
+        ) && !begun,
         pending: booking.status == Status::Pending,
         booking_id: booking.booking_id,
         frame,

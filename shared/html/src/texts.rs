@@ -73,7 +73,6 @@ texts! {
     pay_simulated: "Payments are simulated here. No real money moves.", "Zahlungen werden hier nur simuliert. Es fließt kein echtes Geld.";
     total: "Total", "Gesamt";
     show_total: "Show total", "Gesamtpreis anzeigen";
-    book: "Book and pay", "Zahlungspflichtig buchen";
     book_free: "Book for free", "Kostenlos buchen";
     login_first: "Want to go?", "Möchten Sie dabei sein?";
     login_first_hint: "Log in first. Then choose your tickets.", "Melden Sie sich zuerst an. Dann wählen Sie Ihre Tickets.";
@@ -153,4 +152,20 @@ texts! {
     p_400_hint: "Go back and try again.", "Gehen Sie zurück und versuchen Sie es erneut.";
     p_429: "Too many tries", "Zu viele Versuche";
     unavailable: "Not available", "Nicht verfügbar";
+    hold_h1: "Your tickets are reserved", "Ihre Tickets sind reserviert";
+    hold_lead: "Pay in time to keep them.", "Bezahlen Sie rechtzeitig, um sie zu behalten.";
+    hold_left: "Time to pay", "Zeit zum Bezahlen";
+    hold_until(clock): "until {clock}", "bis {clock}";
+    hold_soon: "One minute left to pay.", "Noch eine Minute zum Bezahlen.";
+    hold_over: "The time is up. Your tickets are no longer reserved.", "Die Zeit ist abgelaufen. Ihre Tickets sind nicht mehr reserviert.";
+    hold_declined: "Your card was declined", "Ihre Karte wurde abgelehnt";
+    hold_declined_hint: "Nothing was charged. Your tickets are still reserved. Choose another card.", "Es wurde nichts abgebucht. Ihre Tickets sind weiterhin reserviert. Wählen Sie eine andere Karte.";
+    pay_amount(amount): "Pay {amount}", "{amount} bezahlen";
+    release: "Give the tickets back", "Tickets zurückgeben";
+    pay_busy: "A payment is already running. Please wait a moment.", "Eine Zahlung läuft bereits. Bitte warten Sie einen Moment.";
+    hold_open: "You already have reserved tickets for this event.", "Sie haben für diese Veranstaltung bereits Tickets reserviert.";
+    st_held: "Reserved", "Reserviert";
+    err_limit(most, have): "You may have {most} tickets for this event. You have {have} already.", "Für diese Veranstaltung dürfen Sie {most} Tickets haben. Sie haben bereits {have}.";
+    hold: "Reserve tickets", "Tickets reservieren";
+    pay_many: "Too many cards were tried. Release the tickets and begin again.", "Es wurden zu viele Karten versucht. Geben Sie die Tickets zurück und beginnen Sie neu.";
 }

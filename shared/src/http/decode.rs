@@ -1,7 +1,7 @@
 //! The bodies of requests, each read into the request that the business takes. A body is read to its
 //! end, so that one answer names every field at fault. Those of events are read in `decode_event`.
 
-use domain::bookings::{BookingRequest, Item, MAX_ITEMS};
+use domain::bookings::{BookingRequest, Item, MAX_ITEMS, PayRequest};
 use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
@@ -60,12 +60,26 @@ impl Decode for BookingRequest {
             let none = fields.list("items", 0);
             (fields.required("tickets").map(Some), none)
         };
+        let hold = fields.optional::<bool>("hold");
+        if hold == Some(Some(true)) {
+            fields.refuse("payment_method", "can't be given with hold");
+        }
         let payment_method = fields.optional("payment_method");
         Some(Self {
             user_id: user_id?,
             event_id: event_id?,
             tickets: tickets?,
             items: items?,
+            payment_method: payment_method?,
+            hold: hold?,
+        })
+    }
+}
+
+impl Decode for PayRequest {
+    fn decode(fields: &mut Fields) -> Option<Self> {
+        let payment_method = fields.optional("payment_method");
+        Some(Self {
             payment_method: payment_method?,
         })
     }

@@ -80,6 +80,8 @@ impl Decode for NewEvent {
         let currency = fields.optional::<Currency>("currency");
         let capacity = fields.required("capacity");
         let max_tickets_per_booking = fields.optional::<Tickets>("max_tickets_per_booking");
+        let max_per_user = fields.optional("max_per_user");
+        let hold_seconds = fields.optional("hold_seconds");
         let quotas = fields.list::<NewQuota>("quotas", MAX_TYPES);
         let in_currency = currency.map(Option::unwrap_or_default);
         let (price, types) = prices(fields, in_currency);
@@ -99,6 +101,8 @@ impl Decode for NewEvent {
             currency: currency?,
             capacity: capacity?,
             max_tickets_per_booking: max_tickets_per_booking?,
+            max_per_user: max_per_user?,
+            hold_seconds: hold_seconds?,
             quotas: quotas?,
             ticket_types: types?,
         };

@@ -1,6 +1,9 @@
 //! Maps each error of `domain` to the problem that the client gets.
 
-use domain::bookings::{BookError, CancelError, GetBookingError, ReserveError, Status};
+use chrono::SecondsFormat;
+use domain::bookings::{
+    BookError, CancelError, GetBookingError, PayHoldError, ReleaseError, ReserveError, Status,
+};
 use domain::events::{CreateEventError, GetEventError};
 use domain::payments::{GetPaymentError, PayError};
 use domain::users::{LoginError, RegisterError};
@@ -108,6 +111,16 @@ impl From<ReserveError> for Problem {
                 Code::SoldOut,
                 format!("There are not enough tickets left of the type {name:?}."),
             ),
+            ReserveError::PurchaseLimit { most, have } => Self::new(
+                Code::PurchaseLimit,
+                format!("A person may have {most} tickets of this event; you have {have}."),
+            )
+            .with("most", most)
+            .with("have", have),
+            ReserveError::HoldOpen { booking_id } => {
+                let detail = "You hold tickets of this event already. Pay or release them first.";
+                Self::new(Code::HoldOpen, detail).at(format!("/bookings/{booking_id}"))
+            }
             ReserveError::Contended => Self::unavailable("reserving tickets", error),
             ReserveError::Database(cause) => cause.into(),
         }
@@ -139,6 +152,45 @@ impl From<CancelError> for Problem {
                 format!("A booking that is {} can't be cancelled.", status.as_ref()),
             ),
             CancelError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<PayHoldError> for Problem {
+    fn from(error: PayHoldError) -> Self {
+        match error {
+            PayHoldError::NotFound => Self::not_found("booking"),
+            PayHoldError::Declined { hold_until } => {
+                let detail = "The card was declined. The tickets are still held; try another card.";
+                let until =
+                    hold_until.map(|until| until.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+                Self::new(Code::PaymentDeclined, detail).with("hold_until", until)
+            }
+            PayHoldError::Expired => {
+                let detail =
+                    "The time to pay is over; nothing was charged and the tickets were released.";
+                Self::new(Code::HoldExpired, detail)
+            }
+            PayHoldError::InProgress => Self::payment_in_progress(),
+            PayHoldError::TooManyAttempts => Self::new(
+                Code::TooManyRequests,
+                "Too many cards were tried for this booking.",
+            ),
+            PayHoldError::NotHeld { status } => Self::not_held(status),
+            PayHoldError::Busy(_) => Self::unavailable("paying a hold", error),
+            PayHoldError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<ReleaseError> for Problem {
+    fn from(error: ReleaseError) -> Self {
+        match error {
+            ReleaseError::NotFound => Self::not_found("booking"),
+            ReleaseError::InProgress => Self::payment_in_progress(),
+            ReleaseError::NotHeld { status } => Self::not_held(status),
+            ReleaseError::Payment(_) => Self::unavailable("voiding a payment", error),
+            ReleaseError::Database(cause) => cause.into(),
         }
     }
 }
@@ -191,6 +243,16 @@ impl Problem {
             Code::Forbidden,
             "The user_id must be that of the logged-in user.",
         )
+    }
+
+    fn payment_in_progress() -> Self {
+        let detail = "A payment of this booking is running. Retry when it has ended.";
+        Self::new(Code::PaymentInProgress, detail).retry_after(5)
+    }
+
+    fn not_held(status: Status) -> Self {
+        let detail = format!("A booking that is {} is no hold.", status.as_ref());
+        Self::new(Code::NotHeld, detail)
     }
 
     fn key_reused() -> Self {

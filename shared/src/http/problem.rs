@@ -6,8 +6,9 @@
 use std::error::Error;
 
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{IDEMPOTENT_REPLAYED, Response, text_response};
@@ -26,6 +27,11 @@ pub enum Code {
     EventExists,
     SoldOut,
     SalesClosed,
+    PurchaseLimit,
+    HoldOpen,
+    HoldExpired,
+    NotHeld,
+    PaymentInProgress,
     RequestInProgress,
     NotCancellable,
     PayloadTooLarge,
@@ -63,6 +69,15 @@ impl Code {
             Self::EventExists => ("event-exists", StatusCode::CONFLICT, "Event exists"),
             Self::SoldOut => ("sold-out", StatusCode::CONFLICT, "Sold out"),
             Self::SalesClosed => ("sales-closed", StatusCode::CONFLICT, "Sales closed"),
+            Self::PurchaseLimit => ("purchase-limit", StatusCode::CONFLICT, "Limit reached"),
+            Self::HoldOpen => ("hold-open", StatusCode::CONFLICT, "Hold open"),
+            Self::HoldExpired => ("hold-expired", StatusCode::CONFLICT, "Hold expired"),
+            Self::NotHeld => ("not-held", StatusCode::CONFLICT, "Not held"),
+            Self::PaymentInProgress => (
+                "payment-in-progress",
+                StatusCode::CONFLICT,
+                "Payment in progress",
+            ),
             Self::RequestInProgress => (
                 "request-in-progress",
                 StatusCode::CONFLICT,
@@ -119,6 +134,15 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// What few problems say.
+#[derive(Debug, Default)]
+struct Extra {
+    /// Where to look instead.
+    location: Option<String>,
+    /// Members of the document that only this kind of problem has.
+    members: Map<String, Value>,
+}
+
 /// A request that was not served, and why.
 #[derive(Debug)]
 pub struct Problem {
@@ -127,6 +151,8 @@ pub struct Problem {
     errors: Vec<FieldError>,
     /// Whole seconds after which a repeat may fare better.
     retry_after: Option<u32>,
+    /// What few problems have: boxed, as every result would be larger by it.
+    extra: Option<Box<Extra>>,
     /// Whether an earlier request with the same key was answered so.
     replayed: bool,
     /// For the log: what we were doing, and what went wrong.
@@ -150,6 +176,9 @@ pub(super) struct Document<'a> {
     errors: &'a [FieldError],
     /// Names this request in the logs.
     request_id: &'a str,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: Option<&'a Map<String, Value>>,
 }
 
 impl Problem {
@@ -160,6 +189,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            extra: None,
             replayed: false,
             cause: None,
         }
@@ -231,6 +261,19 @@ impl Problem {
         }
     }
 
+    /// Tells the client where to look instead.
+    pub fn at(mut self, location: String) -> Self {
+        self.extra.get_or_insert_default().location = Some(location);
+        self
+    }
+
+    /// Adds a member to the document.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let members = &mut self.extra.get_or_insert_default().members;
+        members.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Says that an earlier request with the same key was answered so.
     pub(super) fn replayed(self) -> Self {
         Self {
@@ -262,6 +305,7 @@ impl Problem {
             detail: &self.detail,
             errors: &self.errors,
             request_id,
+            members: self.extra.as_ref().map(|extra| &extra.members),
         };
         // Texts and numbers always have a form in JSON.
         let text = serde_json::to_string(&document).unwrap_or_default();
@@ -269,6 +313,14 @@ impl Problem {
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(location) = self
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.location.as_ref())
+            && let Ok(location) = HeaderValue::from_str(location)
+        {
+            headers.insert(LOCATION, location);
         }
         if self.replayed {
             headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

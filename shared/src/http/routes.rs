@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::problem::Code;
-use crate::bookings::{Booking, BookingDetails, BookingRequest};
+use crate::bookings::{Booking, BookingDetails, BookingRequest, PayRequest};
 use crate::events::{Event, EventDetails, NewEvent};
 use crate::notifications::Notification;
 use crate::payments::{Payment, PaymentRequest};
@@ -216,7 +216,10 @@ pub static CREATE_BOOKING: Route = Route {
     idempotency: true,
     body: Some(Body::Required(Shape::of::<BookingRequest>())),
     answers: &[
-        answer::<Booking>(StatusCode::CREATED, "Booked and paid."),
+        answer::<Booking>(
+            StatusCode::CREATED,
+            "Booked and paid; or, with `hold`, held until `hold_until`.",
+        ),
         answer::<Booking>(
             StatusCode::ACCEPTED,
             "The tickets are held and the payment's outcome is not known yet; it will stand at Location.",
@@ -228,6 +231,8 @@ pub static CREATE_BOOKING: Route = Route {
         Code::NotFound,
         Code::SoldOut,
         Code::SalesClosed,
+        Code::PurchaseLimit,
+        Code::HoldOpen,
     ],
     ..Route::new(
         "create-booking",
@@ -269,6 +274,44 @@ pub static CANCEL_BOOKING: Route = Route {
         POST,
         "/bookings/{booking_id}/cancel",
         "Cancel one of your bookings",
+    )
+};
+
+pub static PAY_BOOKING: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<PayRequest>())),
+    answers: &[
+        answer::<Booking>(StatusCode::OK, "Paid, now or before."),
+        answer::<Booking>(
+            StatusCode::ACCEPTED,
+            "The payment's outcome is not known yet; it will stand at Location.",
+        ),
+    ],
+    problems: &[
+        Code::PaymentDeclined,
+        Code::NotFound,
+        Code::HoldExpired,
+        Code::NotHeld,
+        Code::PaymentInProgress,
+    ],
+    ..Route::new(
+        "pay-booking",
+        POST,
+        "/bookings/{booking_id}/pay",
+        "Pay for tickets that you hold",
+    )
+};
+
+pub static RELEASE_BOOKING: Route = Route {
+    signed_in: true,
+    body: Some(Body::Empty),
+    answers: &[answer::<Booking>(StatusCode::OK, "The tickets went back.")],
+    problems: &[Code::NotFound, Code::NotHeld, Code::PaymentInProgress],
+    ..Route::new(
+        "release-booking",
+        POST,
+        "/bookings/{booking_id}/release",
+        "Give tickets back that you hold",
     )
 };
 
@@ -350,7 +393,7 @@ pub static GET_DOCS_ASSET: Route = Route {
 };
 
 /// Every route, in the order in which a newcomer meets them.
-pub static ALL: [&Route; 15] = [
+pub static ALL: [&Route; 17] = [
     &REGISTER_USER,
     &LOGIN,
     &CREATE_EVENT,
@@ -360,6 +403,8 @@ pub static ALL: [&Route; 15] = [
     &LIST_BOOKINGS,
     &GET_BOOKING,
     &CANCEL_BOOKING,
+    &PAY_BOOKING,
+    &RELEASE_BOOKING,
     &CREATE_PAYMENT,
     &GET_PAYMENT,
     &LIST_NOTIFICATIONS,
@@ -394,6 +439,18 @@ pub static CANCEL_FORM: Route = Route::new(
     "/b/{booking_id}/cancel",
     "Cancel one of your bookings",
 );
+pub static PAY_FORM: Route = Route::new(
+    "pages-booking",
+    POST,
+    "/b/{booking_id}/pay",
+    "Pay for tickets that you hold",
+);
+pub static RELEASE_FORM: Route = Route::new(
+    "pages-booking",
+    POST,
+    "/b/{booking_id}/release",
+    "Give tickets back that you hold",
+);
 pub static BOOKINGS_PAGE: Route = Route::new("pages-booking", GET, "/me", "See your bookings");
 pub static LOGIN_PAGE: Route = Route::new("pages-login", GET, "/sign-in", "Log in");
 pub static LOGIN_FORM: Route = Route::new("pages-login", POST, "/sign-in", "Log in");
@@ -402,13 +459,15 @@ pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", 
 pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
 
 /// Every route of the pages for people, which the description of the API leaves out.
-pub static PAGES: [&Route; 12] = [
+pub static PAGES: [&Route; 14] = [
     &EVENTS_PAGE,
     &EVENT_PAGE,
     &PAGE_ASSET,
     &BOOK_FORM,
     &BOOKING_PAGE,
     &CANCEL_FORM,
+    &PAY_FORM,
+    &RELEASE_FORM,
     &BOOKINGS_PAGE,
     &LOGIN_PAGE,
     &LOGIN_FORM,

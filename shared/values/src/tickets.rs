@@ -47,3 +47,15 @@ whole_number!(
 impl Admits {
     pub const ONE: Self = Self(1);
 }
+
+whole_number!(
+    HoldSeconds,
+    i32,
+    60,
+    86_400,
+    "For how many seconds tickets are held."
+);
+
+impl HoldSeconds {
+    pub const DEFAULT: Self = Self(600);
+}

@@ -186,6 +186,7 @@ impl Ours {
             tickets: Some(Tickets::ONE),
             items: Vec::new(),
             payment_method: None,
+            hold: None,
         };
         let reserving = reserve(&self.db, SWEEP_AFTER, &request, None);
         let Ok(Reservation::New(booking)) = Box::pin(reserving).await else {

@@ -10,6 +10,7 @@ mod contract;
 mod deploys;
 mod documents;
 mod gateway;
+mod holds;
 mod logs;
 mod notifications;
 mod original;

@@ -76,22 +76,35 @@ async fn a_person_makes_an_account_books_by_a_form_and_cancels() {
         ("idempotency_key", key.as_str()),
         (types[0].as_str(), "2"),
         (types[1].as_str(), "1"),
-        ("payment_method", "pm_card_visa"),
     ];
     // The button was pressed three times.
     let book = format!("{path}/book");
-    let booked = join_all((0..3).map(|_| browser.post(&book, &fields))).await;
+    let held = join_all((0..3).map(|_| browser.post(&book, &fields))).await;
     assert!(
-        booked.iter().all(|page| page.status == 303),
+        held.iter().all(|page| page.status == 303),
         "{}",
-        booked[0].html
+        held[0].html
     );
+    assert!(held.iter().all(|page| page.location == held[0].location));
+    let booking = held[0].location.clone();
+    let shown = browser.get(&booking).await;
+    for part in [
+        "Your tickets are reserved",
+        "2 × Standing",
+        "Pay 1,340.50\u{a0}EUR",
+        "data-until=",
+    ] {
+        assert!(shown.html.contains(part), "{part} in {}", shown.html);
+    }
+    let again = browser.post(&book, &[(types[0].as_str(), "1")]).await;
+    assert_eq!(again.location, format!("{booking}?told=open"));
+    let card = [("payment_method", "pm_card_visa")];
+    let pay = format!("{booking}/pay");
+    let paid = join_all((0..3).map(|_| browser.post(&pay, &card))).await;
     assert!(
-        booked
-            .iter()
-            .all(|page| page.location == booked[0].location)
+        paid.iter()
+            .all(|page| page.status == 303 && page.location.starts_with(&booking))
     );
-    let booking = booked[0].location.clone();
     let shown = browser.get(&booking).await;
     for part in [
         "You’re going!",
@@ -132,30 +145,78 @@ async fn a_person_makes_an_account_books_by_a_form_and_cancels() {
 }
 
 #[tokio::test]
-async fn a_declined_card_and_a_payment_without_an_answer_are_told() {
+async fn after_a_declined_card_another_may_follow_and_a_hold_may_be_released() {
     let app = TestApp::start().await;
     let (event, types) = event(&app, "Cards").await;
     let browser = Browser::of(&app, &app.user().await).await;
-    let book = async |card| {
+    let hold = async || {
         let key = Uuid::now_v7().to_string();
-        let fields = [
-            ("idempotency_key", key.as_str()),
-            (types[0].as_str(), "1"),
-            ("payment_method", card),
-        ];
-        let booked = browser.post(&format!("/e/{event}/book"), &fields).await;
-        assert_eq!(booked.status, 303, "{}", booked.html);
-        booked.location
+        let fields = [("idempotency_key", key.as_str()), (types[0].as_str(), "1")];
+        let held = browser.post(&format!("/e/{event}/book"), &fields).await;
+        assert_eq!(held.status, 303, "{}", held.html);
+        held.location
     };
-    let declined = book("pm_card_visa_chargeDeclined").await;
+    let pay = async |booking: &str, card| {
+        let paid = browser
+            .post(&format!("{booking}/pay"), &[("payment_method", card)])
+            .await;
+        assert_eq!(paid.status, 303, "{}", paid.html);
+        paid.location
+    };
+    let booking = hold().await;
+    let declined = pay(&booking, "pm_card_visa_chargeDeclined").await;
+    assert_eq!(declined, format!("{booking}?told=declined"));
     let shown = browser.get(&declined).await;
-    assert!(shown.html.contains("Your card was declined") && shown.html.contains("Try again"));
-    let pending = book("pm_admit_timeout").await;
+    assert!(shown.html.contains("Your card was declined") && shown.html.contains("still reserved"));
+    assert_eq!(pay(&booking, "pm_card_visa").await, booking);
+    assert!(browser.get(&booking).await.html.contains("You’re going!"));
+
+    let unknown = hold().await;
+    pay(&unknown, "pm_admit_timeout").await;
     eventually("the payment is settled", async || {
-        let shown = browser.get(&pending).await;
-        (!shown.html.contains("Your payment is being settled")).then_some(())
+        let shown = browser.get(&unknown).await;
+        shown.html.contains("You’re going!").then_some(())
     })
     .await;
+
+    let left = app.available(&event).await;
+    let released = hold().await;
+    assert_eq!(app.available(&event).await, left - 1);
+    let led = browser.post(&format!("{released}/release"), &[]).await;
+    assert_eq!((led.status, led.location), (303, format!("/e/{event}")));
+    assert_eq!(app.available(&event).await, left);
+    assert!(
+        browser
+            .get(&released)
+            .await
+            .html
+            .contains("Your reservation has expired")
+    );
+}
+
+#[tokio::test]
+async fn what_is_free_is_booked_at_once() {
+    let app = TestApp::start().await;
+    let event = app.event(json!({"price": 0})).await.text("event_id");
+    let browser = Browser::of(&app, &app.user().await).await;
+    let form = browser.get(&format!("/e/{event}")).await;
+    assert!(form.html.contains("Book for free") && !form.html.contains("payment_method"));
+    let kind = form
+        .html
+        .split("<select id=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let fields = [("free", "yes"), (kind, "2")];
+    let booked = browser.post(&format!("/e/{event}/book"), &fields).await;
+    let shown = browser.get(&booked.location).await;
+    assert!(
+        shown.html.contains("Your booking is confirmed."),
+        "{}",
+        shown.html
+    );
 }
 
 #[tokio::test]
@@ -211,7 +272,7 @@ async fn a_form_is_taken_from_this_site_only() {
     let browser = Browser::of(&app, &app.user().await).await;
     let host = browser.url.trim_start_matches("http://").to_owned();
     let path = format!("/e/{event}/book");
-    let fields = [(types[0].as_str(), "1"), ("payment_method", "pm_card_visa")];
+    let fields = [(types[0].as_str(), "1")];
     for origin in [
         "",
         "null",

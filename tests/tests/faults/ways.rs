@@ -14,7 +14,7 @@ use tests::inbox::Inbox;
 use tests::queues::{enqueue, publish, receive};
 use tests::secrets;
 use tests::stack::{Faults, end_functions};
-use tests::{TestApp, User};
+use tests::{TestApp, User, eventually};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -70,6 +70,14 @@ pub enum Way {
     /// The event source loses its connection to the broker.
     ConsumeAgain,
     Migrate,
+    /// A hold, its first card declined, its second paid.
+    HoldAndPay,
+    /// A hold that its buyer gives back after a card was declined.
+    HoldAndRelease,
+    /// A hold that its buyer gives back after a long time, with a declined card in between.
+    HoldAndForget,
+    /// A hold whose time is over, by the sweep.
+    LetAHoldLapse,
     /// By the pages.
     BookByPage,
     LogInByPage,
@@ -211,6 +219,15 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("SendToSettle", "create-booking", Way::BookInACrowd),
     ("ReadTurn", "settle-bookings", Way::BookInACrowd),
     ("InvokeCharge", "cancel-booking", Way::Cancel),
+    ("BeginAttempt", "pay-booking", Way::HoldAndPay),
+    ("CloseAttempt", "pay-booking", Way::HoldAndPay),
+    ("InvokeCharge", "pay-booking", Way::HoldAndPay),
+    ("Confirm", "pay-booking", Way::HoldAndPay),
+    ("BlockAttempts", "release-booking", Way::HoldAndRelease),
+    ("InvokeCharge", "release-booking", Way::HoldAndRelease),
+    ("Release", "release-booking", Way::HoldAndRelease),
+    ("LetGo", "sweep-bookings", Way::LetAHoldLapse),
+    ("PostponeJob", "sweep-bookings", Way::HoldAndForget),
     ("OpenRecord", "create-payment", Way::Pay),
     ("GatewayEnter", "create-payment", Way::Pay),
     ("AdvanceRecord", "create-payment", Way::Pay),
@@ -246,6 +263,8 @@ pub fn to_function(name: &str) -> Option<Way> {
         "settle-bookings" => Way::StayUnknown,
         "sweep-bookings" => Way::BeAnnouncedLater,
         "sweep-payments" => Way::PayAndStayUnknownForLong,
+        "pay-booking" => Way::HoldAndPay,
+        "release-booking" => Way::HoldAndRelease,
         "redrive" => Way::RedriveDeadSettlements,
         "redrive-quarantine" => Way::RedriveTheQuarantine,
         "forget-notifications" => Way::CleanUp,
@@ -427,6 +446,46 @@ impl Traveller<'_> {
             Way::Deploy => self.deploy().await,
             Way::MakeATokenKey => self.make_a_token_key().await,
             Way::Rotate => self.rotate().await,
+            Way::HoldAndPay => {
+                let (booking, held) = self.hold().await;
+                let declined = self
+                    .pay_hold(&booking, "pm_card_visa_chargeDeclined", 402)
+                    .await;
+                let paid = self.pay_hold(&booking, card, 200).await;
+                format!("{held}; pay {declined}; pay {paid}")
+            }
+            Way::HoldAndRelease => {
+                let (booking, held) = self.hold().await;
+                let declined = self
+                    .pay_hold(&booking, "pm_card_visa_chargeDeclined", 402)
+                    .await;
+                let path = format!("/bookings/{booking}/release");
+                let released = self.insist(&[200], || self.as_user("POST", &path)).await;
+                format!("{held}; pay {declined}; release {released}")
+            }
+            Way::HoldAndForget => {
+                let (booking, held) = self.hold().await;
+                let declined = self
+                    .pay_hold(&booking, "pm_card_visa_chargeDeclined", 402)
+                    .await;
+                // When the attempt is over, the sweep looks what became of it.
+                let due = "update job set next_attempt_at = now()
+                            where kind = 'SETTLE' and 'bk_' || replace(key, '-', '') = $1";
+                let due = sqlx::query(due).bind(&booking).execute(&self.app.bookings);
+                due.await.unwrap();
+                let waits = "select count(*) from job where kind = 'SETTLE' and attempts > 0
+                                and next_attempt_at > now() + interval '5 minutes'
+                                and 'bk_' || replace(key, '-', '') = $1";
+                eventually("the job waits for the hold's end", async || {
+                    let waits = sqlx::query_scalar::<_, i64>(waits).bind(&booking);
+                    (waits.fetch_one(&self.app.bookings).await.ok()? == 1).then_some(())
+                })
+                .await;
+                let path = format!("/bookings/{booking}/release");
+                let released = self.insist(&[200], || self.as_user("POST", &path)).await;
+                format!("{held}; pay {declined}; release {released}")
+            }
+            Way::LetAHoldLapse => self.let_a_hold_lapse().await,
             Way::BookByPage => self.book_by_page().await,
             Way::LogInByPage => {
                 let browser = Browser::open(self.app);
@@ -442,6 +501,69 @@ impl Traveller<'_> {
                     .1
             }
         }
+    }
+
+    /// Holds a ticket; the booking, and what was answered.
+    async fn hold(&mut self) -> (String, String) {
+        let purchase = self.purchase(1, "pm_card_visa");
+        let body =
+            json!({"user_id": self.user.id, "event_id": self.event, "tickets": 1, "hold": true});
+        let mut answers = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let request = self.as_user("POST", "/bookings").json(&body);
+            let request = request.header("idempotency-key", &purchase.key);
+            let answer = self.app.try_send(request).await;
+            let status = answer.as_ref().map_or(0, |answer| answer.status);
+            answers.push(status.to_string());
+            if let (201, Ok(answer)) = (status, answer) {
+                self.purchases.push(purchase);
+                return (answer.text("booking_id"), answers.join(", "));
+            }
+            assert!(matches!(status, 0 | 409 | 500..), "answered {status}");
+            sleep(Duration::from_millis(200)).await;
+        }
+        panic!("not done after {PATIENCE:?}: {answers:?}");
+    }
+
+    /// Tries a card for a hold until it is answered so. An attempt whose outcome is unknown has to end first.
+    async fn pay_hold(&self, booking: &str, card: &str, wanted: u16) -> String {
+        let body = json!({"payment_method": card});
+        let path = format!("/bookings/{booking}/pay");
+        let mut answers = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let answer = self
+                .app
+                .try_send(self.as_user("POST", &path).json(&body))
+                .await;
+            let status = answer.map_or(0, |answer| answer.status);
+            answers.push(status.to_string());
+            if status == wanted {
+                return answers.join(", ");
+            }
+            assert!(matches!(status, 0 | 202 | 409 | 500..), "answered {status}");
+            sleep(Duration::from_millis(500)).await;
+        }
+        panic!("not done after {PATIENCE:?}: {answers:?}");
+    }
+
+    /// Holds a ticket, as if long ago, until the sweep has ended that.
+    async fn let_a_hold_lapse(&mut self) -> String {
+        let (booking, held) = self.hold().await;
+        let past = "with past as (update booking set hold_until = now() - interval '1 second'
+                                   where 'bk_' || replace(booking_id::text, '-', '') = $1 returning booking_id)
+                    update job set due_at = now(), next_attempt_at = now() from past
+                     where kind = 'EXPIRE' and key = past.booking_id::text";
+        let past = sqlx::query(past).bind(&booking);
+        past.execute(&self.app.bookings).await.unwrap();
+        eventually("the hold is over", async || {
+            let request = self.as_user("GET", &format!("/bookings/{booking}"));
+            let shown = self.app.try_send(request).await.ok()?;
+            (shown.body["status"] == "EXPIRED").then_some(())
+        })
+        .await;
+        held
     }
 
     /// Logs in by the page; the session's cookie, and what was answered.
@@ -465,19 +587,25 @@ impl Traveller<'_> {
         let purchase = self.purchase(1, "pm_card_visa");
         let fields = [
             ("idempotency_key", purchase.key.as_str()),
-            ("payment_method", purchase.method),
             (kind.unwrap(), "1"),
         ];
         let path = format!("/e/{}/book", self.event);
         let (booked, answers) = self.submit(&browser, &path, &fields, &[303]).await;
-        let looked = browser.try_send(
-            browser
+        let card = [("payment_method", purchase.method)];
+        let pay = format!("{}/pay", booked.location);
+        let mut payments = Vec::new();
+        eventually("it is paid", async || {
+            let (_, paid) = self.submit(&browser, &pay, &card, &[303]).await;
+            payments.push(paid);
+            let page = browser
                 .client
-                .get(format!("{}{}", browser.url, booked.location)),
-        );
-        let looked = looked.await.map_or(0, |page| page.status);
+                .get(format!("{}{}", browser.url, booked.location));
+            let page = browser.try_send(page).await.ok()?;
+            page.html.contains("You’re going!").then_some(())
+        })
+        .await;
         self.purchases.push(purchase);
-        format!("{answers}; look {looked}")
+        format!("{answers}; pay {}", payments.join(", "))
     }
 
     /// Sends a form until it is answered with one of these statuses; the last page, and the statuses.

@@ -56,7 +56,9 @@ async fn handle(app: &App, batch: Batch) -> Result<SqsBatchResponse, Error> {
 async fn settle(app: &App, record: &SqsMessage) -> Result<(), Error> {
     let body = record.body.as_deref().unwrap_or_default();
     match serde_json::from_str(body) {
-        Ok(Unsettled::Booking { booking_id }) => bookings::settle(&app.office, booking_id).await,
+        Ok(Unsettled::Booking { booking_id }) => {
+            bookings::settle(&app.office, booking_id).await.map(drop)
+        }
         Ok(Unsettled::Payment { payment_id }) => {
             bookings::settle_payment(&app.office, payment_id).await
         }

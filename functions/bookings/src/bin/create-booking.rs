@@ -15,7 +15,7 @@ async fn handle(app: &App, request: Request) -> Answer {
     let wanted: BookingRequest = fields.decode()?;
     let booked = bookings::book(&app.office, &app.settle_queue, user, wanted, idempotency).await?;
     let answer = match booked.outcome {
-        BookingOutcome::Confirmed(booking) => Ok(created(&booking)),
+        BookingOutcome::Confirmed(booking) | BookingOutcome::Held(booking) => Ok(created(&booking)),
         BookingOutcome::Pending(booking) => Ok(accepted(
             &booking,
             &format!("/bookings/{}", booking.booking_id),

@@ -1,4 +1,4 @@
-//! Booking what was chosen; the visitor's bookings, and cancelling one.
+//! Holding or booking what was chosen, and paying; the visitor's bookings, and cancelling one.
 
 use html::{booking, problem};
 use shared::auth::TokenVerifier;
@@ -18,6 +18,8 @@ async fn handle(app: &App, request: Request) -> Answer {
     match request.route().path {
         "/e/{event_id}/book" => booking::book(office, settle_queue, tokens, &request).await,
         "/b/{booking_id}" => booking::show(office, tokens, &request).await,
+        "/b/{booking_id}/pay" => booking::pay(office, settle_queue, tokens, &request).await,
+        "/b/{booking_id}/release" => booking::release(office, tokens, &request).await,
         "/b/{booking_id}/cancel" => booking::cancel(office, tokens, &request).await,
         _ => booking::show_all(office, tokens, &request).await,
     }

@@ -1,5 +1,4 @@
-//! Charge, void, refund: invoked by `create-booking`, `cancel-booking`, `settle-bookings` and
-//! `sweep-bookings`.
+//! Charge, look, void, refund: invoked by the functions that book, pay, release, cancel and settle.
 
 use shared::payments::{Command, Payments, Reply};
 use shared::{Error, clients, serve};
@@ -16,7 +15,14 @@ async fn handle(app: &App, command: Command) -> Result<Reply, Error> {
         Command::Charge {
             charge,
             payment_method,
+            of_hold: false,
         } => Some(payments.charge(&charge, payment_method).await?),
+        Command::Charge {
+            charge,
+            payment_method,
+            of_hold: true,
+        } => Some(payments.charge_hold(&charge, payment_method).await?),
+        Command::Look { charge } => Some(payments.look(&charge).await?),
         Command::Void { charge } => Some(payments.void(&charge).await?),
         Command::Settle { payment_id } => payments.settle(payment_id).await?,
         Command::Refund { payment_id } => Some(payments.refund(payment_id).await?),

@@ -62,6 +62,8 @@ async fn fair() -> (Database, Db, EventDetails) {
         currency: None,
         capacity: value("100"),
         max_tickets_per_booking: None,
+        max_per_user: None,
+        hold_seconds: None,
         quotas: vec![events::NewQuota {
             name: value("\"Chairs\""),
             capacity: value("30"),
@@ -91,6 +93,7 @@ fn basket(user: i64, items: &[(TicketTypeId, i32)]) -> BookingRequest {
         tickets: None,
         items: items.iter().map(item).collect(),
         payment_method: None,
+        hold: None,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Booked {
 /// What became of a booking, as its request is told.
 #[derive(Debug)]
 pub enum BookingOutcome {
+    /// Its tickets are kept for a while, to be paid.
+    Held(Booking),
     /// Paid.
     Confirmed(Booking),
     /// Not known yet.
@@ -49,6 +51,7 @@ impl BookingOutcome {
     /// later changes show at the booking's own URL.
     fn of(mut booking: Booking) -> Self {
         match booking.status {
+            Status::Held => Self::Held(booking),
             Status::Pending => Self::Pending(booking),
             Status::Confirmed | Status::Cancelled => {
                 booking.status = Status::Confirmed;
@@ -93,6 +96,12 @@ pub async fn book(
     telemetry::note("booking_id", booking.booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
     tracing::info!("tickets reserved");
+    if booking.status == Status::Held {
+        return Ok(Booked {
+            outcome: BookingOutcome::Held(booking),
+            replayed: false,
+        });
+    }
     let outcome = match pay_and_finish(
         office,
         settle_queue,

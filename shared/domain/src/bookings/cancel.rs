@@ -63,7 +63,7 @@ pub(super) async fn give_back(
         r#"from booking b join event e using (event_id)
            where b.booking_id = $1 and b.user_id = $2 and b.status = 'CONFIRMED' and e.starts_at > now()"#,
         r#"update booking b
-               set status = 'CANCELLED', took_quota = '{}', took_units = '{}', updated_at = now(),
+               set status = 'CANCELLED', took_quota = '{}', took_units = '{}', counted = 0, updated_at = now(),
                    refund_due_at = case when b.amount_minor > 0 then now() end
               from held"#,
         r#"refund_due as (

@@ -228,6 +228,7 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
         tickets: Some(Tickets::ONE),
         items: Vec::new(),
         payment_method: None,
+        hold: None,
     };
     let key = |key: &str| IdempotentRequest {
         key: IdempotencyKey::parse(key.as_bytes()).unwrap(),

@@ -33,11 +33,19 @@ pub async fn confirm(
                    announced_at = case when $3 then now() end
              where booking_id = $1 and status = 'PENDING'
             returning b.*
+        ), unheld as (
+            update purchase p
+               set open_holds = 0
+              from confirmed
+             where confirmed.hold_until is not null
+               and p.event_id = confirmed.event_id and p.user_id = confirmed.user_id
+            returning p.user_id
         ), answered as (
             update request r
                set answer = confirmed.status
               from confirmed
              where r.resource_id = confirmed.booking_id and (r.answer is null or r.answer = 'PENDING')
+               and (select count(*) from unheld) >= 0
             returning r.resource_id
         ), settled as (
             update job j

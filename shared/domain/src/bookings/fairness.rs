@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::Status;
 use super::cancel::mark_refunded;
+use super::expire::expire;
 use super::reserve::release;
 use crate::jobs::{self, Job, Kind, Worker};
 use crate::testing::Database;
@@ -60,7 +61,7 @@ async fn a_thousand_healthy_jobs_of_each_kind_are_done_while_fifty_hang_and_one_
         .await;
     assert_eq!(
         open,
-        3 * 51,
+        4 * 51,
         "what hangs or is locked is not done, and not given up"
     );
     locker.close().await.unwrap();
@@ -79,6 +80,7 @@ async fn perform(db: &Db, job: Job) {
     let booking_id = BookingId::of_uuid(&key[..36]).unwrap();
     let locked = match kind {
         Kind::Settle => release(db, booking_id, Status::Expired).await.is_err(),
+        Kind::Expire => expire(db, booking_id).await.is_err(),
         Kind::Refund => mark_refunded(db, booking_id).await.is_err(),
         Kind::Announce => jobs::finish(db, kind, &key).await.is_err(),
     };
@@ -87,17 +89,20 @@ async fn perform(db: &Db, job: Job) {
 
 /// Makes the event's bookings with their jobs, those that hang oldest.
 async fn fill(owner: &mut PgConnection) {
-    for (digit, kind) in [(1, Kind::Settle), (2, Kind::Announce), (3, Kind::Refund)] {
+    let kinds = [Kind::Settle, Kind::Announce, Kind::Refund, Kind::Expire];
+    for (digit, kind) in (1..).zip(kinds) {
         let (status, suffix) = match kind {
+            Kind::Expire => ("HELD", ""),
             Kind::Settle => ("PENDING", ""),
             Kind::Announce => ("CONFIRMED", ".confirmed"),
             Kind::Refund => ("CANCELLED", ""),
         };
         sqlx::query(
             "insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status,
-                                  payment_id, refund_due_at)
+                                  payment_id, refund_due_at, hold_until)
              select format('%s0000000-0000-0000-0000-%s', $1, lpad(n::text, 12, '0'))::uuid, n, 'gala', 1, 1000,
-                    'USD', $2, gen_random_uuid(), case when $2 = 'CANCELLED' then now() end
+                    'USD', $2, gen_random_uuid(), case when $2 = 'CANCELLED' then now() end,
+                    case when $2 = 'HELD' then now() end
                from generate_series(1, $3) n",
         )
         .bind(digit)

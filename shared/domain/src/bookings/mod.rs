@@ -1,6 +1,7 @@
 //! Bookings: the one path that must never be wrong.
 //!
 //! ```text
+//! hold ─ pay, or expire                                 HELD → PENDING, or HELD → EXPIRED
 //! reserve ─ charge ─┬─ paid ────── announce ─ confirm   PENDING → CONFIRMED
 //!                   ├─ declined ── release              PENDING → REJECTED
 //!                   ├─ busy ────── settle charges       PENDING until it has had its turn
@@ -23,8 +24,12 @@ mod cancel;
 #[cfg(test)]
 mod carry_over;
 mod confirm;
+mod expire;
 #[cfg(test)]
 mod fairness;
+mod hold;
+#[cfg(test)]
+mod holds;
 mod office;
 mod read;
 mod reserve;
@@ -43,6 +48,7 @@ pub use basket::{BookedItem, BookingDetails, Item, MAX_ITEMS, get_details};
 pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
+pub use hold::{HoldPaid, PayHoldError, ReleaseError, pay, release_hold};
 pub use office::BoxOffice;
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
@@ -61,7 +67,9 @@ use values::time::Timestamp;
 #[serde(rename_all = "UPPERCASE")]
 #[strum(serialize_all = "UPPERCASE")]
 pub enum Status {
-    /// Its tickets are taken; whether it is paid is not known yet.
+    /// Its tickets are kept for its buyer until `hold_until`; nobody has tried to pay yet.
+    Held,
+    /// Its tickets are taken; whether it is paid is not known yet, or, of a hold, not yet paid.
     Pending,
     /// Paid.
     Confirmed,
@@ -85,6 +93,18 @@ pub struct BookingRequest {
     /// All of them are booked, or none. At most 50, each of another type.
     #[schema(required = false)]
     pub items: Vec<Item>,
+    /// `pm_card_visa` when absent. Not with `hold`.
+    #[schema(required = false)]
+    pub payment_method: Option<PaymentMethod>,
+    /// Whether to keep the tickets for a while, to be paid by `POST /bookings/{booking_id}/pay`, instead of charging
+    /// now.
+    #[schema(required = false)]
+    pub hold: Option<bool>,
+}
+
+/// How a hold is to be paid.
+#[derive(Debug, ToSchema)]
+pub struct PayRequest {
     /// `pm_card_visa` when absent.
     #[schema(required = false)]
     pub payment_method: Option<PaymentMethod>,
@@ -104,6 +124,10 @@ pub struct Booking {
     /// Null until it is known, and for a free booking.
     pub payment_id: Option<PaymentId>,
     pub created_at: DateTime<Utc>,
+    /// Until when the tickets are kept for the buyer of a hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub hold_until: Option<DateTime<Utc>>,
 }
 
 pub(crate) struct BookingRow {
@@ -116,6 +140,7 @@ pub(crate) struct BookingRow {
     status: String,
     payment_id: Option<PaymentId>,
     created_at: Timestamp,
+    hold_until: Option<Timestamp>,
 }
 
 impl TryFrom<BookingRow> for Booking {
@@ -133,6 +158,7 @@ impl TryFrom<BookingRow> for Booking {
             status: db::column("status", &row.status)?,
             payment_id: row.payment_id,
             created_at: row.created_at,
+            hold_until: row.hold_until,
         })
     }
 }
@@ -147,7 +173,8 @@ macro_rules! booking_rows {
             $before $(+ $more)*
                 + r#" b.booking_id as "booking_id!: _", b.user_id as "user_id!: _", b.event_id as "event_id!: _",
                       b.tickets as "tickets!: _", b.amount_minor as "amount_minor!", b.currency as "currency!",
-                      b.status as "status!", b.payment_id as "payment_id: _", b.created_at as "created_at!" "#
+                      b.status as "status!", b.payment_id as "payment_id: _", b.created_at as "created_at!",
+                      b.hold_until "#
                 + $after,
             $($parameter),*
         )

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::basket::Lines;
 use super::stock::giving_back;
-use super::{Booking, BookingRequest, BookingRow, Status, booking_rows, stock};
+use super::{Booking, BookingRequest, BookingRow, Status, booking_rows, expire, stock};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
@@ -41,6 +41,11 @@ pub enum ReserveError {
     /// The type is `None` where it is the default one, of a request without items.
     #[error("not enough tickets are left")]
     SoldOut { ticket_type: Option<String> },
+    #[error("at most {most} tickets a person, and this one has {have}")]
+    PurchaseLimit { most: i32, have: i32 },
+    /// A person has one open hold of an event at most.
+    #[error("the person holds tickets of the event already")]
+    HoldOpen { booking_id: BookingId },
     #[error("tickets kept being taken and returned: whether they are sold out is unknown")]
     Contended,
     #[error("the booking store")]
@@ -132,7 +137,7 @@ macro_rules! reserve_by {
             with basket as (
                 select * from unnest($4::uuid[], $5::int[]) as line (ticket_type_id, quantity)
             ), sale as (
-                select event_id, currency, max_tickets_per_booking as most
+                select event_id, currency, max_tickets_per_booking as most, hold_seconds, max_per_user
                   from event
                  where event_id = $3
                    and starts_at > now()
@@ -152,13 +157,24 @@ macro_rules! reserve_by {
                  where (select count(*) from item) = (select count(*) from basket)
                    and (select sum(quantity) from basket) <= (select most from sale)
                  group by d.quota_id
-            ), "# + $taken + r#", made as (
+            ), "# + $taken + r#", counted as (
+                insert into purchase as p (event_id, user_id, tickets, most, open_holds)
+                select event_id, $2, (select sum(quantity) from basket), coalesce(max_per_user, 2147483647), $11::bool::int
+                  from sale
+                 where exists (select from taken) and ($11::bool or max_per_user is not null)
+                    on conflict (event_id, user_id) do update
+                   set tickets = p.tickets + excluded.tickets, open_holds = p.open_holds + excluded.open_holds
+                returning p.user_id
+            ), made as (
                 insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status,
-                                     took_quota, took_units)
+                                     took_quota, took_units, hold_until, counted)
                 select $1, $2, event_id, (select sum(quantity) from basket),
-                       (select sum(quantity * price_minor) from item), currency, 'PENDING',
+                       (select sum(quantity * price_minor) from item), currency,
+                       case when $11::bool then 'HELD' else 'PENDING' end,
                        (select array_agg(quota_id order by quota_id) from want),
-                       (select array_agg(need order by quota_id) from want)
+                       (select array_agg(need order by quota_id) from want),
+                       case when $11::bool then now() + make_interval(secs => hold_seconds) end,
+                       case when exists (select from counted) then (select sum(quantity) from basket) else 0 end
                   from sale
                  where exists (select from taken)
                 returning *
@@ -168,15 +184,15 @@ macro_rules! reserve_by {
                   from made, item
                  where not exists (select from basket where basket.ticket_type_id is null)
             ), kept as (
-                insert into request (caller, route, idempotency_key, request_hash, resource_id)
-                select $6, $7, $8, $9, booking_id
+                insert into request (caller, route, idempotency_key, request_hash, resource_id, answer)
+                select $6, $7, $8, $9, booking_id, case when $11::bool then 'HELD' end
                   from made
                  where $8::text is not null
                 returning resource_id
             ), unsettled as (
                 insert into job (kind, key, due_at, next_attempt_at)
-                select 'SETTLE', booking_id::text, now() + make_interval(secs => $10), now() + make_interval(secs => $10)
-                  from made
+                select case when $11::bool then 'EXPIRE' else 'SETTLE' end, booking_id::text, due, due
+                  from made, coalesce(hold_until, now() + make_interval(secs => $10)) as due
                  where (select count(*) from kept) >= 0
             )
             select "#,
@@ -191,6 +207,7 @@ macro_rules! reserve_by {
             idempotency.map(|idempotency| idempotency.key.as_str()),
             idempotency.map(|idempotency| idempotency.hash.as_str()),
             $attempt.sweep_after.as_secs_f64(),
+            request.hold.unwrap_or_default(),
         )
         .fetch_optional(db.idempotent($point).noting($attempt.sent))
         .await
@@ -276,7 +293,68 @@ impl Attempt<'_> {
             {
                 self.explain().await
             }
+            Err(error)
+                if db::violates(&error, "purchase_within_limit")
+                    || db::violates(&error, "purchase_one_hold") =>
+            {
+                self.explain_purchase(db::violates(&error, "purchase_one_hold"))
+                    .await
+            }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why the person can't have these tickets beside what they have. Returns `None` if another try could succeed
+    /// now. It may also have been this same request that has them.
+    async fn explain_purchase(&self, one_hold: bool) -> Result<Option<Reservation>, ReserveError> {
+        let Self { db, request, .. } = self;
+        let before = made_before(db, self.booking_id, request, self.idempotency).await?;
+        if let Some(made) = before {
+            return Ok(Some(made));
+        }
+        let open = expire::open_of(db, request.user_id, &request.event_id).await?;
+        if let Some(open) = open.as_ref().filter(|open| open.due) {
+            expire::expire(db, open.booking_id).await?;
+            return Ok(None);
+        }
+        if let Some(open) = open.filter(|_| one_hold) {
+            let booking_id = open.booking_id;
+            return Err(ReserveError::HoldOpen { booking_id });
+        }
+        let has = sqlx::query!(
+            "select tickets, most from purchase where event_id = $1 and user_id = $2",
+            &request.event_id as &EventId,
+            request.user_id as UserId,
+        )
+        .fetch_optional(db.idempotent(FailPoint("GetPurchase")))
+        .await?;
+        let wanted: i32 = self.lines.quantities.iter().sum();
+        match has {
+            Some(has) if !one_hold && wanted > has.most - has.tickets => {
+                Err(ReserveError::PurchaseLimit {
+                    most: has.most,
+                    have: has.tickets,
+                })
+            }
+            // Nothing yet, and even that is too much.
+            None if !one_hold => self.explain_limit(wanted).await,
+            // It went back since.
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses more than a person may have of the event at all.
+    async fn explain_limit(&self, wanted: i32) -> Result<Option<Reservation>, ReserveError> {
+        let most = sqlx::query_scalar!(
+            "select max_per_user from event where event_id = $1",
+            &self.request.event_id as &EventId,
+        )
+        .fetch_optional(self.db.idempotent(FailPoint("GetLimit")))
+        .await?
+        .flatten();
+        match most {
+            Some(most) if wanted > most => Err(ReserveError::PurchaseLimit { most, have: 0 }),
+            _ => Ok(None),
         }
     }
 
@@ -316,6 +394,10 @@ impl Attempt<'_> {
             return Err(too_many);
         }
         if let Some(line) = lines.iter().find(|line| line.sold_out) {
+            // Holds whose time is over keep no tickets from anybody.
+            if expire::expire_due(self.db, &self.request.event_id).await? {
+                return Ok(None);
+            }
             let named = line.name.clone().filter(|_| self.request.tickets.is_none());
             return Err(ReserveError::SoldOut { ticket_type: named });
         }
@@ -392,7 +474,7 @@ async fn made_before(
         r#"
         select b.booking_id as "booking_id: BookingId", b.user_id as "user_id: UserId",
                b.event_id as "event_id: EventId", b.tickets as "tickets: Tickets", b.amount_minor, b.currency,
-               b.status, b.payment_id as "payment_id: PaymentId", b.created_at,
+               b.status, b.payment_id as "payment_id: PaymentId", b.created_at, b.hold_until,
                r.request_hash as "request_hash?", r.answer
           from booking b
           left join request r on r.resource_id = b.booking_id
@@ -418,6 +500,7 @@ async fn made_before(
         status: row.status,
         payment_id: row.payment_id,
         created_at: row.created_at,
+        hold_until: row.hold_until,
     })?;
     Ok(Some(match row.request_hash {
         Some(request_hash) if booking.booking_id != booking_id => {
@@ -441,7 +524,7 @@ fn caller(user: UserId) -> String {
 /// the same key, tries again.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
     giving_back!(
-        "from booking b where b.booking_id = $1 and b.status = 'PENDING'",
+        "from booking b where b.booking_id = $1 and b.status in ('PENDING', 'HELD')",
         "delete from booking b using held",
         r#"forgotten as (
             delete from request r
@@ -452,7 +535,7 @@ pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), s
         ), dropped as (
             delete from job j
              using ended
-             where j.kind = 'SETTLE' and j.key = ended.booking_id::text
+             where j.kind in ('SETTLE', 'EXPIRE') and j.key = ended.booking_id::text
                and (select count(*) from forgotten) >= 0
         )"#,
         booking_id as BookingId,
@@ -472,7 +555,7 @@ pub(super) async fn release(
     let released = giving_back!(
         "from booking b where b.booking_id = $1 and b.status = 'PENDING'",
         r#"update booking b
-               set status = $2, payment_id = $3, took_quota = '{}', took_units = '{}', updated_at = now()
+               set status = $2, payment_id = $3, took_quota = '{}', took_units = '{}', counted = 0, updated_at = now()
               from held"#,
         r#"answered as (
             update request r

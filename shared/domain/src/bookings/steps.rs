@@ -34,6 +34,7 @@ fn wants(user: i64, tickets: i32) -> BookingRequest {
         tickets: Some(serde_json::from_str(&tickets.to_string()).unwrap()),
         items: Vec::new(),
         payment_method: None,
+        hold: None,
     }
 }
 

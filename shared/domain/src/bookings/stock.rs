@@ -6,13 +6,14 @@
 
 /// The statement that ends a booking and gives back what it holds, to any one shard of each quota. `$held` says
 /// which booking may end, `$ended` how, and `$rest` are CTEs that follow: they read `ended`, and `given_back` so
-/// that they come after it. Nothing happens unless all that it holds has gone back.
+/// that they come after it. What its buyer has is counted down too. Nothing happens unless all that it holds has gone back.
 macro_rules! giving_back {
     ($held:tt, $ended:tt, $rest:tt $(, $parameter:expr)* $(,)?) => {
         $crate::bookings::booking_rows!(
             r#"
             with held as materialized (
-                select b.booking_id, b.took_quota, b.took_units "# + $held + r#"
+                select b.booking_id, b.took_quota, b.took_units, b.event_id, b.user_id, b.counted,
+                       (b.hold_until is not null and b.status in ('HELD', 'PENDING'))::int as open_hold "# + $held + r#"
                    for no key update of b
             ), shard as materialized (
                 select s.quota_id, s.shard, s.free + took.units as free
@@ -29,12 +30,24 @@ macro_rules! giving_back {
                  where b.booking_id = held.booking_id
                    and (select count(*) from shard) = cardinality(held.took_units)
                 returning b.*
-            ), given_back as (
+            ), restocked as (
                 update stock s
                    set free = shard.free
                   from shard, ended
                  where s.quota_id = shard.quota_id and s.shard = shard.shard
                 returning s.shard
+            ), buyer as materialized (
+                select p.event_id, p.user_id, p.tickets - held.counted as tickets, p.open_holds - held.open_hold as open_holds
+                  from held join purchase p using (event_id, user_id)
+                 where held.counted > 0 and (select count(*) from shard) >= 0
+                   for no key update of p
+            ), given_back as (
+                update purchase p
+                   set tickets = buyer.tickets, open_holds = buyer.open_holds
+                  from buyer, ended
+                 where p.event_id = buyer.event_id and p.user_id = buyer.user_id
+                   and (select count(*) from restocked) >= 0
+                returning p.user_id
             ), "# + $rest + r#"
             select "#,
             "from ended b"

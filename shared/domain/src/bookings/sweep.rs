@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::cancel::refund;
 use super::confirm::mark_announced;
+use super::expire::expire;
 use super::settle::settle;
 use super::{BoxOffice, GetBookingError, read};
 use crate::jobs::{self, FORGET_BATCH, Job, Kind, Worker, in_batches};
@@ -22,6 +23,8 @@ use values::time;
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Swept {
     pub settled: usize,
+    /// Holds whose time was over.
+    pub expired: usize,
     pub announced: usize,
     pub refunded: usize,
     /// Idempotency keys that were old enough to be forgotten.
@@ -91,6 +94,7 @@ async fn count(office: &BoxOffice, job: Job, swept: &Mutex<Swept>) {
     let counted = match (outcome, kind) {
         (Err(_), _) => &mut swept.failed,
         (Ok(()), Kind::Settle) => &mut swept.settled,
+        (Ok(()), Kind::Expire) => &mut swept.expired,
         (Ok(()), Kind::Announce) => &mut swept.announced,
         (Ok(()), Kind::Refund) => &mut swept.refunded,
     };
@@ -102,9 +106,16 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
     telemetry::note("booking_id", booking_id);
     match kind {
         Kind::Settle => {
-            settle(office, booking_id).await?;
+            if let Some(until) = settle(office, booking_id).await? {
+                return Ok(jobs::postpone(&office.db, kind, key, until).await?);
+            }
             // That ended the job too, unless the booking was settled already.
             Ok(jobs::finish(&office.db, kind, key).await?)
+        }
+        Kind::Expire => {
+            // That ends the job too, unless somebody paid or released the hold: then that did.
+            expire(&office.db, booking_id).await?;
+            Ok(())
         }
         Kind::Announce => {
             let booking = read::by_id(&office.db, booking_id).await?;

@@ -17,7 +17,7 @@ use values::json::parse_string;
 use values::money::{Currency, Money};
 use values::page::{Page, Paginated, Position};
 use values::text;
-use values::tickets::{Capacity, Tickets};
+use values::tickets::{Capacity, HoldSeconds, Tickets};
 use values::time::{Moment, TimeZone, Timestamp};
 use values::{amount_schema, string_schema};
 
@@ -131,6 +131,12 @@ pub struct NewEvent {
     /// 10 when absent.
     #[schema(required = false, value_type = Option<Tickets>)]
     pub max_tickets_per_booking: Option<Tickets>,
+    /// How many tickets of the event a person may have; null: any number.
+    #[schema(required = false)]
+    pub max_per_user: Option<Capacity>,
+    /// How long tickets are held; 600 when absent.
+    #[schema(required = false)]
+    pub hold_seconds: Option<HoldSeconds>,
     /// Quotas beside the capacity, at most 50.
     #[schema(required = false)]
     pub quotas: Vec<NewQuota>,
@@ -142,7 +148,11 @@ pub struct NewEvent {
 impl NewEvent {
     /// Whether the request is one of the first API: an event with one price. Its answer has no other field either.
     pub fn has_one_price(&self) -> bool {
-        self.ticket_types.is_empty() && self.time_zone.is_none() && self.ends_at.is_none()
+        self.ticket_types.is_empty()
+            && self.time_zone.is_none()
+            && self.ends_at.is_none()
+            && self.max_per_user.is_none()
+            && self.hold_seconds.is_none()
     }
 
     /// The one type of an event with one price.
@@ -261,8 +271,9 @@ pub async fn create(
         r#"
         with made as (
             insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
-                               capacity, available, max_tickets_per_booking, time_zone, ends_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11)
+                               capacity, available, max_tickets_per_booking, time_zone, ends_at, max_per_user,
+                               hold_seconds)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $15, $16)
             returning *
         ), quotas as (
             insert into quota (quota_id, event_id, name, kind, capacity)
@@ -308,6 +319,8 @@ pub async fn create(
         quotas,
         types,
         draws,
+        event.max_per_user as Option<Capacity>,
+        event.hold_seconds.unwrap_or(HoldSeconds::DEFAULT) as HoldSeconds,
     )
     .fetch_one(db.once(FailPoint("CreateEvent")))
     .await;
@@ -320,6 +333,8 @@ pub async fn create(
         ticket_types: types::shown(event.ticket_types, &ids, &event.quotas, &made),
         time_zone: made.time_zone.clone(),
         ends_at: event.ends_at,
+        max_per_user: event.max_per_user,
+        hold_seconds: event.hold_seconds.unwrap_or(HoldSeconds::DEFAULT),
         event: made,
     })
 }
@@ -336,7 +351,7 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<EventDetails, GetEventEr
                available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
                              where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
                max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone",
-               ends_at
+               ends_at, max_per_user as "max_per_user: Capacity", hold_seconds as "hold_seconds: HoldSeconds"
           from event
          where event_id = $1
         "#,
@@ -362,6 +377,8 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<EventDetails, GetEventEr
         ticket_types: types::on_offer(db, event_id, event.currency).await?,
         time_zone: event.time_zone.clone(),
         ends_at: row.ends_at,
+        max_per_user: row.max_per_user,
+        hold_seconds: row.hold_seconds,
         event,
     })
 }

@@ -11,7 +11,7 @@ use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{EventId, QuotaId, TicketTypeId};
 use values::money::{Currency, Money};
-use values::tickets::{Admits, Capacity, Tickets, Units};
+use values::tickets::{Admits, Capacity, HoldSeconds, Tickets, Units};
 use values::time::{self, TimeZone};
 
 /// The most ticket types that an event has, and the most quotas beside its capacity.
@@ -130,6 +130,10 @@ pub struct EventDetails {
     /// Where the event is, for clocks.
     pub time_zone: TimeZone,
     pub ends_at: Option<DateTime<Utc>>,
+    /// How many tickets a person may have; null: any number.
+    pub max_per_user: Option<Capacity>,
+    /// How long tickets are held.
+    pub hold_seconds: HoldSeconds,
     /// Those that everybody may buy. The answer to the request that made the event has all of them.
     pub ticket_types: Vec<TicketType>,
 }

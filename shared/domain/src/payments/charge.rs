@@ -102,6 +102,37 @@ impl Payments {
         }
     }
 
+    /// Tries a card for a hold. A declined card decides nothing: the payment stays open, and has no record yet. Else as
+    /// [`Self::charge`].
+    ///
+    /// # Errors
+    /// As those of [`Self::charge`].
+    pub async fn charge_hold(
+        &self,
+        charge: &Charge,
+        method: PaymentMethod,
+    ) -> Result<PaymentStatus, ChargeError> {
+        if !method.is_declined() {
+            return self.charge(charge, method).await;
+        }
+        match self.look(charge).await? {
+            PaymentStatus::Pending => Ok(PaymentStatus::Declined),
+            decided => Ok(decided),
+        }
+    }
+
+    /// What the gateway has decided about a charge, stored; PENDING where it has decided nothing yet.
+    ///
+    /// # Errors
+    /// As those of [`Self::charge`].
+    pub async fn look(&self, charge: &Charge) -> Result<PaymentStatus, ChargeError> {
+        check(charge)?;
+        match self.gateway.look(charge.payment_id).await? {
+            Some(verdict) => self.record(charge, verdict).await,
+            None => Ok(PaymentStatus::Pending),
+        }
+    }
+
     /// Stores what the gateway decided about a booking's charge; the status of the record that stands.
     async fn record(
         &self,

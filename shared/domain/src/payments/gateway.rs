@@ -77,9 +77,10 @@ impl Gateway {
         amount: Money,
         method: PaymentMethod,
     ) -> Result<Option<Verdict>, GatewayError> {
-        let verdict = match method {
-            PaymentMethod::Visa | PaymentMethod::Timeout => Verdict::Charged,
-            PaymentMethod::ChargeDeclined => Verdict::Declined,
+        let verdict = if method.is_declined() {
+            Verdict::Declined
+        } else {
+            Verdict::Charged
         };
         let standing = self.enter(key, verdict, Some(amount)).await?;
         Ok((method != PaymentMethod::Timeout).then_some(standing))
@@ -88,6 +89,20 @@ impl Gateway {
     /// Cancels a charge that was not made yet; what stands, if it was.
     pub(super) async fn cancel(&self, key: PaymentId) -> Result<Verdict, GatewayError> {
         self.enter(key, Verdict::Cancelled, None).await
+    }
+
+    /// What it has decided; `None` where it has decided nothing.
+    pub(super) async fn look(&self, key: PaymentId) -> Result<Option<Verdict>, GatewayError> {
+        Ok(self.find(key).await?.map(|entry| entry.verdict))
+    }
+
+    async fn find(&self, key: PaymentId) -> Result<Option<Entry>, mongodb::error::Error> {
+        self.0
+            .idempotent(FailPoint("GatewayLook"), |books| {
+                let looking = books.find_one(doc! {"_id": key.to_string()});
+                Box::pin(looking.into_future())
+            })
+            .await
     }
 
     /// Gives a charge back, once for each key.
@@ -131,14 +146,7 @@ impl Gateway {
             Err(error) if docdb::is_duplicate_key(&error) => {}
             Err(error) => return Err(error.into()),
         }
-        let standing = self
-            .0
-            .idempotent(FailPoint("GatewayLook"), |books| {
-                let looking = books.find_one(doc! {"_id": key.to_string()});
-                Box::pin(looking.into_future())
-            })
-            .await?
-            .ok_or(GatewayError::NoEntry)?;
+        let standing = self.find(key).await?.ok_or(GatewayError::NoEntry)?;
         let asks_another = amount.is_some()
             && standing.verdict != Verdict::Cancelled
             && (standing.amount_minor, standing.currency) != (entry.amount_minor, entry.currency);

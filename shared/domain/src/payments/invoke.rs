@@ -30,7 +30,12 @@ pub enum Command {
     Charge {
         charge: Charge,
         payment_method: PaymentMethod,
+        /// Whether a declined card leaves the payment open, for another.
+        #[serde(default)]
+        of_hold: bool,
     },
+    /// See whether it was charged or voided, and change nothing at the gateway.
+    Look { charge: Charge },
     /// Void, unless it was charged or declined.
     Void { charge: Charge },
     /// Void a payment that has a record.
@@ -125,8 +130,34 @@ impl ChargeFunction {
         self.status(&Command::Charge {
             charge,
             payment_method,
+            of_hold: false,
         })
         .await
+    }
+
+    /// Tries a card for a hold, see [`super::Payments::charge_hold`].
+    ///
+    /// # Errors
+    /// The outcome is unknown.
+    pub async fn charge_hold(
+        &self,
+        charge: Charge,
+        payment_method: PaymentMethod,
+    ) -> Result<PaymentStatus, InvokeError> {
+        self.status(&Command::Charge {
+            charge,
+            payment_method,
+            of_hold: true,
+        })
+        .await
+    }
+
+    /// Looks at a hold's payment, see [`super::Payments::look`].
+    ///
+    /// # Errors
+    /// The outcome is unknown.
+    pub async fn look(&self, charge: Charge) -> Result<PaymentStatus, InvokeError> {
+        self.status(&Command::Look { charge }).await
     }
 
     /// Voids a booking's payment, see [`super::Payments::void`].

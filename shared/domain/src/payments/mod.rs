@@ -72,6 +72,16 @@ pub enum PaymentMethod {
     Timeout,
 }
 
+impl PaymentMethod {
+    /// Whether the gateway declines it.
+    fn is_declined(self) -> bool {
+        match self {
+            Self::Visa | Self::Timeout => false,
+            Self::ChargeDeclined => true,
+        }
+    }
+}
+
 /// A text that names no payment method.
 #[derive(Debug, thiserror::Error)]
 #[error("must be pm_card_visa, pm_card_visa_chargeDeclined or pm_admit_timeout")]

@@ -1,0 +1,311 @@
+//! Holds: tickets that are kept for a buyer for a while. To pay, to give back, and what happens when the time is over.
+//!
+//! ```text
+//! HELD ── pay ──▶ PENDING ── paid ──▶ CONFIRMED        declined: stays PENDING, and another card may follow
+//!   └─ hold_until ─▶ EXPIRED ◀─ hold_until, void ─┘
+//! ```
+//!
+//! A hold and an attempt to pay it are separate: a declined card leaves the hold as it is. All attempts are one payment
+//! at the gateway, which succeeds once at most and never after it was cancelled.
+
+use super::confirm::confirm;
+use super::expire::let_go;
+use super::reserve::release;
+use super::{Booking, BoxOffice, Status, booking_rows, read};
+use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
+use runtime::faults::FailPoint;
+use runtime::telemetry;
+use stores::db::Db;
+use stores::settle_queue::{Delivery, SettleQueue};
+use uuid::Uuid;
+use values::ids::{BookingId, PaymentId, UserId};
+use values::time::{self, Timestamp};
+
+/// How many cards may be tried for one hold: more would be testing cards.
+const MAX_ATTEMPTS: i16 = 5;
+
+/// How long an attempt may run, in seconds: somewhat longer than anyone waits for a charge.
+const ATTEMPT_SECONDS: f64 = 15.0;
+
+/// The least time that the first attempt leaves to pay, in seconds: enough for another card.
+const TIME_TO_PAY_SECONDS: f64 = 600.0;
+
+/// What became of paying a hold.
+#[derive(Debug)]
+pub enum HoldPaid {
+    Confirmed(Booking),
+    /// Not known yet.
+    Pending(Booking),
+}
+
+/// Why a hold was not paid.
+#[derive(Debug, thiserror::Error)]
+pub enum PayHoldError {
+    /// Also where it is another person's.
+    #[error("there is no such booking")]
+    NotFound,
+    #[error("the card was declined")]
+    Declined { hold_until: Option<Timestamp> },
+    #[error("the hold's time is over")]
+    Expired,
+    #[error("another payment of the hold is running")]
+    InProgress,
+    #[error("too many cards were tried")]
+    TooManyAttempts,
+    #[error("a {status:?} booking is no hold")]
+    NotHeld { status: Status },
+    #[error("the charge function is busy")]
+    Busy(#[source] InvokeError),
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Why a hold can't be given back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// Also where it is another person's.
+    #[error("there is no such booking")]
+    NotFound,
+    #[error("a payment of the hold is running, or was made")]
+    InProgress,
+    #[error("a {status:?} booking is no hold")]
+    NotHeld { status: Status },
+    #[error("voiding the payment")]
+    Payment(#[from] InvokeError),
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Pays a hold of `user` with a card. A declined card leaves the hold; another may follow.
+///
+/// # Errors
+/// See [`PayHoldError`].
+pub async fn pay(
+    office: &BoxOffice,
+    settle_queue: &SettleQueue,
+    user: UserId,
+    booking_id: BookingId,
+    method: PaymentMethod,
+) -> Result<HoldPaid, PayHoldError> {
+    telemetry::note("booking_id", booking_id);
+    telemetry::note("payment_id", PaymentId::of_booking(booking_id));
+    let attempt = Uuid::now_v7();
+    let Some(booking) = begin_attempt(&office.db, user, booking_id, attempt).await? else {
+        return explain_not_begun(&office.db, user, booking_id).await;
+    };
+    telemetry::note("event_id", &booking.event_id);
+    let status = if booking.amount.is_zero() {
+        Ok(PaymentStatus::Success)
+    } else {
+        office.payments.charge_hold(booking.charge(), method).await
+    };
+    let finished = match status {
+        Ok(PaymentStatus::Success) => {
+            let announced = office.announce(&booking).await;
+            confirm(&office.db, booking_id, announced).await
+        }
+        Ok(PaymentStatus::Declined) => {
+            close_attempt(&office.db, booking_id, attempt).await?;
+            tracing::info!("card declined; the hold stays");
+            let hold_until = booking.hold_until;
+            return Err(PayHoldError::Declined { hold_until });
+        }
+        Ok(PaymentStatus::Voided) => {
+            release(&office.db, booking_id, Status::Expired).await?;
+            return Err(PayHoldError::Expired);
+        }
+        // It was not begun: the buyer may try again at once.
+        Err(error @ InvokeError::Busy) => {
+            close_attempt(&office.db, booking_id, attempt).await?;
+            return Err(PayHoldError::Busy(error));
+        }
+        Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => Ok(None),
+        Err(error) => {
+            tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
+            Ok(None)
+        }
+    };
+    match finished {
+        Ok(Some(confirmed)) => return Ok(HoldPaid::Confirmed(confirmed)),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::error!(error = telemetry::chain(&error), "booking not finished");
+        }
+    }
+    // Paid or not, settling finds out; it may have been quicker.
+    let unsettled = Unsettled::Booking { booking_id };
+    if let Err(error) = enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await {
+        let error = telemetry::chain(&error);
+        tracing::warn!(error, "settlement not enqueued; the sweep settles it");
+    }
+    match read::by_id(&office.db, booking_id).await {
+        Ok(Some(settled)) if settled.status == Status::Confirmed => {
+            Ok(HoldPaid::Confirmed(settled))
+        }
+        _ => Ok(HoldPaid::Pending(booking)),
+    }
+}
+
+/// HELD → PENDING by the first attempt, which leaves at least ten minutes to pay; a later one finds PENDING. When the
+/// attempt is over, the booking's job looks what became of it, if nobody did. Returns `None` where the booking can't be
+/// paid now. Repeated, it finds its own attempt.
+pub(super) async fn begin_attempt(
+    db: &Db,
+    user: UserId,
+    booking_id: BookingId,
+    attempt: Uuid,
+) -> Result<Option<Booking>, sqlx::Error> {
+    let begun = booking_rows!(
+        r#"
+        with begun as (
+            update booking b
+               set status = 'PENDING', updated_at = now(), attempt_id = $3,
+                   hold_until = case when b.status = 'HELD'
+                                     then greatest(b.hold_until, now() + make_interval(secs => $6)) else b.hold_until end,
+                   attempt = b.attempt + (b.attempt_id is distinct from $3)::int,
+                   attempt_until = now() + make_interval(secs => $5)
+             where b.booking_id = $1 and b.user_id = $2 and b.hold_until > now() and b.status in ('HELD', 'PENDING')
+               and (b.attempt_id = $3
+                    or b.attempt < $4 and (b.attempt_until > now()) is not true)
+            returning b.*
+        ), unheld as (
+            update job j
+               set done_at = now()
+              from begun
+             where j.kind = 'EXPIRE' and j.key = begun.booking_id::text and j.done_at is null
+            returning j.job_id
+        ), unsettled as (
+            insert into job as j (kind, key, due_at, next_attempt_at)
+            select 'SETTLE', booking_id::text, hold_until, attempt_until
+              from begun
+             where (select count(*) from unheld) >= 0
+                on conflict (kind, key) do update set next_attempt_at = excluded.next_attempt_at
+        )
+        select "#,
+        "from begun b",
+        booking_id as BookingId,
+        user as UserId,
+        attempt,
+        MAX_ATTEMPTS,
+        ATTEMPT_SECONDS,
+        TIME_TO_PAY_SECONDS,
+    )
+    .fetch_optional(db.idempotent(FailPoint("BeginAttempt")))
+    .await?;
+    begun.map(Booking::try_from).transpose()
+}
+
+/// Ends an attempt that charged nothing: another may begin.
+pub(super) async fn close_attempt(
+    db: &Db,
+    booking_id: BookingId,
+    attempt: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update booking set attempt_until = null where booking_id = $1 and attempt_id = $2 and status = 'PENDING'",
+        booking_id as BookingId,
+        attempt,
+    )
+    .execute(db.idempotent(FailPoint("CloseAttempt")))
+    .await?;
+    Ok(())
+}
+
+async fn explain_not_begun(
+    db: &Db,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<HoldPaid, PayHoldError> {
+    let booking = read::of_user(db, user, booking_id).await?;
+    let booking = booking.ok_or(PayHoldError::NotFound)?;
+    let Some(hold_until) = booking.hold_until else {
+        let status = booking.status;
+        return Err(PayHoldError::NotHeld { status });
+    };
+    match booking.status {
+        Status::Confirmed => Ok(HoldPaid::Confirmed(booking)),
+        Status::Expired => Err(PayHoldError::Expired),
+        Status::Held | Status::Pending if hold_until <= time::now() => Err(PayHoldError::Expired),
+        Status::Held | Status::Pending if attempts(db, booking_id).await? >= MAX_ATTEMPTS => {
+            Err(PayHoldError::TooManyAttempts)
+        }
+        Status::Held | Status::Pending => Err(PayHoldError::InProgress),
+        status @ (Status::Rejected | Status::Cancelled) => Err(PayHoldError::NotHeld { status }),
+    }
+}
+
+async fn attempts(db: &Db, booking_id: BookingId) -> Result<i16, sqlx::Error> {
+    let attempts = sqlx::query_scalar!(
+        "select attempt from booking where booking_id = $1 and (attempt_until > now()) is not true",
+        booking_id as BookingId,
+    )
+    .fetch_optional(db.idempotent(FailPoint("GetAttempts")))
+    .await?;
+    Ok(attempts.unwrap_or_default())
+}
+
+/// Gives the tickets of a hold of `user` back. If somebody tried to pay it, its payment is voided first, and the booking
+/// follows that.
+///
+/// # Errors
+/// See [`ReleaseError`].
+pub async fn release_hold(
+    db: &Db,
+    payments: &crate::payments::ChargeFunction,
+    user: UserId,
+    booking_id: BookingId,
+) -> Result<Booking, ReleaseError> {
+    telemetry::note("booking_id", booking_id);
+    if let Some(released) = let_go(db, booking_id, Some(user)).await? {
+        tracing::info!("hold released");
+        return Ok(released);
+    }
+    let booking = read::of_user(db, user, booking_id).await?;
+    let booking = booking.ok_or(ReleaseError::NotFound)?;
+    let status = booking.status;
+    match (status, booking.hold_until) {
+        (Status::Expired, Some(_)) => return Ok(booking),
+        (Status::Pending, Some(_)) => {}
+        _ => return Err(ReleaseError::NotHeld { status }),
+    }
+    // No attempt begins from now on, and none is running.
+    if begin_attempt_of_nobody(db, booking_id).await?.is_none() {
+        return Err(ReleaseError::InProgress);
+    }
+    match payments.void(booking.charge()).await? {
+        PaymentStatus::Voided | PaymentStatus::Declined => {
+            let released = release(db, booking_id, Status::Expired).await?;
+            let settled = match released {
+                Some(released) => Some(released),
+                None => read::by_id(db, booking_id).await?,
+            };
+            settled.ok_or(ReleaseError::NotFound)
+        }
+        // It was paid after all. Settling confirms it.
+        PaymentStatus::Success | PaymentStatus::Pending | PaymentStatus::Refunded => {
+            Err(ReleaseError::InProgress)
+        }
+    }
+}
+
+/// Takes the place of an attempt, so that none begins while a payment is voided.
+async fn begin_attempt_of_nobody(
+    db: &Db,
+    booking_id: BookingId,
+) -> Result<Option<i16>, sqlx::Error> {
+    let token = PaymentId::of_booking(booking_id);
+    sqlx::query_scalar!(
+        r#"
+        update booking
+           set attempt_id = $2, attempt_until = now() + make_interval(secs => $3)
+         where booking_id = $1 and status = 'PENDING' and hold_until is not null
+           and (attempt_id = $2 or (attempt_until > now()) is not true)
+        returning attempt
+        "#,
+        booking_id as BookingId,
+        token as PaymentId,
+        ATTEMPT_SECONDS,
+    )
+    .fetch_optional(db.idempotent(FailPoint("BlockAttempts")))
+    .await
+}

@@ -1,0 +1,290 @@
+//! Holds and limits a person, on a database of their own.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use uuid::Uuid;
+
+use super::cancel::give_back;
+use super::confirm::confirm;
+use super::expire::{expire, let_go};
+use super::hold::{begin_attempt, close_attempt};
+use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
+use super::{Booking, BookingRequest, Status, read};
+use crate::testing::Database;
+use stores::db::Db;
+use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
+use values::ids::{BookingId, UserId};
+use values::time;
+
+const SWEEP_AFTER: Duration = Duration::from_secs(60);
+
+/// The rows that are not what bookings say: stock, what people have, and work.
+const WRONG: &str = "
+    select (select count(*) from quota q
+             where capacity <> (select coalesce(sum(free), 0) from stock s where s.quota_id = q.quota_id)
+                   + (select coalesce(sum(units), 0) from booking, unnest(took_quota, took_units) as t (quota, units)
+                       where t.quota = q.quota_id))
+         + (select count(*) from purchase p
+             where tickets <> (select coalesce(sum(counted), 0) from booking b
+                                where (b.event_id, b.user_id) = (p.event_id, p.user_id))
+                or open_holds <> (select count(*) from booking b
+                                   where (b.event_id, b.user_id) = (p.event_id, p.user_id)
+                                     and hold_until is not null and status in ('HELD', 'PENDING')))
+         + (select count(*) from booking b
+             where (status = 'HELD') <> exists (select from job where kind = 'EXPIRE' and key = b.booking_id::text and done_at is null)
+                or (status = 'PENDING') <> exists (select from job where kind = 'SETTLE' and key = b.booking_id::text and done_at is null))";
+
+/// A database with the event `gala`, of 5 tickets, at most `limit` a person.
+async fn gala(limit: Option<i32>) -> (Database, Db) {
+    let database = Database::migrated().await;
+    database.add_gala(5, 5).await;
+    let limit = limit.map_or("null".to_owned(), |limit| limit.to_string());
+    database
+        .execute(format!(
+            "update event set available = 0, max_per_user = {limit}; update stock set free = 5"
+        ))
+        .await;
+    let db = database.process();
+    (database, db)
+}
+
+fn wants(user: i64, tickets: i32, hold: bool) -> BookingRequest {
+    BookingRequest {
+        user_id: UserId::from(user),
+        event_id: "gala".parse().unwrap(),
+        tickets: Some(tickets.try_into().unwrap()),
+        items: Vec::new(),
+        payment_method: None,
+        hold: Some(hold),
+    }
+}
+
+async fn take(db: &Db, user: i64, tickets: i32, hold: bool) -> Result<Booking, ReserveError> {
+    match reserve(db, SWEEP_AFTER, &wants(user, tickets, hold), None).await? {
+        Reservation::New(booking) => Ok(booking),
+        Reservation::Replay(_) => panic!("it has no key"),
+    }
+}
+
+/// As if the time of all holds were over.
+async fn let_time_pass(database: &Database) {
+    let past =
+        "update booking set hold_until = now() - interval '1 second' where hold_until is not null;
+                update job set due_at = now() - interval '1 second' where kind = 'EXPIRE'";
+    database.execute(past.to_owned()).await;
+}
+
+async fn left(database: &Database) -> i64 {
+    assert_eq!(database.count(WRONG).await, 0);
+    database.count("select sum(free)::int8 from stock").await
+}
+
+async fn begin(db: &Db, user: i64, booking: BookingId) -> Option<Booking> {
+    begin_attempt(db, UserId::from(user), booking, Uuid::now_v7())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_hold_keeps_its_tickets_until_its_time_is_over() {
+    let (database, db) = gala(None).await;
+    let held = take(&db, 1, 2, true).await.unwrap();
+    assert_eq!(held.status, Status::Held);
+    let left_to_pay = held.hold_until.unwrap() - time::now();
+    assert!(
+        (590..=600).contains(&left_to_pay.num_seconds()),
+        "{left_to_pay}"
+    );
+    assert_eq!(left(&database).await, 3);
+    assert!(!expire(&db, held.booking_id).await.unwrap());
+    assert!(confirm(&db, held.booking_id, true).await.unwrap().is_none());
+    assert!(
+        release(&db, held.booking_id, Status::Expired)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let_time_pass(&database).await;
+    assert!(begin(&db, 1, held.booking_id).await.is_none());
+    assert!(expire(&db, held.booking_id).await.unwrap());
+    assert!(!expire(&db, held.booking_id).await.unwrap());
+    assert_eq!(left(&database).await, 5);
+    let ended = read::by_id(&db, held.booking_id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.payment_id), (Status::Expired, None));
+}
+
+#[tokio::test]
+async fn a_person_has_one_open_hold_of_an_event() {
+    let (database, db) = gala(None).await;
+    let crowd = (0..8).map(|_| {
+        let db = database.process();
+        async move { take(&db, 1, 1, true).await }
+    });
+    let outcomes = join_all(crowd).await;
+    let held: Vec<_> = outcomes.iter().flatten().collect();
+    assert_eq!(held.len(), 1);
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        let open = matches!(refused, ReserveError::HoldOpen { booking_id } if *booking_id == held[0].booking_id);
+        assert!(open, "{refused:?}");
+    }
+    assert_eq!(left(&database).await, 4);
+    assert!(take(&db, 1, 1, false).await.is_ok());
+    assert!(take(&db, 2, 1, true).await.is_ok());
+    let stranger = let_go(&db, held[0].booking_id, Some(UserId::from(2))).await;
+    assert!(stranger.unwrap().is_none());
+    let released = let_go(&db, held[0].booking_id, Some(UserId::from(1))).await;
+    assert_eq!(released.unwrap().unwrap().status, Status::Expired);
+    assert!(take(&db, 1, 1, true).await.is_ok());
+    assert_eq!(left(&database).await, 2);
+}
+
+#[tokio::test]
+async fn a_hold_whose_time_is_over_keeps_no_tickets_from_anybody() {
+    let (database, db) = gala(None).await;
+    take(&db, 1, 3, true).await.unwrap();
+    take(&db, 2, 2, true).await.unwrap();
+    assert!(matches!(
+        take(&db, 3, 1, false).await,
+        Err(ReserveError::SoldOut { .. })
+    ));
+    let_time_pass(&database).await;
+    assert!(take(&db, 3, 4, false).await.is_ok());
+    // Who held them holds again, though nobody has swept yet.
+    take(&db, 4, 1, true).await.unwrap();
+    let_time_pass(&database).await;
+    assert!(take(&db, 4, 1, true).await.is_ok());
+    assert_eq!(left(&database).await, 0);
+}
+
+#[tokio::test]
+async fn one_attempt_to_pay_runs_at_a_time_and_the_first_leaves_ten_minutes() {
+    let (database, db) = gala(None).await;
+    let held = take(&db, 1, 1, true).await.unwrap().booking_id;
+    database
+        .execute("update booking set hold_until = now() + interval '5 seconds'".to_owned())
+        .await;
+    assert!(begin(&db, 2, held).await.is_none());
+    let user = UserId::from(1);
+    let first = Uuid::now_v7();
+    let paying = begin_attempt(&db, user, held, first)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(paying.status, Status::Pending);
+    let until = paying.hold_until.unwrap();
+    assert!((until - time::now()).num_seconds() >= 590);
+    // Its answer was lost, and it is sent again.
+    assert!(
+        begin_attempt(&db, user, held, first)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(begin(&db, 1, held).await.is_none());
+    assert!(let_go(&db, held, Some(user)).await.unwrap().is_none());
+    close_attempt(&db, held, Uuid::now_v7()).await.unwrap();
+    assert!(begin(&db, 1, held).await.is_none());
+    close_attempt(&db, held, first).await.unwrap();
+    for _ in 0..4 {
+        let attempt = Uuid::now_v7();
+        let again = begin_attempt(&db, user, held, attempt).await.unwrap();
+        assert_eq!(again.unwrap().hold_until.unwrap(), until);
+        close_attempt(&db, held, attempt).await.unwrap();
+    }
+    // Five cards were tried.
+    assert!(begin(&db, 1, held).await.is_none());
+    assert_eq!(left(&database).await, 4);
+    assert!(confirm(&db, held, false).await.unwrap().is_some());
+    assert_eq!(left(&database).await, 4);
+    assert!(take(&db, 1, 1, true).await.is_ok());
+    assert!(give_back(&db, user, held).await.unwrap().is_some());
+    assert_eq!(left(&database).await, 4);
+}
+
+#[tokio::test]
+async fn of_paying_and_expiring_at_one_moment_one_happens() {
+    let (database, db) = gala(None).await;
+    let (payer, sweeper) = (database.process(), database.process());
+    let mut paid = 0;
+    for _ in 0..40 {
+        let held = take(&db, 1, 1, true).await.unwrap().booking_id;
+        // Over in a moment.
+        database
+            .execute(
+                "update booking set hold_until = now() + interval '3 ms' where status = 'HELD'"
+                    .to_owned(),
+            )
+            .await;
+        let sweep = async {
+            for _ in 0..20 {
+                if expire(&sweeper, held).await.unwrap() {
+                    return true;
+                }
+            }
+            false
+        };
+        let (begun, expired) = join(begin(&payer, 1, held), sweep).await;
+        assert!(begun.is_none() || !expired);
+        paid += i32::from(begun.is_some());
+        release(&db, held, Status::Expired).await.unwrap();
+        expire(&db, held).await.unwrap();
+        let _ = let_go(&db, held, Some(UserId::from(1))).await.unwrap();
+        assert_eq!(left(&database).await, 5);
+    }
+    println!("{paid} of 40 were paid");
+}
+
+#[tokio::test]
+async fn a_person_has_no_more_tickets_than_the_event_allows() {
+    let (database, db) = gala(Some(3)).await;
+    let refused = |outcome: Result<Booking, ReserveError>| match outcome {
+        Err(ReserveError::PurchaseLimit { most, have }) => (most, have),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(take(&db, 1, 4, false).await), (3, 0));
+    let first = take(&db, 1, 2, false).await.unwrap().booking_id;
+    assert_eq!(refused(take(&db, 1, 2, false).await), (3, 2));
+    assert_eq!(refused(take(&db, 1, 2, true).await), (3, 2));
+    assert_eq!(left(&database).await, 3);
+    assert!(take(&db, 2, 3, false).await.is_ok());
+    assert_eq!(left(&database).await, 0);
+    confirm(&db, first, true).await.unwrap();
+    give_back(&db, UserId::from(1), first)
+        .await
+        .unwrap()
+        .unwrap();
+    let held = take(&db, 1, 2, true).await.unwrap().booking_id;
+    undo_reserve(&db, held).await.unwrap();
+    assert_eq!(left(&database).await, 2);
+    let crowd = (0..6).map(|_| {
+        let db = database.process();
+        async move { take(&db, 1, 1, false).await }
+    });
+    let had = join_all(crowd).await.into_iter().flatten().count();
+    assert_eq!(had, 2, "two are left");
+    assert_eq!(left(&database).await, 0);
+}
+
+#[tokio::test]
+async fn a_repeated_hold_is_the_same_hold_also_when_it_is_the_only_one_allowed() {
+    let (database, _) = gala(Some(2)).await;
+    let key = IdempotentRequest {
+        key: IdempotencyKey::parse(b"k").unwrap(),
+        hash: RequestHash::of(b"body"),
+    };
+    let repeats = (0..6).map(|_| {
+        let (db, key) = (database.process(), key.clone());
+        async move { reserve(&db, SWEEP_AFTER, &wants(1, 2, true), Some(&key)).await }
+    });
+    let outcomes = join_all(repeats).await;
+    let mut new = 0;
+    for outcome in outcomes {
+        match outcome.unwrap() {
+            Reservation::New(_) => new += 1,
+            Reservation::Replay(stored) => assert_eq!(stored.answer, Some(Status::Held)),
+        }
+    }
+    assert_eq!(new, 1);
+    assert_eq!(left(&database).await, 3);
+}
