@@ -59,7 +59,7 @@ def bill(tables: dict, plane: str, bookings: int) -> Bill:
     for name, dollars in parts["monthly"].items():
         stands[name] += dollars
     stands |= {
-        "CloudWatch": prices["alarm"] * assumed["alarms"] + prices["dashboard"] + 3 * prices["metric"] + prices["key"]
+        "CloudWatch": prices["alarm"] * assumed["alarms"] + prices["dashboard"] + 4 * prices["metric"] + prices["key"]
         + scheduled * 700 / 1e9 * prices["log_gb"] + scheduled * prices["trace"],
         "Secrets Manager": prices["secret"] * assumed["secrets"],
         # Empty polls of five pollers of the queue, each twenty seconds long.
