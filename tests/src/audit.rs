@@ -171,14 +171,19 @@ impl Books {
                     (select coalesce(sum(t.units), 0)
                        from booking, unnest(took_quota, took_units) as t (quota_id, units) join quota using (quota_id)
                       where booking.event_id = event.event_id and kind = 'ROOT'),
-                    array(select 'user ' || p.user_id from purchase p
+                    array(select 'user ' || p.user_id
+                            from purchase p
+                            cross join lateral (
+                                 select coalesce(sum(counted), 0)::int as tickets,
+                                        (count(*) filter (where hold_until is not null and status in ('HELD', 'PENDING')))::int
+                                        as open_holds
+                                   from booking b
+                                  where b.event_id = p.event_id and b.user_id = p.user_id) has
                            where p.event_id = event.event_id
-                             and (tickets, open_holds)
-                                 is distinct from (select coalesce(sum(counted), 0)::int,
-                                                          (count(*) filter (where hold_until is not null
-                                                            and status in ('HELD', 'PENDING')))::int
-                                                     from booking b
-                                                    where b.event_id = p.event_id and b.user_id = p.user_id))
+                             and (p.tickets, p.open_holds) is distinct from (has.tickets, has.open_holds))
+                    || array(select 'booking ' || booking_id from booking
+                              where booking.event_id = event.event_id and counted > 0
+                                and status in ('REJECTED', 'EXPIRED', 'CANCELLED'))
                     || array(select q.name from quota q
                            where q.event_id = event.event_id and kind <> 'ROOT'
                              and capacity <> (select sum(free) from stock where stock.quota_id = q.quota_id)

@@ -17,7 +17,6 @@ use runtime::calls;
 use runtime::faults::FailPoint;
 use runtime::telemetry::Metric;
 use stores::db::Db;
-use values::time::Timestamp;
 
 /// How many jobs of a kind run at once. One that hangs uses no processor.
 pub(crate) const AT_ONCE: usize = 10;
@@ -178,19 +177,6 @@ pub async fn finish(db: &Db, kind: Kind, key: &str) -> Result<(), sqlx::Error> {
         key,
     )
     .execute(db.idempotent(FailPoint("FinishJob")))
-    .await?;
-    Ok(())
-}
-
-/// Has a job wait, as there is nothing to do for it before then.
-pub async fn postpone(db: &Db, kind: Kind, key: &str, until: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update job set next_attempt_at = $3 where kind = $1 and key = $2 and done_at is null",
-        kind.as_ref(),
-        key,
-        until,
-    )
-    .execute(db.idempotent(FailPoint("PostponeJob")))
     .await?;
     Ok(())
 }

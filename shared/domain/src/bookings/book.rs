@@ -51,7 +51,11 @@ impl BookingOutcome {
     /// later changes show at the booking's own URL.
     fn of(mut booking: Booking) -> Self {
         match booking.status {
-            Status::Held => Self::Held(booking),
+            Status::Held => {
+                // What was said when it was held, though it may be paid by now.
+                booking.payment_id = None;
+                Self::Held(booking)
+            }
             Status::Pending => Self::Pending(booking),
             Status::Confirmed | Status::Cancelled => {
                 booking.status = Status::Confirmed;

@@ -71,8 +71,8 @@ pub(super) async fn open_of(
     .await
 }
 
-/// Ends holds of an event whose time is over, before the sweep does; whether there were any.
-pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<bool, sqlx::Error> {
+/// Ends holds of an event whose time is over, before the sweep does.
+pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<(), sqlx::Error> {
     let due = sqlx::query_scalar!(
         r#"
         select b.booking_id as "booking_id: BookingId"
@@ -88,9 +88,8 @@ pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<bool, sqlx
     )
     .fetch_all(db.idempotent(FailPoint("ListDueHolds")))
     .await?;
-    let mut any = false;
     for booking_id in due {
-        any |= expire(db, booking_id).await?;
+        expire(db, booking_id).await?;
     }
-    Ok(any)
+    Ok(())
 }

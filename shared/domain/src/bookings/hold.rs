@@ -24,8 +24,8 @@ use values::time::{self, Timestamp};
 /// How many cards may be tried for one hold: more would be testing cards.
 const MAX_ATTEMPTS: i16 = 5;
 
-/// How long an attempt may run, in seconds: somewhat longer than anyone waits for a charge.
-const ATTEMPT_SECONDS: f64 = 15.0;
+/// How long an attempt may run, in seconds: as long as `pay-booking` does, and so its charge and the repeat of that.
+const ATTEMPT_SECONDS: f64 = 25.0;
 
 /// The least time that the first attempt leaves to pay, in seconds: enough for another card.
 const TIME_TO_PAY_SECONDS: f64 = 600.0;
@@ -105,7 +105,7 @@ pub async fn pay(
             confirm(&office.db, booking_id, announced).await
         }
         Ok(PaymentStatus::Declined) => {
-            close_attempt(&office.db, booking_id, attempt).await?;
+            close_attempt(&office.db, booking_id, attempt, Card::Tried).await?;
             tracing::info!("card declined; the hold stays");
             let hold_until = booking.hold_until;
             return Err(PayHoldError::Declined { hold_until });
@@ -116,7 +116,7 @@ pub async fn pay(
         }
         // It was not begun: the buyer may try again at once.
         Err(error @ InvokeError::Busy) => {
-            close_attempt(&office.db, booking_id, attempt).await?;
+            close_attempt(&office.db, booking_id, attempt, Card::NotTried).await?;
             return Err(PayHoldError::Busy(error));
         }
         Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => Ok(None),
@@ -195,16 +195,30 @@ pub(super) async fn begin_attempt(
     begun.map(Booking::try_from).transpose()
 }
 
+/// Whether an attempt that charged nothing got as far as to try its card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Card {
+    Tried,
+    /// Then the attempt doesn't count.
+    NotTried,
+}
+
 /// Ends an attempt that charged nothing: another may begin.
 pub(super) async fn close_attempt(
     db: &Db,
     booking_id: BookingId,
     attempt: Uuid,
+    card: Card,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update booking set attempt_until = null where booking_id = $1 and attempt_id = $2 and status = 'PENDING'",
+        r#"
+        update booking
+           set attempt_until = null, attempt = attempt - $3::bool::int
+         where booking_id = $1 and attempt_id = $2 and attempt_until is not null and status = 'PENDING'
+        "#,
         booking_id as BookingId,
         attempt,
+        card == Card::NotTried,
     )
     .execute(db.idempotent(FailPoint("CloseAttempt")))
     .await?;
@@ -269,10 +283,15 @@ pub async fn release_hold(
         _ => return Err(ReleaseError::NotHeld { status }),
     }
     // No attempt begins from now on, and none is running.
-    if begin_attempt_of_nobody(db, booking_id).await?.is_none() {
+    if block_attempts(db, booking_id).await?.is_none() {
         return Err(ReleaseError::InProgress);
     }
-    match payments.void(booking.charge()).await? {
+    let payment = if booking.amount.is_zero() {
+        PaymentStatus::Success
+    } else {
+        payments.void(booking.charge()).await?
+    };
+    match payment {
         PaymentStatus::Voided | PaymentStatus::Declined => {
             let released = release(db, booking_id, Status::Expired).await?;
             let settled = match released {
@@ -281,26 +300,35 @@ pub async fn release_hold(
             };
             settled.ok_or(ReleaseError::NotFound)
         }
-        // It was paid after all. Settling confirms it.
-        PaymentStatus::Success | PaymentStatus::Pending | PaymentStatus::Refunded => {
-            Err(ReleaseError::InProgress)
+        // It was paid after all. The sweep announces it.
+        PaymentStatus::Success => {
+            confirm(db, booking_id, false).await?;
+            let status = Status::Confirmed;
+            Err(ReleaseError::NotHeld { status })
         }
+        PaymentStatus::Pending | PaymentStatus::Refunded => Err(ReleaseError::InProgress),
     }
 }
 
-/// Takes the place of an attempt, so that none begins while a payment is voided.
-async fn begin_attempt_of_nobody(
-    db: &Db,
-    booking_id: BookingId,
-) -> Result<Option<i16>, sqlx::Error> {
+/// Takes the place of an attempt, so that none begins while a payment is voided. If nobody finishes that, the booking's
+/// job looks what became of it.
+async fn block_attempts(db: &Db, booking_id: BookingId) -> Result<Option<BookingId>, sqlx::Error> {
     let token = PaymentId::of_booking(booking_id);
     sqlx::query_scalar!(
         r#"
-        update booking
-           set attempt_id = $2, attempt_until = now() + make_interval(secs => $3)
-         where booking_id = $1 and status = 'PENDING' and hold_until is not null
-           and (attempt_id = $2 or (attempt_until > now()) is not true)
-        returning attempt
+        with blocked as (
+            update booking
+               set attempt_id = $2, attempt_until = now() + make_interval(secs => $3)
+             where booking_id = $1 and status = 'PENDING' and hold_until is not null
+               and (attempt_id = $2 or (attempt_until > now()) is not true)
+            returning booking_id, attempt_until
+        ), woken as (
+            update job j
+               set next_attempt_at = attempt_until
+              from blocked
+             where j.kind = 'SETTLE' and j.key = blocked.booking_id::text and j.done_at is null
+        )
+        select booking_id as "booking_id!: BookingId" from blocked
         "#,
         booking_id as BookingId,
         token as PaymentId,
@@ -308,4 +336,22 @@ async fn begin_attempt_of_nobody(
     )
     .fetch_optional(db.idempotent(FailPoint("BlockAttempts")))
     .await
+}
+
+/// Has the job of a hold that can still be paid look again in a minute, but after an attempt that may be running, and at
+/// the hold's end.
+pub(super) async fn look_again(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update job j
+           set next_attempt_at = least(greatest(b.hold_until, now()),
+                                       greatest(coalesce(b.attempt_until, now()), now()) + interval '1 minute')
+          from booking b
+         where b.booking_id = $1 and j.kind = 'SETTLE' and j.key = $1::uuid::text and j.done_at is null
+        "#,
+        booking_id as BookingId,
+    )
+    .execute(db.idempotent(FailPoint("LookAgain")))
+    .await?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::cancel::give_back;
 use super::confirm::confirm;
 use super::expire::{expire, let_go};
-use super::hold::{begin_attempt, close_attempt};
+use super::hold::{Card, begin_attempt, close_attempt};
 use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
 use super::{Booking, BookingRequest, Status, read};
 use crate::testing::Database;
@@ -33,6 +33,7 @@ const WRONG: &str = "
                                      and hold_until is not null and status in ('HELD', 'PENDING')))
          + (select count(*) from booking b
              where (status = 'HELD') <> exists (select from job where kind = 'EXPIRE' and key = b.booking_id::text and done_at is null)
+                or counted > 0 and status in ('REJECTED', 'EXPIRED', 'CANCELLED')
                 or (status = 'PENDING') <> exists (select from job where kind = 'SETTLE' and key = b.booking_id::text and done_at is null))";
 
 /// A database with the event `gala`, of 5 tickets, at most `limit` a person.
@@ -183,14 +184,18 @@ async fn one_attempt_to_pay_runs_at_a_time_and_the_first_leaves_ten_minutes() {
     );
     assert!(begin(&db, 1, held).await.is_none());
     assert!(let_go(&db, held, Some(user)).await.unwrap().is_none());
-    close_attempt(&db, held, Uuid::now_v7()).await.unwrap();
+    close_attempt(&db, held, Uuid::now_v7(), Card::Tried)
+        .await
+        .unwrap();
     assert!(begin(&db, 1, held).await.is_none());
-    close_attempt(&db, held, first).await.unwrap();
+    close_attempt(&db, held, first, Card::Tried).await.unwrap();
     for _ in 0..4 {
         let attempt = Uuid::now_v7();
         let again = begin_attempt(&db, user, held, attempt).await.unwrap();
         assert_eq!(again.unwrap().hold_until.unwrap(), until);
-        close_attempt(&db, held, attempt).await.unwrap();
+        close_attempt(&db, held, attempt, Card::Tried)
+            .await
+            .unwrap();
     }
     // Five cards were tried.
     assert!(begin(&db, 1, held).await.is_none());
@@ -199,6 +204,35 @@ async fn one_attempt_to_pay_runs_at_a_time_and_the_first_leaves_ten_minutes() {
     assert_eq!(left(&database).await, 4);
     assert!(take(&db, 1, 1, true).await.is_ok());
     assert!(give_back(&db, user, held).await.unwrap().is_some());
+    assert_eq!(left(&database).await, 4);
+}
+
+#[tokio::test]
+async fn an_attempt_whose_card_was_not_tried_does_not_count() {
+    let (database, db) = gala(None).await;
+    let held = take(&db, 1, 1, true).await.unwrap().booking_id;
+    for _ in 0..7 {
+        let attempt = Uuid::now_v7();
+        let begun = begin_attempt(&db, UserId::from(1), held, attempt).await;
+        assert!(begun.unwrap().is_some());
+        for _ in 0..2 {
+            let closing = close_attempt(&db, held, attempt, Card::NotTried);
+            closing.await.unwrap();
+        }
+    }
+    assert_eq!(database.count("select attempt::int8 from booking").await, 0);
+}
+
+#[tokio::test]
+async fn a_reservation_that_was_not_heard_of_takes_back_no_hold() {
+    let (database, db) = gala(None).await;
+    let held = take(&db, 1, 1, true).await.unwrap().booking_id;
+    undo_reserve(&db, held).await.unwrap();
+    assert_eq!(left(&database).await, 4);
+    // Its buyer found it, and pays.
+    assert!(begin(&db, 1, held).await.is_some());
+    undo_reserve(&db, held).await.unwrap();
+    assert!(confirm(&db, held, true).await.unwrap().is_some());
     assert_eq!(left(&database).await, 4);
 }
 
@@ -254,8 +288,8 @@ async fn a_person_has_no_more_tickets_than_the_event_allows() {
         .await
         .unwrap()
         .unwrap();
-    let held = take(&db, 1, 2, true).await.unwrap().booking_id;
-    undo_reserve(&db, held).await.unwrap();
+    let undone = take(&db, 1, 2, false).await.unwrap().booking_id;
+    undo_reserve(&db, undone).await.unwrap();
     assert_eq!(left(&database).await, 2);
     let crowd = (0..6).map(|_| {
         let db = database.process();

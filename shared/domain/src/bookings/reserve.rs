@@ -16,7 +16,7 @@ use values::tickets::Tickets;
 /// The result of [`reserve`].
 #[derive(Debug)]
 pub enum Reservation {
-    /// Tickets: the booking is PENDING and holds them.
+    /// The tickets are taken: the booking is PENDING, or HELD if it is a hold.
     New(Booking),
     /// What this same request made before.
     Replay(StoredRequest),
@@ -365,6 +365,8 @@ impl Attempt<'_> {
         if let Some(made) = before {
             return Ok(Some(made));
         }
+        // Holds whose time is over keep no tickets from anybody. First: what is read after it counts.
+        expire::expire_due(self.db, &self.request.event_id).await?;
         let lines = self.explain_lines().await?;
         let first = lines.first().ok_or(ReserveError::EventNotFound)?;
         if first.begun {
@@ -394,10 +396,6 @@ impl Attempt<'_> {
             return Err(too_many);
         }
         if let Some(line) = lines.iter().find(|line| line.sold_out) {
-            // Holds whose time is over keep no tickets from anybody.
-            if expire::expire_due(self.db, &self.request.event_id).await? {
-                return Ok(None);
-            }
             let named = line.name.clone().filter(|_| self.request.tickets.is_none());
             return Err(ReserveError::SoldOut { ticket_type: named });
         }
@@ -521,10 +519,11 @@ fn caller(user: UserId) -> String {
 }
 
 /// Takes back a reservation that was not heard of, as if the request had never been made: a repeat of it, also with
-/// the same key, tries again.
+/// the same key, tries again. A hold is never taken back so: its buyer may have found it meanwhile, and paid. It ends by
+/// itself.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
     giving_back!(
-        "from booking b where b.booking_id = $1 and b.status in ('PENDING', 'HELD')",
+        "from booking b where b.booking_id = $1 and b.status = 'PENDING' and b.hold_until is null",
         "delete from booking b using held",
         r#"forgotten as (
             delete from request r
@@ -535,7 +534,7 @@ pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), s
         ), dropped as (
             delete from job j
              using ended
-             where j.kind in ('SETTLE', 'EXPIRE') and j.key = ended.booking_id::text
+             where j.kind = 'SETTLE' and j.key = ended.booking_id::text
                and (select count(*) from forgotten) >= 0
         )"#,
         booking_id as BookingId,

@@ -18,7 +18,7 @@ use runtime::Error;
 use runtime::calls;
 use runtime::telemetry;
 use values::ids::{BookingId, PaymentId};
-use values::time::{self, Timestamp};
+use values::time;
 
 /// How long a charge or a void waits for room, or half of what the invocation has left. Then its message, or its job,
 /// is tried again, after others.
@@ -27,30 +27,30 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Settles one booking. Does nothing where it is settled already, or where there is none.
 ///
 /// A hold that can still be paid is only looked at: it is settled if it was paid, and else waits for its buyer. Returns
-/// until when it waits so.
+/// whether it waits so.
 ///
 /// # Errors
 /// It could not be settled now; another time it may.
-pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<Option<Timestamp>, Error> {
+pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, Error> {
     telemetry::note("booking_id", booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
     let booking = match read::by_id(&office.db, booking_id).await? {
         Some(booking) if booking.status == Status::Pending => booking,
-        Some(_) => return Ok(None),
+        Some(_) => return Ok(false),
         None => {
             tracing::warn!("asked to settle a booking that does not exist");
-            return Ok(None);
+            return Ok(false);
         }
     };
-    let payable = booking.hold_until.filter(|until| time::now() < *until);
-    let status = if payable.is_some() {
+    let payable = booking.hold_until.is_some_and(|until| time::now() < until);
+    let status = if booking.amount.is_zero() {
+        PaymentStatus::Success
+    } else if payable {
         let found = when_there_is_room(|| office.payments.look(booking.charge())).await?;
         if found == PaymentStatus::Pending {
-            return Ok(payable);
+            return Ok(true);
         }
         found
-    } else if booking.amount.is_zero() {
-        PaymentStatus::Success
     } else {
         charge_or_void(office, &booking).await?
     };
@@ -66,7 +66,7 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<Option<
         }
     }
     tracing::info!(payment = ?status, "booking settled");
-    Ok(None)
+    Ok(false)
 }
 
 /// Charges a booking that waits for its turn; else, or if the outcome is unknown, voids.

@@ -8,6 +8,7 @@ use tracing::Instrument;
 use super::cancel::refund;
 use super::confirm::mark_announced;
 use super::expire::expire;
+use super::hold::look_again;
 use super::settle::settle;
 use super::{BoxOffice, GetBookingError, read};
 use crate::jobs::{self, FORGET_BATCH, Job, Kind, Worker, in_batches};
@@ -106,8 +107,8 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
     telemetry::note("booking_id", booking_id);
     match kind {
         Kind::Settle => {
-            if let Some(until) = settle(office, booking_id).await? {
-                return Ok(jobs::postpone(&office.db, kind, key, until).await?);
+            if settle(office, booking_id).await? {
+                return Ok(look_again(&office.db, booking_id).await?);
             }
             // That ended the job too, unless the booking was settled already.
             Ok(jobs::finish(&office.db, kind, key).await?)
