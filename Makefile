@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test steps bench test-compose fuzz faults chaos mutants model sam-invoke redrive check functions queries fmt template cost deploy destroy test-deploy
+.PHONY: help up down status logs clean-data test steps bench test-pages pictures test-compose fuzz faults chaos mutants model sam-invoke redrive check functions queries fmt template cost deploy destroy test-deploy
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,6 +34,12 @@ steps: ## the tests that need PostgreSQL alone, in seconds (STEPS=fair picks som
 
 bench: ## measure everything on an idle machine, and write docs/PERFORMANCE.md's tables (ONLY=starts for one part)
 	@ADMIT_BENCH_ONLY=$(ONLY) $(LOCAL) bench
+
+test-pages: ## the pages in a real browser, against a stack of its own (two minutes)
+	@$(LOCAL) test-pages
+
+pictures: ## take the README's pictures of the pages
+	@$(LOCAL) test-pages --pictures
 
 test-compose: ## the stores as containers, in Podman and with stand-ins for their images (as root; ten minutes at first)
 	@python3 tests/compose/run.py

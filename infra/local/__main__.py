@@ -17,6 +17,7 @@ usage: python3 infra/local COMMAND
                 (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
   sam-invoke NAME
                 invoke a function of the running stack in a container, with events/NAME.json
+  test-pages    try the pages in a browser, against a stack of its own; --pictures takes the README's
   fuzz EXAMPLES send the running stack's API what its description allows and what it forbids
   redrive       put dead letters and the quarantine back
   cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
@@ -48,6 +49,7 @@ import functions
 import fuzz
 import logs
 import mutants
+import pages
 import queries
 import rights
 import runbook
@@ -97,6 +99,8 @@ def main(arguments: list[str]) -> int:
                 return mutate(rest)
             case "sam-invoke":
                 return container.invoke(stack, *rest)
+            case "test-pages":
+                return test_pages(pictures="--pictures" in rest)
             case "fuzz":
                 fuzz.run(stack, *map(int, rest))
             case "redrive":
@@ -191,6 +195,22 @@ def looks(stack: Stack) -> None:
     """What looks at the stack that passed the tests."""
     rights.compare(stack)
     fuzz.run(stack, examples=40)
+    pages.try_out(stack)
+
+
+def test_pages(pictures: bool) -> int:
+    """Tries the pages in a browser, or takes pictures of them, on a new stack, which ends with it."""
+    stack = Stack(STACKS / "pages", pooled=False)
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        try:
+            stack.up(port=None, settings={"ADMIT_CLOCK_SECONDS": "2"})
+            walkthrough.load_demo(stack.url)
+            pages.take_pictures(stack) if pictures else pages.try_out(stack)
+            return 0
+        finally:
+            stack.down()
 
 
 def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
