@@ -160,7 +160,8 @@ class Stack:
         """The addresses that a person wants."""
         management = f"https://127.0.0.1:{self.state['ports']['rabbitmq-management']}"
         password = self.state["secrets"]["BrokerOwner"]
-        say(f"\n  API         {self.url}")
+        say(f"\n  shop        {self.url}")
+        say(f"  API         {self.url}")
         say(f"  its docs    {self.url}/docs")
         say(f"  RabbitMQ    {management} (user {native.OWNER}, password {password};")
         say("              a browser warns: its certificate is this stack's own)")

@@ -51,6 +51,42 @@ def load_demo(url: str) -> str:
     return session["access_token"]
 
 
+def load_shop(url: str, token: str) -> None:
+    """Three events for the shop's first page: one of several ticket types, one that is free, one that is sold out."""
+    for event in shop():
+        status, made = expect(call(url, "POST", "/events", event, token), (201, 409), "POST /events")
+        if status == 201 and event["event_id"] == "comedy":
+            _, session = expect(call(url, "POST", "/login", USER), (200,), "POST /login")
+            last = {"user_id": session["user_id"], "event_id": "comedy", "tickets": made["capacity"]}
+            expect(call(url, "POST", "/bookings", last, token), (201,), "POST /bookings")
+
+
+def shop() -> list[dict]:
+    def at(days: int, time: str) -> str:
+        return (datetime.now(UTC) + timedelta(days=days)).strftime(f"%Y-%m-%dT{time}:00Z")
+
+    fair = {
+        "event_id": "fair", "name": "Spring Fair", "venue": "Hall 1, Berlin", "starts_at": at(150, "17:00"),
+        "ends_at": at(150, "21:00"), "time_zone": "Europe/Berlin", "currency": "EUR", "capacity": 500,
+        "max_per_user": 20, "quotas": [{"name": "Chairs", "capacity": 200}],
+        "ticket_types": [
+            {"name": "Standing", "price": 25},
+            {"name": "Seat", "price": 40, "quotas": [{"name": "Chairs"}]},
+            {"name": "Pair", "price": 70, "admits": 2, "units": 2, "quotas": [{"name": "Chairs", "units": 2}]},
+            {"name": "Late night", "price": 15, "sale_from": at(120, "08:00")},
+        ],
+    }  # fmt: skip
+    run = {
+        "event_id": "run", "name": "City Park Winter Run", "venue": "Volkspark, Hamburg", "starts_at": at(60, "08:00"),
+        "time_zone": "Europe/Berlin", "currency": "EUR", "price": 0, "capacity": 300,
+    }  # fmt: skip
+    comedy = {
+        "event_id": "comedy", "name": "Late Comedy Hour", "venue": "The Old Vault, Manchester",
+        "starts_at": at(30, "19:30"), "time_zone": "Europe/London", "currency": "GBP", "price": 12.5, "capacity": 8,
+    }  # fmt: skip
+    return [comedy, run, fair]
+
+
 def expect(answer: tuple[int, dict], wanted: tuple[int, ...], request: str) -> tuple[int, dict]:
     """The answer, if it is one of those wanted."""
     if answer[0] not in wanted:
@@ -60,7 +96,7 @@ def expect(answer: tuple[int, dict], wanted: tuple[int, ...], request: str) -> t
 
 def book(url: str) -> None:
     """Books a ticket of the demo event as the demo user, and waits for the notification."""
-    load_demo(url)
+    load_shop(url, load_demo(url))
     say("\nBooking a ticket, as a user would")
 
     def show(method: str, path: str, body=None, token=None, wanted=(200,)) -> dict:

@@ -49,8 +49,14 @@ def bend(body: dict) -> None:
     if "time_zone" in body:
         body["time_zone"] = "Europe/Berlin"
     # What refers to other things: ticket types by ids that nobody has, quotas by names.
-    for name in ("items", "ticket_types", "quotas"):
-        body.pop(name, None)
+    if "starts_at" in body or "user_id" in body:
+        for name in ("items", "ticket_types", "quotas"):
+            body.pop(name, None)
+    if isinstance(body.get("items"), list):
+        # Each of another type.
+        body["items"] = body["items"][:1]
+    if body.get("hold"):
+        body.pop("payment_method", None)
     if "event_id" in body and "user_id" in body or "tickets" in body:
         body["tickets"] = 1
     if "starts_at" in body and "price" not in body:

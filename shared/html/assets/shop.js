@@ -13,7 +13,11 @@
     const tick = () => {
       const s = Math.max(0, Math.ceil((until - Date.now() - ahead) / 1000));
       t.textContent = Math.floor(s / 60) + ':' + String(s % 60).padStart(2, '0');
-      if (s === 0) tell(t.dataset.over);
+      if (s === 0) {
+        tell(t.dataset.over);
+        // The page knows by now that it is over.
+        setTimeout(() => location.reload(), 1500);
+      }
       else {
         if (s <= 60) tell(t.dataset.soon);
         setTimeout(tick, 500);

@@ -56,7 +56,15 @@ pub async fn book(
         return refuse(office, request, frame, &event_id, &choice, wrong).await;
     }
     match book_or_wait(office, settle_queue, user, &event_id, &choice, &form).await? {
-        Ok(booked) => see_other(&format!("/b/{}", of(&booked.outcome).booking_id)),
+        Ok(booked) => {
+            let booking = booking_of(&booked.outcome);
+            if booking.amount.is_zero() {
+                // There is nothing to pay, and so nothing to ask.
+                let method = PaymentMethod::default();
+                bookings::pay(office, settle_queue, user, booking.booking_id, method).await?;
+            }
+            see_other(&format!("/b/{}", booking.booking_id))
+        }
         Err(BookError::Reserve(ReserveError::HoldOpen { booking_id })) => {
             see_other(&format!("/b/{booking_id}?told=open"))
         }
@@ -84,10 +92,8 @@ async fn book_or_wait(
     choice: &Choice,
     form: &Form,
 ) -> Result<Result<Booked, BookError>, Problem> {
-    // A price that changes while somebody chooses is seen on the next page, before it is paid.
-    let free = form.text("free") == "yes";
     let key = IdempotencyKey::parse(form.text("idempotency_key").as_bytes());
-    let body = format!("{event_id} {} {free}", choice.canonical());
+    let body = format!("{event_id} {}", choice.canonical());
     let idempotency = key.map(|key| IdempotentRequest {
         key,
         hash: RequestHash::of(body.as_bytes()),
@@ -100,7 +106,7 @@ async fn book_or_wait(
             tickets: None,
             items: choice.items()?,
             payment_method: None,
-            hold: Some(!free),
+            hold: Some(true),
         };
         let booked = bookings::book(office, settle_queue, user, wanted, idempotency.clone()).await;
         tries += 1;
@@ -111,7 +117,7 @@ async fn book_or_wait(
     }
 }
 
-fn of(outcome: &BookingOutcome) -> &Booking {
+fn booking_of(outcome: &BookingOutcome) -> &Booking {
     match outcome {
         BookingOutcome::Held(booking)
         | BookingOutcome::Confirmed(booking)
@@ -162,6 +168,14 @@ async fn refuse(
         choice,
         Some(wrong),
     )
+}
+
+/// A hold whose time is over is as good as expired, though the sweep has not come by.
+fn shown_status(booking: &Booking) -> Status {
+    match booking.status {
+        Status::Held if payable_until(booking).is_none() => Status::Expired,
+        status => status,
+    }
 }
 
 /// How a booking's state looks.
@@ -266,8 +280,8 @@ struct HoldPage {
     now: String,
     /// What the last form did.
     told: Option<(&'static str, &'static str)>,
-    /// Whether a card was tried whose outcome is not known.
-    paying: bool,
+    /// Whether a card was tried: its outcome may not be known yet.
+    tried: bool,
     pay: String,
 }
 
@@ -287,7 +301,7 @@ fn hold_page(
         _ => None,
     };
     HoldPage {
-        paying: details.booking.status == Status::Pending,
+        tried: details.booking.status == Status::Pending,
         lines: lines(t, &details, event),
         event_path: format!("/e/{}", details.booking.event_id),
         name: event.event.name.as_str().to_owned(),
@@ -384,11 +398,10 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
     let lines = lines(t, &details, event);
     let BookingDetails { booking, .. } = details;
     let (amount, free) = (money(t, booking.amount), booking.amount.is_zero());
-    let (title, lead) = match booking.status {
+    let (title, lead) = match shown_status(&booking) {
         Status::Confirmed if free => (t.b_confirmed(), t.b_confirmed_lead_free().to_owned()),
         Status::Confirmed => (t.b_confirmed(), t.b_confirmed_lead().to_owned()),
-        // A hold whose time is over is as good as expired.
-        Status::Held => (t.b_expired(), t.b_expired_lead().to_owned()),
+        Status::Held => (t.hold_h1(), t.hold_lead().to_owned()),
         Status::Pending => (t.b_pending(), t.b_pending_lead().to_owned()),
         Status::Rejected => (t.b_rejected(), t.b_rejected_lead().to_owned()),
         Status::Expired => (t.b_expired(), t.b_expired_lead().to_owned()),
@@ -400,13 +413,7 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
     BookingPage {
         title,
         lead,
-        state: State::of(
-            t,
-            match booking.status {
-                Status::Held => Status::Expired,
-                status => status,
-            },
-        ),
+        state: State::of(t, shown_status(&booking)),
         event_path: format!("/e/{}", booking.event_id),
         name: event.event.name.as_str().to_owned(),
         venue: event.event.venue.as_str().to_owned(),
@@ -423,10 +430,7 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
             }
         }),
         too_late: confirmed && begun,
-        again: matches!(
-            booking.status,
-            Status::Held | Status::Rejected | Status::Expired
-        ) && !begun,
+        again: matches!(shown_status(&booking), Status::Rejected | Status::Expired) && !begun,
         pending: booking.status == Status::Pending,
         booking_id: booking.booking_id,
         frame,
@@ -467,7 +471,7 @@ impl Card {
         Self {
             path: format!("/b/{}", booking.booking_id),
             when: When::of(t, zone, event.starts_at),
-            state: State::of(t, booking.status),
+            state: State::of(t, shown_status(booking)),
             tickets: match booking.tickets.get() {
                 1 => t.tickets_one().to_owned(),
                 several => t.tickets_n(several),

@@ -60,7 +60,13 @@ impl When {
         let weekday = pick(weekday.unwrap_or_default());
         let month = pick(MONTHS.get(nth(local.month0())).copied().unwrap_or_default());
         let (day, year) = (local.day(), local.year());
-        let (hour, minute, zone) = (local.hour(), local.minute(), local.format("%Z"));
+        let zone = local.format("%Z").to_string();
+        let zone = match (language, zone.as_str()) {
+            (Language::German, "CET") => "MEZ",
+            (Language::German, "CEST") => "MESZ",
+            (_, zone) => zone,
+        };
+        let (hour, minute) = (local.hour(), local.minute());
         // Spaces that don't break stand where a line must not.
         let (text, clock) = match language {
             Language::English => (
@@ -153,11 +159,11 @@ mod tests {
         );
         assert_eq!(
             told(german, "2027-10-31T00:30:00Z"),
-            "So., 31. Okt. 2027, 02:30 Uhr CEST"
+            "So., 31. Okt. 2027, 02:30 Uhr MESZ"
         );
         assert_eq!(
             told(german, "2027-10-31T01:30:00Z"),
-            "So., 31. Okt. 2027, 02:30 Uhr CET"
+            "So., 31. Okt. 2027, 02:30 Uhr MEZ"
         );
     }
 

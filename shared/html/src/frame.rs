@@ -32,7 +32,7 @@ impl Frame {
         }
     }
 
-    /// The frame of a page that nobody asked for.
+    /// The frame of a page whose request could not be read.
     pub fn bare(language: Language) -> Self {
         Self {
             language,
@@ -59,6 +59,11 @@ impl Frame {
         format!("{}?{}", self.here, query.finish())
     }
 
+    /// Where this page is.
+    pub fn here(&self) -> &str {
+        &self.here
+    }
+
     /// Whether this page is the one at `path`.
     pub fn is_at(&self, path: &str) -> bool {
         self.here == path
@@ -71,8 +76,7 @@ impl Frame {
 
     /// Where to make an account, and then come back here.
     pub fn sign_up(&self) -> String {
-        let next = form_urlencoded::byte_serialize(self.here.as_bytes());
-        format!("/sign-up?next={}", next.collect::<String>())
+        with_next("/sign-up", &self.here)
     }
 
     pub fn style(&self) -> &'static Asset {
@@ -90,6 +94,11 @@ impl Frame {
 
 /// Where to log in, and then go on to `next`.
 pub fn sign_in(next: &str) -> String {
+    with_next("/sign-in", next)
+}
+
+/// A page that leads on to `next`.
+fn with_next(path: &str, next: &str) -> String {
     let next = form_urlencoded::byte_serialize(next.as_bytes());
-    format!("/sign-in?next={}", next.collect::<String>())
+    format!("{path}?next={}", next.collect::<String>())
 }

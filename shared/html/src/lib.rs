@@ -6,6 +6,7 @@
 pub mod account;
 pub mod assets;
 pub mod booking;
+pub mod desk;
 mod format;
 mod frame;
 mod language;

@@ -34,10 +34,7 @@ pub fn show(problem: &Problem, request: Option<&Request>) -> Response {
         code if code.parts().1.is_client_error() => (t.p_400(), t.p_400_hint(), false),
         _ => (t.p_500(), t.p_500_hint(), false),
     };
-    let frame = request.map_or_else(
-        || Frame::bare(language),
-        |request| Frame::of(request, session::is_claimed(request)),
-    );
+    let frame = request.map_or_else(|| Frame::bare(language), frame_of);
     let page = ProblemPage {
         frame,
         t,
@@ -55,5 +52,19 @@ pub fn show(problem: &Problem, request: Option<&Request>) -> Response {
             response
         }
         Err(problem) => problem.into_response(""),
+    }
+}
+
+/// The frame of the page that the visitor can go back to: a form's own address can't be looked at.
+fn frame_of(request: &Request) -> Frame {
+    let frame = Frame::of(request, session::is_claimed(request));
+    match (request.route().path, request.raw_path().rsplit_once('/')) {
+        ("/sign-out", _) => frame.at("/".to_owned()),
+        (path, Some((before, _)))
+            if path.ends_with("/book") || path.starts_with("/b/{booking_id}/") =>
+        {
+            frame.at(before.to_owned())
+        }
+        _ => frame,
     }
 }

@@ -3,8 +3,8 @@
 use askama::Template;
 use http::StatusCode;
 use http::header::{
-    CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use shared::http::{Answer, Problem, Request, Response, html};
 
@@ -47,9 +47,11 @@ pub fn plain(status: StatusCode, template: &impl Template) -> Answer {
     };
     set(CONTENT_SECURITY_POLICY, POLICY);
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // With less, browsers send no origin with our own forms.
+    // With `no-referrer`, browsers send `Origin: null` with our own forms, and `Request::form` refuses them.
     set(REFERRER_POLICY, "same-origin");
     set(VARY, "Accept-Language, Cookie");
+    // Browsers pass it over where there is no TLS.
+    set(STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     Ok(response)
 }
 

@@ -1,7 +1,7 @@
 //! Finding an event, and choosing tickets.
 
 use askama::Template;
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use http::StatusCode;
 use shared::auth::TokenVerifier;
 use shared::db::Db;
@@ -82,7 +82,10 @@ pub async fn show_events(db: &Db, tokens: &TokenVerifier, request: &Request) -> 
         .chars()
         .filter(|character| !character.is_control());
     let text: String = text.take(200).collect();
-    let day = |name| field(name).parse::<NaiveDate>().ok();
+    let day = |name| {
+        let day = field(name).parse::<NaiveDate>().ok()?;
+        (1..=9999).contains(&day.year()).then_some(day)
+    };
     let (from, to) = (day("from"), day("to"));
     let wrong_dates = from.zip(to).is_some_and(|(from, to)| from > to);
     let search = Search {

@@ -1,7 +1,7 @@
 //! The bodies of requests, each read into the request that the business takes. A body is read to its
 //! end, so that one answer names every field at fault. Those of events are read in `decode_event`.
 
-use domain::bookings::{BookingRequest, Item, MAX_ITEMS, PayRequest};
+use domain::bookings::{BookingRequest, Item, MAX_ITEMS, PayRequest, QuoteRequest};
 use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
@@ -73,6 +73,14 @@ impl Decode for BookingRequest {
             payment_method: payment_method?,
             hold: hold?,
         })
+    }
+}
+
+impl Decode for QuoteRequest {
+    fn decode(fields: &mut Fields) -> Option<Self> {
+        let items = fields.list::<Item>("items", MAX_ITEMS)?;
+        check_items(&items, fields);
+        Some(Self { items })
     }
 }
 

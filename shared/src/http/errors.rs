@@ -2,7 +2,8 @@
 
 use chrono::SecondsFormat;
 use domain::bookings::{
-    BookError, CancelError, GetBookingError, PayHoldError, ReleaseError, ReserveError, Status,
+    BookError, CancelError, GetBookingError, PayHoldError, QuoteError, ReleaseError, ReserveError,
+    Status,
 };
 use domain::events::{CreateEventError, GetEventError};
 use domain::payments::{GetPaymentError, PayError};
@@ -78,10 +79,7 @@ impl From<ReserveError> for Problem {
                 Code::SalesClosed,
                 "The event has begun; its sales are closed.",
             ),
-            ReserveError::TypeNotFound { item } => Self::new(
-                Code::NotFound,
-                format!("There is no such ticket type: /items/{item}."),
-            ),
+            ReserveError::TypeNotFound { item } => Self::type_not_found(item),
             ReserveError::NotOnSale { ticket_type } => Self::new(
                 Code::SalesClosed,
                 format!("The ticket type {ticket_type:?} is not on sale now."),
@@ -152,6 +150,16 @@ impl From<CancelError> for Problem {
                 format!("A booking that is {} can't be cancelled.", status.as_ref()),
             ),
             CancelError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<QuoteError> for Problem {
+    fn from(error: QuoteError) -> Self {
+        match error {
+            QuoteError::EventNotFound => Self::not_found("event"),
+            QuoteError::TypeNotFound { item } => Self::type_not_found(item),
+            QuoteError::Database(cause) => cause.into(),
         }
     }
 }
@@ -243,6 +251,11 @@ impl Problem {
             Code::Forbidden,
             "The user_id must be that of the logged-in user.",
         )
+    }
+
+    fn type_not_found(item: usize) -> Self {
+        let detail = format!("There is no such ticket type: /items/{item}.");
+        Self::new(Code::NotFound, detail)
     }
 
     fn payment_in_progress() -> Self {

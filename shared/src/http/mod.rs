@@ -19,7 +19,10 @@ use std::time::{Instant, SystemTime};
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use futures_util::FutureExt;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderName, StatusCode};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -230,6 +233,7 @@ pub fn asset(content_type: &str, bytes: Vec<u8>) -> Response {
         CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=3600"),
     );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

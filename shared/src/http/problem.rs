@@ -248,6 +248,11 @@ impl Problem {
         .retry_after(2)
     }
 
+    /// The fields at fault.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
     /// Which kind of problem it is.
     pub fn code(&self) -> Code {
         self.code

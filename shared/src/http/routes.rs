@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::problem::Code;
-use crate::bookings::{Booking, BookingDetails, BookingRequest, PayRequest};
+use crate::bookings::{Booking, BookingDetails, BookingRequest, PayRequest, Quote, QuoteRequest};
 use crate::events::{Event, EventDetails, NewEvent};
 use crate::notifications::Notification;
 use crate::payments::{Payment, PaymentRequest};
@@ -242,6 +242,18 @@ pub static CREATE_BOOKING: Route = Route {
     )
 };
 
+pub static QUOTE_BOOKING: Route = Route {
+    body: Some(Body::Required(Shape::of::<QuoteRequest>())),
+    answers: &[answer::<Quote>(StatusCode::OK, "What it costs now.")],
+    problems: &[Code::NotFound],
+    ..Route::new(
+        "quote-booking",
+        POST,
+        "/events/{event_id}/quote",
+        "See what a basket costs, without taking anything",
+    )
+};
+
 pub static LIST_BOOKINGS: Route = Route {
     signed_in: true,
     paged: true,
@@ -393,12 +405,13 @@ pub static GET_DOCS_ASSET: Route = Route {
 };
 
 /// Every route, in the order in which a newcomer meets them.
-pub static ALL: [&Route; 17] = [
+pub static ALL: [&Route; 18] = [
     &REGISTER_USER,
     &LOGIN,
     &CREATE_EVENT,
     &LIST_EVENTS,
     &GET_EVENT,
+    &QUOTE_BOOKING,
     &CREATE_BOOKING,
     &LIST_BOOKINGS,
     &GET_BOOKING,
@@ -452,6 +465,21 @@ pub static RELEASE_FORM: Route = Route::new(
     "Give tickets back that you hold",
 );
 pub static BOOKINGS_PAGE: Route = Route::new("pages-booking", GET, "/me", "See your bookings");
+pub static DESK_PAGE: Route = Route::new("pages-desk", GET, "/desk", "See your events");
+pub static SALES_PAGE: Route = Route::new(
+    "pages-desk",
+    GET,
+    "/desk/{event_id}",
+    "See what one of your events has sold",
+);
+pub static NEW_EVENT_PAGE: Route =
+    Route::new("pages-new-event", GET, "/new-event", "Describe a new event");
+pub static NEW_EVENT_FORM: Route = Route::new(
+    "pages-new-event",
+    POST,
+    "/new-event",
+    "Put an event on sale",
+);
 pub static LOGIN_PAGE: Route = Route::new("pages-login", GET, "/sign-in", "Log in");
 pub static LOGIN_FORM: Route = Route::new("pages-login", POST, "/sign-in", "Log in");
 pub static LOGOUT_FORM: Route = Route::new("pages-login", POST, "/sign-out", "Log out");
@@ -459,7 +487,7 @@ pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", 
 pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
 
 /// Every route of the pages for people, which the description of the API leaves out.
-pub static PAGES: [&Route; 14] = [
+pub static PAGES: [&Route; 18] = [
     &EVENTS_PAGE,
     &EVENT_PAGE,
     &PAGE_ASSET,
@@ -469,6 +497,10 @@ pub static PAGES: [&Route; 14] = [
     &PAY_FORM,
     &RELEASE_FORM,
     &BOOKINGS_PAGE,
+    &DESK_PAGE,
+    &SALES_PAGE,
+    &NEW_EVENT_PAGE,
+    &NEW_EVENT_FORM,
     &LOGIN_PAGE,
     &LOGIN_FORM,
     &LOGOUT_FORM,

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, DurationRound, NaiveDateTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -66,6 +66,13 @@ impl TimeZone {
     pub fn local(&self, moment: Timestamp) -> DateTime<Tz> {
         let zone = self.0.parse().unwrap_or(Tz::UTC);
         moment.with_timezone(&zone)
+    }
+
+    /// The moment at which clocks in this zone show a time; the first of two. `None` where they skip it.
+    pub fn moment(&self, clock: NaiveDateTime) -> Option<Timestamp> {
+        let zone = self.0.parse().unwrap_or(Tz::UTC);
+        let local = clock.and_local_timezone(zone).earliest()?;
+        Some(local.to_utc())
     }
 }
 
@@ -166,6 +173,19 @@ mod tests {
         };
         assert_eq!(clock("2027-03-28T00:59:59Z"), "01:59");
         assert_eq!(clock("2027-03-28T01:00:00Z"), "03:00");
+        let moment = |text: &str| {
+            let moment = berlin.moment(text.parse().unwrap());
+            moment.map(|moment| moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        };
+        assert_eq!(moment("2027-03-28T02:30:00"), None);
+        assert_eq!(
+            moment("2027-03-28T03:00:00").as_deref(),
+            Some("2027-03-28T01:00:00Z")
+        );
+        assert_eq!(
+            moment("2027-10-31T02:30:00").as_deref(),
+            Some("2027-10-31T00:30:00Z")
+        );
         for unknown in ["", "europe/berlin", "Berlin", "+01:00", "Europe/Berlin "] {
             assert!(unknown.parse::<TimeZone>().is_err(), "{unknown}");
         }

@@ -201,6 +201,7 @@ async fn what_is_free_is_booked_at_once() {
     let browser = Browser::of(&app, &app.user().await).await;
     let form = browser.get(&format!("/e/{event}")).await;
     assert!(form.html.contains("Book for free") && !form.html.contains("payment_method"));
+
     let kind = form
         .html
         .split("<select id=\"")
@@ -209,7 +210,7 @@ async fn what_is_free_is_booked_at_once() {
         .split('"')
         .next()
         .unwrap();
-    let fields = [("free", "yes"), (kind, "2")];
+    let fields = [(kind, "2")];
     let booked = browser.post(&format!("/e/{event}/book"), &fields).await;
     let shown = browser.get(&booked.location).await;
     assert!(
@@ -428,6 +429,8 @@ async fn events_are_found_by_name_place_and_the_date_at_the_venue() {
         ("2040-10-29", "", false),
         ("", "2040-10-27", false),
         ("nonsense", "nonsense", true),
+        ("-262143-01-01", "-5000-01-01", true),
+        ("0001-01-01", "9999-12-31", true),
     ] {
         assert_eq!(
             found(format!("q={word}&from={from}&to={to}")).await,
@@ -457,7 +460,8 @@ async fn pages_speak_the_language_that_is_chosen_or_preferred() {
         .header("accept-language", "de-AT,de;q=0.9,en;q=0.5");
     let preferred = browser.send(preferred).await;
     assert!(
-        preferred.html.contains("<html lang=\"de\">") && preferred.html.contains("Was ist los?")
+        preferred.html.contains("<html lang=\"de\">")
+            && preferred.html.contains("Aktuelle Veranstaltungen")
     );
     assert!(preferred.cookie.is_empty());
     assert!(browser.get("/").await.html.contains("<html lang=\"en\">"));
@@ -530,4 +534,102 @@ async fn a_page_runs_and_loads_nothing_but_our_files_and_is_small() {
     for nothing in ["/assets/style.css", "/assets/x.y", "/assets/..%2Fsecret"] {
         assert_eq!(browser.get(nothing).await.status, 404, "{nothing}");
     }
+}
+
+#[tokio::test]
+async fn an_organizer_puts_an_event_on_sale_and_sees_what_it_sells() {
+    let app = TestApp::start().await;
+    let organizer = app.user().await;
+    let browser = Browser::of(&app, &organizer).await;
+    assert!(
+        browser
+            .get("/desk")
+            .await
+            .html
+            .contains("You have no events yet.")
+    );
+    let form = browser.get("/new-event").await;
+    assert!(form.html.contains("Put on sale"));
+    let fields = |changes: &[(&'static str, &'static str)]| {
+        let mut fields = vec![
+            ("name", "By page"),
+            ("venue", "Hall 1"),
+            ("date", "2040-10-28"),
+            ("time", "02:30"),
+            ("time_zone", "Europe/Berlin"),
+            ("currency", "EUR"),
+            ("capacity", "50"),
+            ("max_tickets_per_booking", "4"),
+            ("name_0", "Standing"),
+            ("price_0", "25"),
+            ("limit_0", ""),
+            ("name_1", "Seat"),
+            ("price_1", "40.50"),
+            ("limit_1", "8"),
+            ("name_2", ""),
+            ("price_2", ""),
+        ];
+        for (name, value) in changes {
+            fields.retain(|(known, _)| known != name);
+            fields.push((name, value));
+        }
+        fields
+    };
+    for (changes, field) in [
+        ([("date", "2020-01-01")], "date"),
+        ([("date", "soon")], "date"),
+        ([("time", "25:00")], "date"),
+        ([("time_zone", "Berlin")], "time_zone"),
+        ([("capacity", "many")], "capacity"),
+        ([("price_1", "cheap")], "price_1"),
+        ([("name_0", "Seat")], "name_1"),
+        ([("limit_1", "0")], "limit_1"),
+    ] {
+        let refused = browser.post("/new-event", &fields(&changes)).await;
+        assert_eq!(refused.status, 422, "{changes:?}");
+        let link = format!("<li><a href=\"#{field}\">");
+        assert!(refused.html.contains(&link), "{field} in {}", refused.html);
+        assert!(refused.html.contains("value=\"Hall 1\""));
+    }
+    let id = hidden(&form, "event_id");
+    let sent = [fields(&[]), vec![("event_id", id.as_str())]].concat();
+    let made = browser.post("/new-event", &sent).await;
+    assert_eq!(made.status, 303, "{}", made.html);
+    // The button was pressed twice.
+    assert_eq!(
+        browser.post("/new-event", &sent).await.location,
+        made.location
+    );
+    let event = made.location.trim_start_matches("/desk/").to_owned();
+    let shown = app
+        .send(app.request("GET", &format!("/events/{event}")))
+        .await;
+    // The first of the two half past two of that night.
+    assert_eq!(shown.body["starts_at"], "2040-10-28T00:30:00Z");
+    assert_eq!(shown.body["ticket_types"][1]["available"], 8);
+    let kind = |place: usize| shown.body["ticket_types"][place]["ticket_type_id"].clone();
+    let buyer = app.user().await;
+    let items = json!([{"ticket_type_id": kind(0), "quantity": 2}, {"ticket_type_id": kind(1), "quantity": 1}]);
+    let body = json!({"user_id": buyer.id, "event_id": event, "items": items});
+    assert_eq!(app.post(&buyer, "/bookings", body).await.status, 201);
+    let body = json!({"user_id": buyer.id, "event_id": event, "tickets": 3, "hold": true});
+    assert_eq!(app.post(&buyer, "/bookings", body).await.status, 201);
+    let sales = browser.get(&made.location).await;
+    for row in [
+        "<td>2</td><td>3</td><td>44</td><td>50.00\u{a0}EUR</td>",
+        "<td>1</td><td>0</td><td>7</td><td>40.50\u{a0}EUR</td>",
+    ] {
+        assert!(sales.html.contains(row), "{row} in {}", sales.html);
+    }
+    assert!(sales.html.contains("<rect x=") && sales.html.contains("As a table"));
+    let desk = browser.get("/desk").await;
+    assert!(desk.html.contains("6 of 50 taken"), "{}", desk.html);
+    let stranger = Browser::of(&app, &buyer).await;
+    assert_eq!(stranger.get(&made.location).await.status, 404);
+    assert_eq!(stranger.get("/desk/nothing").await.status, 404);
+    let nobody = Browser::open(&app);
+    for path in ["/desk", "/new-event", made.location.as_str()] {
+        assert_eq!(nobody.get(path).await.status, 303, "{path}");
+    }
+    assert_eq!(nobody.post("/new-event", &fields(&[])).await.status, 303);
 }

@@ -14,12 +14,16 @@ use tokio::process::{Child, Command};
 fn commands(section: &str) -> Vec<String> {
     let readme = fs::read_to_string(in_project("README.md")).unwrap();
     let (_, section) = readme.split_once(&format!("\n## {section}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let blocks = section.split("```sh\n").skip(1);
+    blocks(section.split("\n## ").next().unwrap())
+}
+
+/// The blocks of shell commands in a text.
+fn blocks(text: &str) -> Vec<String> {
+    let blocks = text.split("```sh\n").skip(1);
     let blocks: Vec<_> = blocks
         .map(|block| block.split("```").next().unwrap().to_owned())
         .collect();
-    assert!(!blocks.is_empty(), "{section}");
+    assert!(!blocks.is_empty(), "{text}");
     blocks
 }
 
@@ -72,6 +76,29 @@ async fn each_command_of_calling_it_does_what_it_says() {
     assert!(out.contains(r#""statusCode":200"#), "{out}");
 }
 
+#[tokio::test]
+async fn the_first_event_is_sold_as_its_page_says() {
+    let url = setting("ADMIT_API_URL");
+    let port = url.rsplit(':').next().unwrap();
+    let text = fs::read_to_string(in_project("docs/FIRST_EVENT.md")).unwrap();
+    let all = here(&blocks(&text).join("\n"), port);
+    let done = bash(&all).output().await.unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+    );
+    assert!(done.status.success(), "{out}\n{err}");
+    for part in [
+        r#""total":110.00"#,
+        "/problems/payment-declined",
+        "declined, as it should be",
+        r#""status":"CONFIRMED""#,
+        "197\n",
+    ] {
+        assert!(out.contains(part), "{part} in {out}\n{err}");
+    }
+}
+
 /// Every `make` command that a document names is one that there is.
 #[test]
 fn the_make_commands_of_the_documents_exist() {
@@ -81,6 +108,7 @@ fn the_make_commands_of_the_documents_exist() {
         "RELIABILITY.md",
         "CONTRIBUTING.md",
         "ARCHITECTURE.md",
+        "docs/FIRST_EVENT.md",
         "docs/RUNBOOK.md",
     ];
     for document in documents {

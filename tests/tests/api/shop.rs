@@ -404,3 +404,50 @@ async fn each_new_field_is_as_strict_as_the_old_ones() {
     }
     assert_eq!(left(&app, &event).await, [100, 30, 15]);
 }
+
+#[tokio::test]
+async fn a_quote_says_what_a_basket_costs_and_takes_nothing() {
+    let app = TestApp::start().await;
+    let event = made(&app, json!({})).await;
+    let kinds = types(&event);
+    let path = format!("/events/{}/quote", event.text("event_id"));
+    let quote = async |body: Value| app.send(app.request("POST", &path).json(&body)).await;
+    let line = |kind: &str, quantity: i64| json!({"ticket_type_id": kind, "quantity": quantity});
+    let quoted = quote(json!({"items": [line(&kinds[2], 2), line(&kinds[1], 1)]})).await;
+    assert_eq!(quoted.status, 200, "{quoted:?}");
+    assert_eq!(
+        (&quoted.body["total"], &quoted.body["currency"]),
+        (&json!(180.5), &json!("EUR"))
+    );
+    let pair = &quoted.body["lines"][0];
+    assert_eq!(
+        (&pair["name"], &pair["price"], &pair["amount"]),
+        (&json!("Pair"), &json!(70.0), &json!(140.0))
+    );
+    assert_eq!(left(&app, &event).await, [100, 30, 15]);
+    for (body, pointer) in [
+        (json!({}), "/items"),
+        (json!({"items": []}), "/items"),
+        (
+            json!({"items": [line(&kinds[0], 1), line(&kinds[0], 1)]}),
+            "/items/1/ticket_type_id",
+        ),
+    ] {
+        let refused = quote(body).await;
+        assert_eq!((refused.status, refused.pointers()), (422, vec![pointer]));
+    }
+    let of_another = made(&app, json!({})).await;
+    assert_eq!(
+        quote(json!({"items": [line(&types(&of_another)[0], 1)]}))
+            .await
+            .status,
+        404
+    );
+    let nowhere = app.request("POST", "/events/nothing/quote");
+    assert_eq!(
+        app.send(nowhere.json(&json!({"items": [line(&kinds[0], 1)]})))
+            .await
+            .status,
+        404
+    );
+}

@@ -81,6 +81,7 @@ pub enum Way {
     /// By the pages.
     BookByPage,
     LogInByPage,
+    CreateEventByPage,
     RegisterByPage,
     /// As CloudFormation has it done.
     Deploy,
@@ -227,7 +228,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("InvokeCharge", "release-booking", Way::HoldAndRelease),
     ("Release", "release-booking", Way::HoldAndRelease),
     ("LetGo", "sweep-bookings", Way::LetAHoldLapse),
-    ("PostponeJob", "sweep-bookings", Way::HoldAndForget),
+    ("LookAgain", "sweep-bookings", Way::HoldAndForget),
     ("OpenRecord", "create-payment", Way::Pay),
     ("GatewayEnter", "create-payment", Way::Pay),
     ("AdvanceRecord", "create-payment", Way::Pay),
@@ -241,7 +242,8 @@ pub fn only_reads(point: &str) -> bool {
 /// Whether a function changes nothing, and another stands for it.
 pub fn is_reader(name: &str) -> bool {
     let reads = name.starts_with("get-") || name.starts_with("list-") || name == "api-docs";
-    (reads || name == "pages-shop") && name != "list-bookings"
+    (reads || ["pages-shop", "pages-desk", "quote-booking"].contains(&name))
+        && name != "list-bookings"
 }
 
 /// The way to a function's return, or `None` for a function that nobody thought of. One that changes nothing
@@ -257,6 +259,7 @@ pub fn to_function(name: &str) -> Option<Way> {
         "migrate" => Way::Migrate,
         "pages-booking" => Way::BookByPage,
         "pages-login" => Way::LogInByPage,
+        "pages-new-event" => Way::CreateEventByPage,
         "pages-register" => Way::RegisterByPage,
         "register-user" => Way::Register,
         "rotate-secret" => Way::Rotate,
@@ -474,9 +477,9 @@ impl Traveller<'_> {
                 let due = sqlx::query(due).bind(&booking).execute(&self.app.bookings);
                 due.await.unwrap();
                 let waits = "select count(*) from job where kind = 'SETTLE' and attempts > 0
-                                and next_attempt_at > now() + interval '5 minutes'
+                                and next_attempt_at > now() + interval '30 seconds'
                                 and 'bk_' || replace(key, '-', '') = $1";
-                eventually("the job waits for the hold's end", async || {
+                eventually("the job looks again later", async || {
                     let waits = sqlx::query_scalar::<_, i64>(waits).bind(&booking);
                     (waits.fetch_one(&self.app.bookings).await.ok()? == 1).then_some(())
                 })
@@ -490,6 +493,23 @@ impl Traveller<'_> {
             Way::LogInByPage => {
                 let browser = Browser::open(self.app);
                 self.sign_in(&browser).await.1
+            }
+            Way::CreateEventByPage => {
+                let mut browser = Browser::open(self.app);
+                browser.session = self.sign_in(&browser).await.0;
+                let event = [
+                    ("name", "By page"),
+                    ("venue", "Hall"),
+                    ("date", "2040-05-01"),
+                    ("time", "20:00"),
+                    ("time_zone", "Europe/Berlin"),
+                    ("currency", "EUR"),
+                    ("capacity", "10"),
+                    ("max_tickets_per_booking", "4"),
+                    ("name_0", "Standing"),
+                    ("price_0", "25"),
+                ];
+                self.submit(&browser, "/new-event", &event, &[303]).await.1
             }
             Way::RegisterByPage => {
                 let name = format!("u{}", Uuid::now_v7().simple());

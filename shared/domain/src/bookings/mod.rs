@@ -31,6 +31,7 @@ mod hold;
 #[cfg(test)]
 mod holds;
 mod office;
+mod quote;
 mod read;
 mod reserve;
 mod settle;
@@ -50,6 +51,7 @@ pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
 pub use hold::{HoldPaid, PayHoldError, ReleaseError, pay, release_hold};
 pub use office::BoxOffice;
+pub use quote::{Quote, QuoteError, QuoteLine, QuoteRequest, quote};
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
 pub use settle::{settle, settle_payment};
@@ -83,6 +85,7 @@ pub enum Status {
 
 /// Tickets that somebody wants: `tickets` of the event's default type, or `items`.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({"user_id": 1, "event_id": "E123", "tickets": 2}))]
 pub struct BookingRequest {
     /// The token's user.
     pub user_id: UserId,
@@ -91,7 +94,7 @@ pub struct BookingRequest {
     #[schema(required = false)]
     pub tickets: Option<Tickets>,
     /// All of them are booked, or none. At most 50, each of another type.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Option<Vec<Item>>, min_items = 1, max_items = 50)]
     pub items: Vec<Item>,
     /// `pm_card_visa` when absent. Not with `hold`.
     #[schema(required = false)]

@@ -1,5 +1,6 @@
 //! Events: what can be booked, and how much of it is left.
 
+mod desk;
 mod search;
 mod types;
 
@@ -21,6 +22,7 @@ use values::tickets::{Capacity, HoldSeconds, Tickets};
 use values::time::{Moment, TimeZone, Timestamp};
 use values::{amount_schema, string_schema};
 
+pub use desk::{DaySales, Sales, TypeSales, of_organizer, sales};
 pub use search::{Listed, Search, search};
 use types::Layout;
 pub use types::{
@@ -105,6 +107,11 @@ amount_schema!(
 
 /// An event that an organizer puts on sale: with one price, or with ticket types.
 #[derive(Debug, ToSchema)]
+#[schema(example = json!({
+    "name": "Fair", "venue": "Hall 1", "starts_at": "2040-05-01T17:00:00Z", "time_zone": "Europe/Berlin",
+    "currency": "EUR", "capacity": 500, "quotas": [{"name": "Chairs", "capacity": 200}],
+    "ticket_types": [{"name": "Standing", "price": 25}, {"name": "Seat", "price": 40, "quotas": [{"name": "Chairs"}]}],
+}))]
 pub struct NewEvent {
     /// Made by us when absent.
     #[schema(required = false)]
@@ -112,7 +119,6 @@ pub struct NewEvent {
     pub name: Label,
     pub venue: Label,
     /// In the future.
-    #[schema(example = "2030-06-01T20:00:00Z")]
     pub starts_at: DateTime<Utc>,
     /// After `starts_at`.
     #[schema(required = false)]
@@ -138,10 +144,10 @@ pub struct NewEvent {
     #[schema(required = false)]
     pub hold_seconds: Option<HoldSeconds>,
     /// Quotas beside the capacity, at most 50.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Option<Vec<NewQuota>>, max_items = 50)]
     pub quotas: Vec<NewQuota>,
     /// At most 50. When absent, there is one, of `price`.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Option<Vec<NewTicketType>>, min_items = 1, max_items = 50)]
     pub ticket_types: Vec<NewTicketType>,
 }
 

@@ -45,9 +45,16 @@ impl Search {
                 .and_local_timezone(Utc)
                 .single()
         };
-        let from = self.from.and_then(midnight).map(|from| from - most);
+        let from = self
+            .from
+            .and_then(midnight)
+            .and_then(|from| from.checked_sub_signed(most));
         let end = self.to.and_then(|day| day.checked_add_days(Days::new(1)));
-        (from, end.and_then(midnight).map(|end| end + most))
+        (
+            from,
+            end.and_then(midnight)
+                .and_then(|end| end.checked_add_signed(most)),
+        )
     }
 }
 

@@ -96,7 +96,7 @@ pub struct NewTicketType {
     #[schema(required = false)]
     pub units: Option<Units>,
     /// What one ticket takes of other quotas.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Option<Vec<Draw>>, max_items = 50)]
     pub quotas: Vec<Draw>,
 }
 

@@ -1,0 +1,163 @@
+//! The organizer's desk: their events, and what each has sold.
+
+use super::{Event, EventRow, GetEventError, Label};
+use runtime::faults::FailPoint;
+use stores::db::Db;
+use values::ids::{EventId, UserId};
+use values::money::Money;
+use values::page::{Page, Paginated, Position};
+use values::tickets::{Capacity, Tickets};
+use values::time::{TimeZone, Timestamp};
+
+/// How many days the sales over time show.
+const DAYS: i32 = 30;
+
+/// What was sold of one ticket type.
+#[derive(Debug)]
+pub struct TypeSales {
+    pub name: String,
+    pub price: Money,
+    /// Tickets that are paid.
+    pub sold: i64,
+    /// Tickets that are held, or whose payment is on its way.
+    pub held: i64,
+    /// Tickets that are left of this type alone.
+    pub left: i32,
+    /// What was paid for those that are sold.
+    pub revenue: Money,
+}
+
+/// What was sold on one day, in UTC.
+#[derive(Debug)]
+pub struct DaySales {
+    pub day: Timestamp,
+    pub sold: i64,
+}
+
+/// What an event has sold.
+#[derive(Debug)]
+pub struct Sales {
+    pub event: Event,
+    pub types: Vec<TypeSales>,
+    /// The last thirty days, without those on which nothing was sold.
+    pub days: Vec<DaySales>,
+}
+
+/// A page of the events of an organizer, the last to begin first.
+///
+/// # Errors
+/// The store's.
+pub async fn of_organizer(
+    db: &Db,
+    organizer: UserId,
+    page: &Page<EventId>,
+) -> Result<Paginated<Event>, sqlx::Error> {
+    let after = page.after();
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"
+        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
+               starts_at, price_minor, currency, capacity as "capacity: Capacity",
+               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
+                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
+               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone"
+          from event
+         where organizer_id = $1
+           and ($2::timestamptz is null or (starts_at, event_id) < ($2, $3))
+         order by starts_at desc, event_id desc
+         limit $4
+        "#,
+        organizer as UserId,
+        after.map(|position| position.at),
+        after.map(|position| &position.id) as Option<&EventId>,
+        page.rows_to_read(),
+    )
+    .fetch_all(db.idempotent(FailPoint("ListOwnEvents")))
+    .await?;
+    let events = rows.into_iter().map(Event::try_from);
+    let events = events.collect::<Result<Vec<_>, _>>()?;
+    Ok(page.of(events, |event| Position {
+        at: event.starts_at,
+        id: event.event_id.clone(),
+    }))
+}
+
+/// What an event of `organizer` has sold.
+///
+/// # Errors
+/// See [`GetEventError`]. Somebody else's event is not found.
+pub async fn sales(db: &Db, organizer: UserId, event_id: &EventId) -> Result<Sales, GetEventError> {
+    let own = sqlx::query_scalar!(
+        r#"select organizer_id = $2 as "own!" from event where event_id = $1"#,
+        event_id as &EventId,
+        organizer as UserId,
+    )
+    .fetch_optional(db.idempotent(FailPoint("GetOrganizer")))
+    .await?;
+    if own != Some(true) {
+        return Err(GetEventError::NotFound);
+    }
+    let event = super::get(db, event_id).await?.event;
+    let currency = event.currency;
+    let types = sqlx::query!(
+        r#"
+        with line as (
+            select coalesce(i.ticket_type_id, (select ticket_type_id from ticket_type t
+                                                where t.event_id = b.event_id and is_default)) as ticket_type_id,
+                   b.status, coalesce(i.quantity, b.tickets) as quantity,
+                   coalesce(i.quantity * i.unit_minor, b.amount_minor) as amount
+              from booking b left join booking_item i using (booking_id)
+             where b.event_id = $1 and b.status in ('HELD', 'PENDING', 'CONFIRMED')
+        ), stock_left as (
+            select q.quota_id,
+                   (select coalesce(sum(free), 0)::int from stock where stock.quota_id = q.quota_id)
+                   + case when q.kind = 'ROOT' then e.available else 0 end as free
+              from quota q join event e using (event_id)
+             where event_id = $1
+        )
+        select t.name, t.price_minor,
+               coalesce(sum(quantity) filter (where status = 'CONFIRMED'), 0)::int8 as "sold!",
+               coalesce(sum(quantity) filter (where status <> 'CONFIRMED'), 0)::int8 as "held!",
+               coalesce(sum(amount) filter (where status = 'CONFIRMED'), 0)::int8 as "revenue!",
+               (select min(free / units) from ticket_type_quota d join stock_left using (quota_id)
+                 where d.ticket_type_id = t.ticket_type_id) as "left!"
+          from ticket_type t left join line using (ticket_type_id)
+         where t.event_id = $1
+         group by t.ticket_type_id
+         order by t.position
+        "#,
+        event_id as &EventId,
+    )
+    .fetch_all(db.idempotent(FailPoint("GetSalesByType")))
+    .await?;
+    let days = sqlx::query!(
+        r#"
+        select date_trunc('day', created_at) as "day!: Timestamp", sum(tickets)::int8 as "sold!"
+          from booking
+         where event_id = $1 and status = 'CONFIRMED' and created_at > now() - make_interval(days => $2)
+         group by 1
+         order by 1
+        "#,
+        event_id as &EventId,
+        DAYS,
+    )
+    .fetch_all(db.idempotent(FailPoint("GetSalesByDay")))
+    .await?;
+    let types = types.into_iter().map(|row| TypeSales {
+        name: row.name,
+        price: Money::from_minor(row.price_minor, currency),
+        sold: row.sold,
+        held: row.held,
+        left: row.left,
+        revenue: Money::from_minor(row.revenue, currency),
+    });
+    let days = days.into_iter().map(|row| DaySales {
+        day: row.day,
+        sold: row.sold,
+    });
+    Ok(Sales {
+        types: types.collect(),
+        days: days.collect(),
+        event,
+    })
+}

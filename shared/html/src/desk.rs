@@ -1,0 +1,388 @@
+//! The organizer's desk: their events, a new one, and what an event has sold.
+
+use askama::Template;
+use chrono::{NaiveDate, NaiveTime};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use shared::auth::TokenVerifier;
+use shared::db::Db;
+use shared::events::{self, CreateEventError, DaySales, Event, NewEvent, Sales};
+use shared::http::{Answer, Fields, Form, Problem, Request};
+use shared::ids::{EventId, UserId};
+use shared::time::TimeZone;
+
+use crate::format::{When, money, price};
+use crate::frame::Frame;
+use crate::language::Language;
+use crate::respond::{log_in_first, page, see_other};
+use crate::session;
+
+/// How many ticket types the form has room for.
+const TYPES: usize = 4;
+
+/// The plot, in its own units.
+const PLOT_WIDTH: i64 = 600;
+const PLOT_HEIGHT: i64 = 160;
+
+struct Card {
+    path: String,
+    name: String,
+    venue: String,
+    when: When,
+    /// So many of so many.
+    taken: String,
+}
+
+impl Card {
+    fn of(t: Language, event: &Event) -> Self {
+        let capacity = event.capacity.get();
+        Self {
+            path: format!("/desk/{}", event.event_id),
+            when: When::of(t, &event.time_zone, event.starts_at),
+            taken: t.desk_taken(capacity - event.available, capacity),
+            name: event.name.as_str().to_owned(),
+            venue: event.venue.as_str().to_owned(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "desk.html")]
+struct DeskPage {
+    frame: Frame,
+    t: Language,
+    cards: Vec<Card>,
+    more: Option<String>,
+}
+
+/// `GET /desk`: the visitor's own events.
+///
+/// # Errors
+/// A page of problems.
+pub async fn show_events(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(request.raw_path());
+    };
+    let wanted = request.page(&format!("events of {user}"))?;
+    let found = events::of_organizer(db, user, &wanted).await?;
+    let frame = Frame::of(request, true);
+    let t = frame.language;
+    let desk = DeskPage {
+        cards: found.items.iter().map(|event| Card::of(t, event)).collect(),
+        more: found
+            .next_cursor
+            .map(|cursor| format!("/desk?cursor={}", cursor.as_str())),
+        frame,
+        t,
+    };
+    page(request, StatusCode::OK, &desk)
+}
+
+struct Row {
+    name: String,
+    price: String,
+    sold: i64,
+    held: i64,
+    left: i32,
+    revenue: String,
+}
+
+/// A bar of the plot, and its row of the table.
+struct Bar {
+    x: i64,
+    y: i64,
+    width: i64,
+    height: i64,
+    day: String,
+    sold: i64,
+}
+
+#[derive(Template)]
+#[template(path = "sales.html")]
+struct SalesPage {
+    frame: Frame,
+    t: Language,
+    name: String,
+    when: When,
+    shop_path: String,
+    rows: Vec<Row>,
+    bars: Vec<Bar>,
+    width: i64,
+    height: i64,
+}
+
+/// `GET /desk/{event_id}`: what one of the visitor's events has sold.
+///
+/// # Errors
+/// A page of problems: 404 where there is none, or where it is another person's.
+pub async fn show_sales(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let event_id = request.path("event_id", "event")?;
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(request.raw_path());
+    };
+    let Sales { event, types, days } = events::sales(db, user, &event_id).await?;
+    let frame = Frame::of(request, true);
+    let t = frame.language;
+    let rows = types.into_iter().map(|kind| Row {
+        name: kind.name,
+        price: price(t, kind.price),
+        sold: kind.sold,
+        held: kind.held,
+        left: kind.left,
+        revenue: money(t, kind.revenue),
+    });
+    let sales = SalesPage {
+        rows: rows.collect(),
+        bars: bars(t, &days),
+        name: event.name.as_str().to_owned(),
+        when: When::of(t, &event.time_zone, event.starts_at),
+        shop_path: format!("/e/{}", event.event_id),
+        width: PLOT_WIDTH,
+        height: PLOT_HEIGHT,
+        frame,
+        t,
+    };
+    page(request, StatusCode::OK, &sales)
+}
+
+/// A bar a day, the last on the right, the highest as high as the plot.
+fn bars(t: Language, days: &[DaySales]) -> Vec<Bar> {
+    let Some(last) = days.last() else {
+        return Vec::new();
+    };
+    let most = days.iter().map(|day| day.sold).max().unwrap_or(1).max(1);
+    let step = PLOT_WIDTH / 31;
+    let bars = days.iter().map(|sales| {
+        let ago = (last.day - sales.day).num_days();
+        let height = (sales.sold * PLOT_HEIGHT / most).max(1);
+        let when = When::of(t, &TimeZone::default(), sales.day);
+        Bar {
+            x: PLOT_WIDTH - (ago + 1) * step,
+            y: PLOT_HEIGHT - height,
+            width: step - 3,
+            height,
+            day: format!("{} {}\u{a0}{}", when.weekday, when.day, when.month),
+            sold: sales.sold,
+        }
+    });
+    bars.collect()
+}
+
+/// A ticket type of the form.
+struct TypeFields {
+    number: usize,
+    name: String,
+    price: String,
+    limit: String,
+}
+
+impl TypeFields {
+    /// Its fields: their names, their labels and what is in them.
+    fn inputs(&self, t: &Language) -> [(String, &'static str, &str); 3] {
+        let field = |name: &str| format!("{name}_{}", self.number);
+        [
+            (field("name"), t.desk_type(), &self.name),
+            (field("price"), t.desk_price(), &self.price),
+            (field("limit"), t.desk_limit(), &self.limit),
+        ]
+    }
+}
+
+#[derive(Template)]
+#[template(path = "new_event.html")]
+struct NewEventPage {
+    frame: Frame,
+    t: Language,
+    fields: Vec<(&'static str, &'static str, &'static str, String)>,
+    types: Vec<TypeFields>,
+    errors: Vec<(String, String)>,
+    /// New for each form: a form that is sent twice makes one event.
+    event_id: EventId,
+}
+
+impl NewEventPage {
+    fn of(frame: Frame, form: Option<&Form>, errors: Vec<(String, String)>) -> Self {
+        let t = frame.language;
+        let typed = |name: &str, usual: &str| match form {
+            Some(form) => form.text(name).to_owned(),
+            None => usual.to_owned(),
+        };
+        let fields = [
+            ("name", "text", t.desk_name(), ""),
+            ("venue", "text", t.place(), ""),
+            ("date", "date", t.desk_date(), ""),
+            ("time", "time", t.desk_time(), "20:00"),
+            ("time_zone", "text", t.desk_zone(), "Europe/Berlin"),
+            ("currency", "text", t.desk_currency(), "EUR"),
+            ("capacity", "number", t.desk_capacity(), "100"),
+            ("max_tickets_per_booking", "number", t.desk_most(), "10"),
+        ];
+        let types = (0..TYPES).map(|number| TypeFields {
+            number,
+            name: typed(&format!("name_{number}"), ""),
+            price: typed(&format!("price_{number}"), ""),
+            limit: typed(&format!("limit_{number}"), ""),
+        });
+        Self {
+            fields: fields
+                .map(|(name, kind, label, usual)| (name, kind, label, typed(name, usual)))
+                .into(),
+            types: types.collect(),
+            event_id: EventId::generate(),
+            errors,
+            frame,
+            t,
+        }
+    }
+
+    /// What is wrong with a field.
+    fn error(&self, field: &str) -> Option<&str> {
+        let mut errors = self.errors.iter();
+        errors
+            .find(|(name, _)| name == field)
+            .map(|(_, text)| text.as_str())
+    }
+}
+
+/// `GET /new-event`: the form for a new event.
+///
+/// # Errors
+/// 500 where the page can't be written.
+pub fn show_form(tokens: &TokenVerifier, request: &Request) -> Answer {
+    if session::user(request, tokens).is_none() {
+        return log_in_first(request.raw_path());
+    }
+    let form = NewEventPage::of(Frame::of(request, true), None, Vec::new());
+    page(request, StatusCode::OK, &form)
+}
+
+/// `POST /new-event`: puts an event on sale, and leads to it.
+///
+/// # Errors
+/// A page of problems.
+pub async fn create(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let form = request.form()?;
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(request.raw_path());
+    };
+    let frame = Frame::of(request, true);
+    match create_of(db, user, &form).await? {
+        Ok(event_id) => see_other(&format!("/desk/{event_id}")),
+        Err(problem) => {
+            let t = frame.language;
+            let errors = problem.errors().iter().map(|error| {
+                let field = field_of(&error.pointer, &form);
+                let text = wrong(t, &field, &error.detail);
+                (field, text)
+            });
+            let again = NewEventPage::of(frame, Some(&form), errors.collect());
+            page(request, StatusCode::UNPROCESSABLE_ENTITY, &again)
+        }
+    }
+}
+
+/// Makes the event that a form describes, by the rules of the API. The inner problem is one of the form's fields.
+async fn create_of(
+    db: &Db,
+    user: UserId,
+    form: &Form,
+) -> Result<Result<EventId, Problem>, Problem> {
+    let body = Value::Object(body_of(form)).to_string();
+    let event: NewEvent = match Fields::parse(body.as_bytes()).and_then(Fields::decode) {
+        Ok(event) => event,
+        Err(problem) if problem.errors().is_empty() => return Err(problem),
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let event_id = event.event_id.clone();
+    match (events::create(db, user, event).await, event_id) {
+        (Ok(made), _) => Ok(Ok(made.event.event_id)),
+        // The form was sent before. Whether it was by this visitor, the page that they are led to finds out.
+        (Err(CreateEventError::Exists), Some(event_id)) => Ok(Ok(event_id)),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// The body of `POST /events` that says what a form says. What is no number or no time is left as it was typed, and
+/// refused as such.
+fn body_of(form: &Form) -> Map<String, Value> {
+    let number = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+    let mut body = Map::new();
+    if !form.text("event_id").is_empty() {
+        body.insert("event_id".to_owned(), json!(form.text("event_id")));
+    }
+    for name in ["name", "venue", "time_zone", "currency"] {
+        body.insert(name.to_owned(), json!(form.text(name).trim()));
+    }
+    for name in ["capacity", "max_tickets_per_booking"] {
+        body.insert(name.to_owned(), number(form.text(name)));
+    }
+    let zone: TimeZone = form.parse("time_zone").unwrap_or_default();
+    let (day, time) = (
+        form.parse::<NaiveDate>("date"),
+        NaiveTime::parse_from_str(form.text("time"), "%H:%M").ok(),
+    );
+    let starts = day
+        .zip(time)
+        .and_then(|(day, time)| zone.moment(day.and_time(time)));
+    body.insert(
+        "starts_at".to_owned(),
+        json!(starts.map(|moment| moment.to_rfc3339())),
+    );
+    let (mut types, mut quotas) = (Vec::new(), Vec::new());
+    for place in filled(form) {
+        let text = |name: &str| form.text(&format!("{name}_{place}")).trim();
+        let (name, limit) = (text("name"), text("limit"));
+        let mut kind = json!({"name": name, "price": number(&text("price").replace(',', "."))});
+        if !limit.is_empty() {
+            // A quota of its own.
+            quotas.push(json!({"name": name, "capacity": number(limit)}));
+            kind["quotas"] = json!([{"name": name}]);
+        }
+        types.push(kind);
+    }
+    body.insert("ticket_types".to_owned(), types.into());
+    body.insert("quotas".to_owned(), quotas.into());
+    body
+}
+
+/// The rows of the form's ticket types that are filled in.
+fn filled(form: &Form) -> Vec<usize> {
+    let text = |name: &str, place: usize| form.text(&format!("{name}_{place}")).trim().to_owned();
+    let rows = 0..TYPES;
+    rows.filter(|place| !text("name", *place).is_empty() || !text("price", *place).is_empty())
+        .collect()
+}
+
+/// The field of the form that a part of the body is from.
+fn field_of(pointer: &str, form: &Form) -> String {
+    let types = filled(form);
+    let limited = types
+        .iter()
+        .filter(|row| !form.text(&format!("limit_{row}")).trim().is_empty());
+    let limited: Vec<_> = limited.copied().collect();
+    let row = |rows: &[usize], place: &str| {
+        let place: usize = place.parse().unwrap_or_default();
+        rows.get(place).copied().unwrap_or_default()
+    };
+    let parts: Vec<_> = pointer.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["starts_at"] => "date".to_owned(),
+        ["ticket_types"] => "name_0".to_owned(),
+        ["ticket_types", place, "price", ..] => format!("price_{}", row(&types, place)),
+        ["ticket_types", place, "units", ..] => format!("limit_{}", row(&types, place)),
+        ["ticket_types", place, ..] => format!("name_{}", row(&types, place)),
+        ["quotas", place, "name", ..] => format!("name_{}", row(&limited, place)),
+        ["quotas", place, ..] => format!("limit_{}", row(&limited, place)),
+        [field, ..] => (*field).to_owned(),
+        [] => "name".to_owned(),
+    }
+}
+
+/// What is wrong with a field, for who filled in the form.
+fn wrong(t: Language, field: &str, detail: &str) -> String {
+    match field.split('_').next().unwrap_or_default() {
+        "date" => t.desk_wrong_date().to_owned(),
+        "price" => t.desk_wrong_price().to_owned(),
+        _ => t.desk_wrong(detail),
+    }
+}
