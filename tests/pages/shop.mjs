@@ -225,7 +225,22 @@ const tests = {
       await sound(page, 320);
       await sound(page, 1280);
     }
-    await page.addStyleTag({ content: 'html { font-size: 200% }' }).catch(() => {});
+    const own = await visitor();
+    await own.goto(`${URL}/new-event?lang=de`);
+    await sound(own, 320);
+    await own.goto(`${URL}/new-event?lang=en`);
+    for (const [field, value] of Object.entries({ name: 'Mine', venue: 'Hall', date: '2020-01-01', name_0: 'Standing', price_0: '12.50' })) {
+      await own.fill(`#${field}`, value);
+    }
+    await press(own, 'Put on sale');
+    await own.getByRole('alert').waitFor();
+    await sound(own, 320);
+    await own.fill('#date', '2040-01-01');
+    await press(own, 'Put on sale');
+    await title(own, 'Mine');
+    await sound(own, 320);
+    await own.goto(`${URL}/desk`);
+    await sound(own, 320);
     await page.evaluate(() => { document.documentElement.style.fontSize = '200%'; });
     await sound(page, 640);
   },
