@@ -61,7 +61,12 @@ pub async fn book(
             if booking.amount.is_zero() {
                 // There is nothing to pay, and so nothing to ask.
                 let method = PaymentMethod::default();
-                bookings::pay(office, settle_queue, user, booking.booking_id, method).await?;
+                let paid = bookings::pay(office, settle_queue, user, booking.booking_id, method);
+                match paid.await {
+                    // The button was pressed twice, and the first confirms it.
+                    Ok(_) | Err(PayHoldError::InProgress) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             see_other(&format!("/b/{}", booking.booking_id))
         }

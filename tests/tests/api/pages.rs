@@ -210,8 +210,15 @@ async fn what_is_free_is_booked_at_once() {
         .split('"')
         .next()
         .unwrap();
-    let fields = [(kind, "2")];
-    let booked = browser.post(&format!("/e/{event}/book"), &fields).await;
+    let key = Uuid::now_v7().to_string();
+    let fields = [("idempotency_key", key.as_str()), (kind, "2")];
+    // The button was pressed three times.
+    let book = format!("/e/{event}/book");
+    let pressed = join_all((0..3).map(|_| browser.post(&book, &fields))).await;
+    let booked = &pressed[0];
+    for page in &pressed {
+        assert_eq!((page.status, &page.location), (303, &booked.location));
+    }
     let shown = browser.get(&booked.location).await;
     assert!(
         shown.html.contains("Your booking is confirmed."),
