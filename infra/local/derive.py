@@ -12,7 +12,7 @@ from tools import ROOT
 
 TABLE = ROOT / "functions.toml"
 # What a function is given to reach a store, by the account that it logs in with.
-DATABASE = ("Register", "Login", "Organizer", "Reader", "Office")
+DATABASE = ("Register", "Login", "Organizer", "Desk", "Reader", "Office")
 DOCUMENTS = ("Payments", "Notifications")
 QUEUES = {"settle": "Settle", "settle-dead-letters": "SettleDeadLetter"}
 RATES = {"1 minute": "rate(1 minute)", "1 hour": "rate(1 hour)"}

@@ -33,6 +33,7 @@ LOGINS = {
     "Register": Login("register", "postgres", "postgres", "users_db", "admit_register"),
     "Login": Login("login", "postgres", "postgres", "users_db", "admit_login"),
     "Organizer": Login("organizer", "postgres", "postgres", "booking_db", "admit_organizer"),
+    "Desk": Login("desk", "postgres", "postgres", "booking_db", "admit_desk"),
     "Reader": Login("reader", "postgres", "postgres", "booking_db", "admit_reader"),
     "Office": Login("office", "postgres", "postgres", "booking_db", "admit_office"),
     "DocumentsOwner": Login("documents-owner", "documents", "mongo", "admin", "admitowner"),

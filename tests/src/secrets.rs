@@ -17,10 +17,11 @@ use uuid::Uuid;
 use crate::setting;
 
 /// The secrets of the functions' accounts, which are rotated.
-pub const ROTATED: [&str; 8] = [
+pub const ROTATED: [&str; 9] = [
     "register",
     "login",
     "organizer",
+    "desk",
     "reader",
     "office",
     "payments",

@@ -7,12 +7,12 @@ use http::StatusCode;
 use shared::auth::TokenVerifier;
 use shared::bookings::{
     self, BookError, Booked, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
-    BoxOffice, CancelError, PayHoldError, ReleaseError, ReserveError, Status,
+    BoxOffice, CancelError, Contact, PayHoldError, ReleaseError, ReserveError, Status,
 };
 use shared::events::{self, EventDetails};
 use shared::http::{Answer, Form, Problem, Request};
 use shared::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
-use shared::ids::{BookingId, EventId, UserId};
+use shared::ids::{BookingId, EventId, PromoCode, UserId};
 use shared::money::Money;
 use shared::payments::PaymentMethod;
 use shared::settle_queue::SettleQueue;
@@ -24,7 +24,7 @@ use crate::language::Language;
 use crate::order::Choice;
 use crate::respond::{log_in_first, page, see_other};
 use crate::session;
-use crate::shop::{Wrong, show_order};
+use crate::shop::{About, Wrong, show_order};
 
 /// How long a form that was sent twice waits for what the first makes, in steps of [`PAUSE`].
 const PATIENCE: u32 = 40;
@@ -51,7 +51,14 @@ pub async fn book(
     if choice.is_empty() {
         let wrong = Wrong {
             text: t.err_none().to_owned(),
-            of: None,
+            about: About::All,
+        };
+        return refuse(office, request, frame, &event_id, &choice, wrong).await;
+    }
+    if !choice.typed_code().is_empty() && choice.code().is_none() {
+        let wrong = Wrong {
+            text: t.err_code().to_owned(),
+            about: About::Code,
         };
         return refuse(office, request, frame, &event_id, &choice, wrong).await;
     }
@@ -76,7 +83,7 @@ pub async fn book(
         Err(BookError::KeyReused) => {
             let wrong = Wrong {
                 text: t.err_repeat().to_owned(),
-                of: None,
+                about: About::All,
             };
             refuse(office, request, frame, &event_id, &choice, wrong).await
         }
@@ -112,6 +119,9 @@ async fn book_or_wait(
             items: choice.items()?,
             payment_method: None,
             hold: Some(true),
+            promo_code: choice.code(),
+            expected_amount: None,
+            contact: Contact::default(),
         };
         let booked = bookings::book(office, settle_queue, user, wanted, idempotency.clone()).await;
         tries += 1;
@@ -135,6 +145,9 @@ fn booking_of(outcome: &BookingOutcome) -> &Booking {
 /// Why the tickets can't be had, in the visitor's language.
 fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, Problem> {
     let (text, place) = match error {
+        ReserveError::PromoInvalid => return Ok(about_code(t.err_code())),
+        ReserveError::PromoForOthers => return Ok(about_code(t.err_code_others())),
+        ReserveError::PromoUsedUp => return Ok(about_code(t.err_code_used_up())),
         ReserveError::SoldOut { ticket_type } => {
             (t.err_sold_out(ticket_type.unwrap_or_default()), None)
         }
@@ -146,13 +159,23 @@ fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, P
         ReserveError::PurchaseLimit { most, have } => (t.err_limit(most, have), None),
         ReserveError::HoldOpen { .. } => (t.hold_open().to_owned(), None),
         error @ (ReserveError::EventNotFound
+        | ReserveError::PriceChanged { .. }
+        | ReserveError::ExpectedAmount(_)
         | ReserveError::Contended
         | ReserveError::Database(_)) => return Err(error.into()),
     };
+    let kind = place.and_then(|place| choice.type_at(place));
     Ok(Wrong {
         text,
-        of: place.and_then(|place| choice.type_at(place)),
+        about: kind.map_or(About::All, About::Type),
     })
+}
+
+fn about_code(text: &str) -> Wrong {
+    Wrong {
+        text: text.to_owned(),
+        about: About::Code,
+    }
 }
 
 /// The event's page again, with what is wrong.
@@ -164,7 +187,7 @@ async fn refuse(
     choice: &Choice,
     wrong: Wrong,
 ) -> Answer {
-    let event = events::get(office.db(), event_id).await?;
+    let event = events::get(office.db(), event_id, choice.code().as_ref()).await?;
     show_order(
         request,
         frame,
@@ -227,6 +250,7 @@ struct BookingPage {
     when: When,
     lines: Vec<Line>,
     total: String,
+    code: Option<PromoCode>,
     tickets: i32,
     booked_at: When,
     /// What cancelling means, where it can be cancelled.
@@ -246,7 +270,7 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
         return log_in_first(request.raw_path());
     };
     let details = bookings::get_details(office.db(), user, booking_id).await?;
-    let event = events::get(office.db(), &details.booking.event_id).await?;
+    let event = events::get(office.db(), &details.booking.event_id, None).await?;
     let frame = Frame::of(request, true);
     if let Some(until) = payable_until(&details.booking) {
         let told = request.query("told").unwrap_or_default();
@@ -280,6 +304,7 @@ struct HoldPage {
     when: When,
     lines: Vec<Line>,
     total: String,
+    code: Option<PromoCode>,
     /// Until when, and now, both as a machine reads them: a script counts by our clock.
     until: When,
     now: String,
@@ -313,6 +338,7 @@ fn hold_page(
         venue: event.event.venue.as_str().to_owned(),
         when: When::of(t, &event.time_zone, event.event.starts_at),
         total: price(t, details.booking.amount),
+        code: details.promo_code,
         until: When::of(t, &event.time_zone, until),
         now: time::now().to_rfc3339(),
         pay: t.pay_amount(money(t, details.booking.amount)),
@@ -325,7 +351,7 @@ fn hold_page(
 
 /// What a booking is of, line by line.
 fn lines(t: Language, details: &BookingDetails, event: &EventDetails) -> Vec<Line> {
-    let BookingDetails { booking, items } = details;
+    let BookingDetails { booking, items, .. } = details;
     let line = |quantity, name: &str, each: Money| Line {
         quantity,
         name: name.to_owned(),
@@ -401,7 +427,11 @@ pub async fn release(office: &BoxOffice, tokens: &TokenVerifier, request: &Reque
 fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> BookingPage {
     let t = frame.language;
     let lines = lines(t, &details, event);
-    let BookingDetails { booking, .. } = details;
+    let BookingDetails {
+        booking,
+        promo_code,
+        ..
+    } = details;
     let (amount, free) = (money(t, booking.amount), booking.amount.is_zero());
     let (title, lead) = match shown_status(&booking) {
         Status::Confirmed if free => (t.b_confirmed(), t.b_confirmed_lead_free().to_owned()),
@@ -425,6 +455,7 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
         when: When::of(t, &event.time_zone, event.event.starts_at),
         lines,
         total: price(t, booking.amount),
+        code: promo_code,
         tickets: booking.tickets.get(),
         booked_at: When::of(t, &event.time_zone, booking.created_at),
         cancel: (confirmed && !begun).then(|| {

@@ -3,34 +3,57 @@
 use shared::bookings::Item;
 use shared::events::{EventDetails, TicketType};
 use shared::http::Problem;
-use shared::ids::TicketTypeId;
+use shared::ids::{PromoCode, TicketTypeId};
 use shared::money::Money;
 
 use crate::format::sum;
 
-/// How many tickets of each type were chosen, in the event's order.
+/// How many tickets of each type were chosen, and the promo code that was typed.
 #[derive(Debug, Default)]
-pub struct Choice(Vec<(TicketTypeId, i32)>);
+pub struct Choice {
+    types: Vec<(TicketTypeId, i32)>,
+    code: String,
+}
 
 impl Choice {
     /// What the fields of a form, or of a query, choose. Fields that are no types are passed over, and so are
     /// quantities that are no numbers.
     pub fn of<'f>(fields: impl Iterator<Item = (&'f str, &'f str)>) -> Self {
-        let chosen = fields.filter_map(|(name, value)| {
-            let quantity = value.parse().ok().filter(|quantity| *quantity > 0)?;
-            Some((name.parse().ok()?, quantity))
-        });
-        let mut chosen: Vec<_> = chosen.collect();
-        chosen.sort_unstable();
-        Self(chosen)
+        let mut choice = Self::default();
+        for (name, value) in fields {
+            if name == "promo_code" {
+                value.trim().clone_into(&mut choice.code);
+            } else if let (Ok(id), Ok(quantity @ 1..)) = (name.parse(), value.parse()) {
+                choice.types.push((id, quantity));
+            }
+        }
+        choice.types.sort_unstable();
+        choice
+    }
+
+    /// The promo code as it was typed; empty where none was.
+    pub fn typed_code(&self) -> &str {
+        &self.code
+    }
+
+    /// The promo code, if what was typed can be one.
+    pub fn code(&self) -> Option<PromoCode> {
+        self.code.parse().ok()
+    }
+
+    /// Whether a code was typed that an event, as it is shown with it, has no use for.
+    pub fn has_wrong_code(&self, event: &EventDetails) -> bool {
+        let mut types = event.ticket_types.iter();
+        !self.code.is_empty()
+            && (self.code().is_none() || types.all(|kind| kind.price_with_code.is_none()))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.types.is_empty()
     }
 
     pub fn quantity(&self, ticket_type: TicketTypeId) -> i32 {
-        let mut chosen = self.0.iter();
+        let mut chosen = self.types.iter();
         chosen
             .find(|(id, _)| *id == ticket_type)
             .map_or(0, |(_, quantity)| *quantity)
@@ -38,7 +61,7 @@ impl Choice {
 
     /// The type of the item at a place of [`Self::items`].
     pub fn type_at(&self, place: usize) -> Option<TicketTypeId> {
-        self.0.get(place).map(|(id, _)| *id)
+        self.types.get(place).map(|(id, _)| *id)
     }
 
     /// As a request has it.
@@ -46,7 +69,7 @@ impl Choice {
     /// # Errors
     /// 404 for a quantity that no form of ours offers.
     pub fn items(&self) -> Result<Vec<Item>, Problem> {
-        let items = self.0.iter().map(|(ticket_type_id, quantity)| {
+        let items = self.types.iter().map(|(ticket_type_id, quantity)| {
             let quantity = (*quantity).try_into();
             Ok(Item {
                 ticket_type_id: *ticket_type_id,
@@ -58,13 +81,16 @@ impl Choice {
 
     /// The same text for the same choice.
     pub fn canonical(&self) -> String {
-        format!("{:?}", self.0)
+        format!("{:?} {}", self.types, self.code)
     }
 
     /// What it costs.
     pub fn total(&self, event: &EventDetails) -> Money {
         let lines = event.ticket_types.iter();
-        let lines = lines.map(|kind| (kind.price, self.quantity(kind.ticket_type_id)));
+        let lines = lines.map(|kind| {
+            let price = kind.price_with_code.unwrap_or(kind.price);
+            (price, self.quantity(kind.ticket_type_id))
+        });
         sum(event.event.currency, lines)
     }
 }

@@ -152,7 +152,10 @@ struct EventPage {
     /// Whether nothing on it costs anything.
     free: bool,
     total: Option<String>,
-    /// What is wrong with what was chosen, and of which type.
+    /// The promo code as it was typed, and what is wrong with it.
+    code: String,
+    code_error: Option<String>,
+    /// The field that is wrong, and why.
     error: Option<(String, String)>,
     /// New for each form: a form that is sent twice books once.
     idempotency_key: Uuid,
@@ -171,17 +174,28 @@ impl EventPage {
 /// A page of problems: 404 where there is no such event.
 pub async fn show_event(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
     let event_id = request.path("event_id", "event")?;
-    let event = events::get(db, &event_id).await?;
     let frame = Frame::of(request, session::user(request, tokens).is_some());
     let choice = Choice::of(request.query_fields());
-    show_order(request, frame, StatusCode::OK, event, &choice, None)
+    let event = events::get(db, &event_id, choice.code().as_ref()).await?;
+    let wrong = choice.has_wrong_code(&event).then(|| Wrong {
+        text: frame.language.err_code().to_owned(),
+        about: About::Code,
+    });
+    show_order(request, frame, StatusCode::OK, event, &choice, wrong)
 }
 
 /// What is wrong with a choice.
 pub(crate) struct Wrong {
     pub text: String,
-    /// The type that it is about; none for the whole.
-    pub of: Option<TicketTypeId>,
+    pub about: About,
+}
+
+/// Which part of a choice is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    All,
+    Type(TicketTypeId),
+    Code,
 }
 
 /// The page of an event with what was chosen, and what is wrong with that.
@@ -206,7 +220,19 @@ pub(crate) fn show_order(
     let order = EventPage {
         total: (!choice.is_empty()).then(|| money(t, choice.total(&event))),
         free: event.ticket_types.iter().all(|kind| kind.price.is_zero()),
-        error: wrong.map(|wrong| (wrong.of.map_or(first, |kind| kind.to_string()), wrong.text)),
+        code: choice.typed_code().to_owned(),
+        code_error: wrong
+            .as_ref()
+            .filter(|wrong| wrong.about == About::Code)
+            .map(|wrong| wrong.text.clone()),
+        error: wrong.map(|wrong| {
+            let field = match wrong.about {
+                About::All => first,
+                About::Type(kind) => kind.to_string(),
+                About::Code => "promo_code".to_owned(),
+            };
+            (field, wrong.text)
+        }),
         when: When::of(t, &event.time_zone, event.event.starts_at),
         ends: event.ends_at.map(|ends| {
             let same_day = event.time_zone.local(ends).date_naive()
@@ -249,7 +275,7 @@ fn row(
     } else {
         Some(t.unavailable().to_owned())
     };
-    let mine = wrong.filter(|wrong| wrong.of == Some(kind.ticket_type_id));
+    let mine = wrong.filter(|wrong| wrong.about == About::Type(kind.ticket_type_id));
     Row {
         id: kind.ticket_type_id.to_string(),
         name: kind.name.as_str().to_owned(),
@@ -257,7 +283,12 @@ fn row(
             .description
             .as_ref()
             .map(|text| text.as_str().to_owned()),
-        price: price(t, kind.price),
+        price: match kind.price_with_code {
+            Some(with_code) if with_code != kind.price => {
+                t.price_instead(price(t, with_code), price(t, kind.price))
+            }
+            _ => price(t, kind.price),
+        },
         few: Some(kind.available).filter(|left| closed.is_none() && *left <= FEW),
         admits: kind.admits.get(),
         chosen: choice.quantity(kind.ticket_type_id),

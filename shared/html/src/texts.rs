@@ -72,6 +72,13 @@ texts! {
     pay_declined: "Test card (declined)", "Testkarte (wird abgelehnt)";
     pay_simulated: "Payments are simulated here. No real money moves.", "Zahlungen werden hier nur simuliert. Es fließt kein echtes Geld.";
     total: "Total", "Gesamt";
+    price_instead(price, full): "{price} instead of {full}", "{price} statt {full}";
+    promo_code: "Promo code", "Aktionscode";
+    code_apply: "Apply code", "Code anwenden";
+    code_used(code): "With the code {code}", "Mit dem Code {code}";
+    err_code: "This event has no such promo code, or it is not valid now.", "Diesen Aktionscode gibt es für diese Veranstaltung nicht, oder er gilt gerade nicht.";
+    err_code_others: "The promo code is not for the tickets that you chose.", "Der Aktionscode gilt nicht für die gewählten Tickets.";
+    err_code_used_up: "The promo code has been used as often as it can be.", "Der Aktionscode ist aufgebraucht.";
     show_total: "Show total", "Gesamtpreis anzeigen";
     book_free: "Book for free", "Kostenlos buchen";
     login_first: "Want to go?", "Möchten Sie dabei sein?";

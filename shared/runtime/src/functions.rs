@@ -30,13 +30,17 @@ pub const ALL: &[Function] = &[
     function("create-booking", 25),
     function("create-event", 15),
     function("create-payment", 25),
+    function("create-promo-code", 15),
+    function("create-ticket-type", 15),
     function("forget-notifications", 30),
     function("get-booking", 15),
     function("get-event", 15),
     function("get-payment", 15),
+    function("get-promo-code", 15),
     function("list-bookings", 15),
     function("list-events", 15),
     function("list-notifications", 15),
+    function("list-promo-codes", 15),
     function("login", 15),
     function("migrate", 300),
     function("pages-booking", 25),
@@ -56,6 +60,10 @@ pub const ALL: &[Function] = &[
     function("settle-bookings", 30),
     function("sweep-bookings", 60),
     function("sweep-payments", 60),
+    function("update-event", 15),
+    function("update-promo-code", 15),
+    function("update-quota", 15),
+    function("update-ticket-type", 15),
 ];
 // end of what is derived
 

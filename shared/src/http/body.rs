@@ -94,6 +94,28 @@ impl Fields {
         }
     }
 
+    /// Takes the new value of what is there always. The inner `None` means that it stays as it is.
+    pub fn changed<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
+        match self.take(name) {
+            None => Some(None),
+            Some(value) => self.read(name, &value).map(Some),
+        }
+    }
+
+    /// Takes the new value of what may be there or not: of `None`, `Some(None)` and `Some(Some(…))`, the first means
+    /// that it stays as it is, and the second that it goes away.
+    pub fn changed_or_removed<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+    ) -> Option<Option<Option<T>>> {
+        self.changed(name)
+    }
+
+    /// Whether a field is there, null too, and was not taken yet.
+    pub fn names(&self, name: &str) -> bool {
+        self.left.iter().any(|(key, _)| key == name)
+    }
+
     /// Takes a list of objects that may be absent or null, and then is empty. `None` after noting what is wrong.
     pub fn list<T: Decode>(&mut self, name: &str, most: usize) -> Option<Vec<T>> {
         self.list_by(name, most, T::decode)
@@ -116,20 +138,27 @@ impl Fields {
         let elements: Vec<_> = list
             .iter()
             .enumerate()
-            .map(|(index, element)| self.element(name, index, element, &decode))
+            .map(|(index, element)| self.nested(&format!("{name}/{index}"), element, &decode))
             .collect();
         elements.into_iter().collect()
     }
 
-    /// Reads an element of a list as an object.
-    fn element<T>(
+    /// Takes an object that may be absent or null. `None` after noting what is wrong.
+    pub fn object<T: Decode>(&mut self, name: &str) -> Option<Option<T>> {
+        match self.optional::<Box<RawValue>>(name)? {
+            None => Some(None),
+            Some(object) => self.nested(name, &object, T::decode).map(Some),
+        }
+    }
+
+    /// Reads what is at a place below this object as an object.
+    fn nested<T>(
         &mut self,
-        name: &str,
-        index: usize,
+        place: &str,
         element: &RawValue,
         decode: impl Fn(&mut Self) -> Option<T>,
     ) -> Option<T> {
-        let at = format!("{}/{name}/{index}", self.at);
+        let at = format!("{}/{place}", self.at);
         match serde_json::from_str::<Object>(element.get()) {
             Ok(object) => {
                 let mut fields = Self::of(at, object);
@@ -180,8 +209,19 @@ impl Fields {
     ///
     /// # Errors
     /// 422 with every field at fault, or left over.
-    pub fn decode<T: Decode>(mut self) -> Result<T, Problem> {
-        let request = T::decode(&mut self);
+    pub fn decode<T: Decode>(self) -> Result<T, Problem> {
+        self.decode_by(T::decode)
+    }
+
+    /// As [`Self::decode`], by `decode`.
+    ///
+    /// # Errors
+    /// 422 with every field at fault, or left over.
+    pub fn decode_by<T>(
+        mut self,
+        decode: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, Problem> {
+        let request = decode(&mut self);
         self.finish(request)
     }
 

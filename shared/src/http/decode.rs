@@ -1,7 +1,7 @@
 //! The bodies of requests, each read into the request that the business takes. A body is read to its
 //! end, so that one answer names every field at fault. Those of events are read in `decode_event`.
 
-use domain::bookings::{BookingRequest, Item, MAX_ITEMS, PayRequest, QuoteRequest};
+use domain::bookings::{BookingRequest, Contact, Item, MAX_ITEMS, PayRequest, QuoteRequest};
 use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
@@ -65,6 +65,9 @@ impl Decode for BookingRequest {
             fields.refuse("payment_method", "can't be given with hold");
         }
         let payment_method = fields.optional("payment_method");
+        let promo_code = fields.optional("promo_code");
+        let expected_amount = fields.optional("expected_amount");
+        let contact = fields.object("contact");
         Some(Self {
             user_id: user_id?,
             event_id: event_id?,
@@ -72,15 +75,34 @@ impl Decode for BookingRequest {
             items: items?,
             payment_method: payment_method?,
             hold: hold?,
+            promo_code: promo_code?,
+            expected_amount: expected_amount?,
+            contact: contact?.unwrap_or_default(),
+        })
+    }
+}
+
+impl Decode for Contact {
+    fn decode(fields: &mut Fields) -> Option<Self> {
+        let name = fields.optional("name");
+        let email = fields.optional("email");
+        Some(Self {
+            name: name?,
+            email: email?,
         })
     }
 }
 
 impl Decode for QuoteRequest {
     fn decode(fields: &mut Fields) -> Option<Self> {
-        let items = fields.list::<Item>("items", MAX_ITEMS)?;
+        let items = fields.list::<Item>("items", MAX_ITEMS);
+        let promo_code = fields.optional("promo_code");
+        let items = items?;
         check_items(&items, fields);
-        Some(Self { items })
+        Some(Self {
+            items,
+            promo_code: promo_code?,
+        })
     }
 }
 

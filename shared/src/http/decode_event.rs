@@ -1,14 +1,16 @@
 //! The body of a new event: of one price, or with ticket types and quotas.
 
+use chrono::{DateTime, Utc};
 use domain::events::{
-    Access, Draw, Future, MAX_PRICE, MAX_TYPES, NewEvent, NewQuota, NewTicketType, default_of,
-    most_of,
+    Access, Draw, EventChange, Future, MAX_PRICE, MAX_TYPES, NewEvent, NewQuota, NewTicketType,
+    QuotaChange, TicketTypeChange, default_of, most_of,
 };
 use values::money::{Currency, Money, Number};
 use values::tickets::Tickets;
 use values::time::Moment;
 
 use super::body::{Decode, Fields};
+use super::problem::Problem;
 
 impl Decode for NewQuota {
     fn decode(fields: &mut Fields) -> Option<Self> {
@@ -28,6 +30,105 @@ impl Decode for Draw {
         Some(Self {
             name: name?,
             units: units?,
+        })
+    }
+}
+
+/// A ticket type for an event that is on sale.
+///
+/// # Errors
+/// 422 with every field at fault.
+pub fn decode_type(fields: Fields, currency: Currency) -> Result<NewTicketType, Problem> {
+    fields.decode_by(|fields| {
+        let new = ticket_type(fields, Some(currency))?;
+        if new.is_default == Some(true) {
+            fields.reject("is_default", "can be true of a new event's types only");
+        }
+        check_window("", new.sale_from, new.sale_until, fields);
+        if new
+            .max_per_order
+            .is_some_and(|most| new.min_per_order.is_some_and(|least| least > most))
+        {
+            fields.reject("min_per_order", "must be at most max_per_order");
+        }
+        check_draws("", &new.quotas, fields);
+        Some(new)
+    })
+}
+
+/// Changes of a ticket type of an event with this currency.
+///
+/// # Errors
+/// 422 with every field at fault.
+pub fn decode_type_change(fields: Fields, currency: Currency) -> Result<TicketTypeChange, Problem> {
+    fields.decode_by(|fields| {
+        let name = fields.changed("name");
+        let description = fields.changed_or_removed("description");
+        let price = if fields.names("price") {
+            price(fields, Some(currency)).map(Some)
+        } else {
+            Some(None)
+        };
+        let access = fields.changed("access");
+        let sale_from = fields.changed_or_removed::<Moment>("sale_from");
+        let sale_until = fields.changed_or_removed::<Moment>("sale_until");
+        let min_per_order = fields.changed("min_per_order");
+        let max_per_order = fields.changed_or_removed("max_per_order");
+        let admits = fields.changed("admits");
+        let units = fields.changed("units");
+        let gives_quotas = fields.names("quotas");
+        let quotas = fields.list::<Draw>("quotas", MAX_TYPES);
+        let archived = fields.changed("archived");
+        check_draws("", quotas.as_deref().unwrap_or_default(), fields);
+        Some(TicketTypeChange {
+            name: name?,
+            description: description?,
+            price: price?,
+            access: access?,
+            sale_from: sale_from?.map(|from| from.map(|Moment(from)| from)),
+            sale_until: sale_until?.map(|until| until.map(|Moment(until)| until)),
+            min_per_order: min_per_order?,
+            max_per_order: max_per_order?,
+            admits: admits?,
+            units: units?,
+            quotas: quotas.map(|quotas| gives_quotas.then_some(quotas))?,
+            archived: archived?,
+        })
+    })
+}
+
+impl Decode for EventChange {
+    fn decode(fields: &mut Fields) -> Option<Self> {
+        let name = fields.changed("name");
+        let venue = fields.changed("venue");
+        let starts_at = fields.changed::<Future>("starts_at");
+        let ends_at = fields.changed_or_removed::<Future>("ends_at");
+        let time_zone = fields.changed("time_zone");
+        let capacity = fields.changed("capacity");
+        let max_tickets_per_booking = fields.changed("max_tickets_per_booking");
+        let max_per_user = fields.changed_or_removed("max_per_user");
+        let hold_seconds = fields.changed("hold_seconds");
+        Some(Self {
+            name: name?,
+            venue: venue?,
+            starts_at: starts_at?.map(|Future(starts)| starts),
+            ends_at: ends_at?.map(|ends| ends.map(|Future(ends)| ends)),
+            time_zone: time_zone?,
+            capacity: capacity?,
+            max_tickets_per_booking: max_tickets_per_booking?,
+            max_per_user: max_per_user?,
+            hold_seconds: hold_seconds?,
+        })
+    }
+}
+
+impl Decode for QuotaChange {
+    fn decode(fields: &mut Fields) -> Option<Self> {
+        let name = fields.changed("name");
+        let capacity = fields.changed("capacity");
+        Some(Self {
+            name: name?,
+            capacity: capacity?,
         })
     }
 }
@@ -135,6 +236,28 @@ fn prices(
     (default.map(|new| new.price), types)
 }
 
+/// Notes where sales would end before they begin, of the type at a place.
+fn check_window(
+    at: &str,
+    from: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    fields: &mut Fields,
+) {
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
+        fields.reject_at(&format!("{at}sale_until"), "must be after sale_from");
+    }
+}
+
+/// Notes the quotas that the type at a place names twice.
+fn check_draws(at: &str, draws: &[Draw], fields: &mut Fields) {
+    for (place, draw) in draws.iter().enumerate() {
+        let mut earlier = draws.iter().take(place);
+        if earlier.any(|other| other.name == draw.name) {
+            fields.reject_at(&format!("{at}quotas/{place}/name"), "is given twice");
+        }
+    }
+}
+
 fn check_quotas(event: &NewEvent, fields: &mut Fields) {
     for (index, quota) in event.quotas.iter().enumerate() {
         let mut earlier = event.quotas.iter().take(index);
@@ -163,11 +286,6 @@ fn check_types(event: &NewEvent, fields: &mut Fields) {
         if new.is_default == Some(true) && earlier.any(|other| other.is_default == Some(true)) {
             reject("is_default", "can be true of one type only");
         }
-        if let (Some(from), Some(until)) = (new.sale_from, new.sale_until)
-            && until <= from
-        {
-            reject("sale_until", "must be after sale_from");
-        }
         let least = new.min_per_order.unwrap_or(Tickets::ONE);
         let most = new.max_per_order.unwrap_or(most_of_event);
         if most > most_of_event {
@@ -179,13 +297,9 @@ fn check_types(event: &NewEvent, fields: &mut Fields) {
             reject("min_per_order", "must be at most max_per_order");
         }
         for (place, draw) in new.quotas.iter().enumerate() {
-            let name = format!("quotas/{place}/name");
             if !event.quotas.iter().any(|quota| quota.name == draw.name) {
+                let name = format!("quotas/{place}/name");
                 reject(&name, "must be the name of one of the event's quotas");
-            }
-            let mut earlier = new.quotas.iter().take(place);
-            if earlier.any(|other| other.name == draw.name) {
-                reject(&name, "is given twice");
             }
         }
         if most_of(new, event.capacity, &event.quotas) == 0 {
@@ -194,6 +308,9 @@ fn check_types(event: &NewEvent, fields: &mut Fields) {
                 "of the capacity or of a quota are more than there are",
             );
         }
+        let at = format!("ticket_types/{index}/");
+        check_window(&at, new.sale_from, new.sale_until, fields);
+        check_draws(&at, &new.quotas, fields);
     }
     let default = default_of(types);
     if types

@@ -5,7 +5,7 @@ use domain::bookings::{
     BookError, CancelError, GetBookingError, PayHoldError, QuoteError, ReleaseError, ReserveError,
     Status,
 };
-use domain::events::{CreateEventError, GetEventError};
+use domain::events::{CodeError, CreateEventError, EditError, GetEventError, OwnEventError};
 use domain::payments::{GetPaymentError, PayError};
 use domain::users::{LoginError, RegisterError};
 
@@ -56,6 +56,60 @@ impl From<GetEventError> for Problem {
         match error {
             GetEventError::NotFound => Self::not_found("event"),
             GetEventError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<OwnEventError> for Problem {
+    fn from(error: OwnEventError) -> Self {
+        match error {
+            OwnEventError::NotFound => Self::not_found("event"),
+            OwnEventError::NotOrganizer => {
+                Self::new(Code::Forbidden, "Only the event's organizer may do this.")
+            }
+            OwnEventError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Event(cause) => cause.into(),
+            EditError::NotFound(what) => Self::not_found(what),
+            EditError::Stale { version } => Self::new(
+                Code::PreconditionFailed,
+                "The event was changed meanwhile. Read it again.",
+            )
+            .with("version", version),
+            EditError::BelowSold { least } => Self::below_sold(least, "/capacity"),
+            EditError::TypeSold => Self::new(
+                Code::TypeSold,
+                "Tickets of this type were booked: what one takes and admits can't change any more.",
+            ),
+            EditError::Invalid { pointer, detail } => Self::field(&pointer, detail),
+            EditError::Contended => Self::unavailable("changing an event", error),
+            EditError::Database(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<CodeError> for Problem {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Event(cause) => cause.into(),
+            CodeError::NotFound => Self::not_found("promo code"),
+            CodeError::Exists => Self::new(Code::PromoExists, "The event has this code already."),
+            CodeError::TypeNotFound { place } => Self::field(
+                &format!("/ticket_types/{place}/ticket_type_id"),
+                "must be a ticket type of the event",
+            ),
+            CodeError::EndsBeforeItBegins => {
+                Self::field("/valid_until", "must be after valid_from")
+            }
+            CodeError::BelowUsed { least } => Self::below_sold(least, "/uses"),
+            CodeError::Contended => Self::unavailable("changing a promo code", error),
+            CodeError::Database(cause) => cause.into(),
         }
     }
 }
@@ -119,6 +173,20 @@ impl From<ReserveError> for Problem {
                 let detail = "You hold tickets of this event already. Pay or release them first.";
                 Self::new(Code::HoldOpen, detail).at(format!("/bookings/{booking_id}"))
             }
+            ReserveError::PromoInvalid => Self::promo_invalid(),
+            ReserveError::PromoForOthers => Self::promo_for_others(),
+            ReserveError::PromoUsedUp => Self::new(
+                Code::PromoUsedUp,
+                "The promo code has been used as often as it can be.",
+            ),
+            ReserveError::PriceChanged { amount } => Self::new(
+                Code::PriceChanged,
+                format!("The tickets cost {amount} now."),
+            )
+            .with("amount", serde_json::json!(amount)),
+            ReserveError::ExpectedAmount(cause) => {
+                Self::field("/expected_amount", cause.to_string())
+            }
             ReserveError::Contended => Self::unavailable("reserving tickets", error),
             ReserveError::Database(cause) => cause.into(),
         }
@@ -159,6 +227,8 @@ impl From<QuoteError> for Problem {
         match error {
             QuoteError::EventNotFound => Self::not_found("event"),
             QuoteError::TypeNotFound { item } => Self::type_not_found(item),
+            QuoteError::PromoInvalid => Self::promo_invalid(),
+            QuoteError::PromoForOthers => Self::promo_for_others(),
             QuoteError::Database(cause) => cause.into(),
         }
     }
@@ -256,6 +326,22 @@ impl Problem {
     fn type_not_found(item: usize) -> Self {
         let detail = format!("There is no such ticket type: /items/{item}.");
         Self::new(Code::NotFound, detail)
+    }
+
+    fn promo_invalid() -> Self {
+        Self::new(Code::PromoInvalid, "The event has no such promo code now.")
+    }
+
+    fn promo_for_others() -> Self {
+        Self::new(
+            Code::PromoInvalid,
+            "The promo code is for none of these tickets.",
+        )
+    }
+
+    fn below_sold(least: i32, pointer: &str) -> Self {
+        let detail = format!("{pointer} must be at least {least}: so many are sold or held.");
+        Self::new(Code::CapacityBelowSold, detail).with("least", least)
     }
 
     fn payment_in_progress() -> Self {

@@ -5,6 +5,7 @@
 
 mod body;
 mod decode;
+mod decode_code;
 mod decode_event;
 mod errors;
 mod form;
@@ -20,7 +21,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use futures_util::FutureExt;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, StatusCode};
@@ -30,6 +31,8 @@ use serde_json::value::RawValue;
 use tracing::Instrument;
 
 pub use body::{Decode, Fields};
+pub use decode_code::{decode_code, decode_code_change};
+pub use decode_event::{decode_type, decode_type_change};
 pub use form::Form;
 pub use problem::{Code, FieldError, Problem};
 pub use request::Request;
@@ -182,6 +185,15 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// 200 with `body`.
 pub fn ok(body: &impl Serialize) -> Response {
     json(StatusCode::OK, body)
+}
+
+/// 200 with an event, or whatever else is of a version, which is its ETag.
+pub fn ok_of_version(body: &impl Serialize, version: i32) -> Response {
+    let mut response = ok(body);
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
 }
 
 /// 201 with `body`.

@@ -300,6 +300,7 @@ fn reference(shape: &Shape, schemas: &mut Schemas) -> Ref {
 fn http_method(method: &str) -> HttpMethod {
     match method {
         "POST" => HttpMethod::Post,
+        "PATCH" => HttpMethod::Patch,
         _ => HttpMethod::Get,
     }
 }

@@ -28,6 +28,11 @@ pub enum Code {
     SoldOut,
     SalesClosed,
     PurchaseLimit,
+    PromoUsedUp,
+    PriceChanged,
+    PromoExists,
+    CapacityBelowSold,
+    TypeSold,
     HoldOpen,
     HoldExpired,
     NotHeld,
@@ -38,6 +43,8 @@ pub enum Code {
     UnsupportedMediaType,
     ValidationFailed,
     IdempotencyKeyReused,
+    PromoInvalid,
+    PreconditionFailed,
     TooManyRequests,
     Internal,
     Unavailable,
@@ -70,6 +77,15 @@ impl Code {
             Self::SoldOut => ("sold-out", StatusCode::CONFLICT, "Sold out"),
             Self::SalesClosed => ("sales-closed", StatusCode::CONFLICT, "Sales closed"),
             Self::PurchaseLimit => ("purchase-limit", StatusCode::CONFLICT, "Limit reached"),
+            Self::PromoUsedUp => ("promo-used-up", StatusCode::CONFLICT, "Code used up"),
+            Self::PriceChanged => ("price-changed", StatusCode::CONFLICT, "Price changed"),
+            Self::PromoExists => ("promo-exists", StatusCode::CONFLICT, "Code exists"),
+            Self::CapacityBelowSold => (
+                "capacity-below-sold",
+                StatusCode::CONFLICT,
+                "Capacity below sold",
+            ),
+            Self::TypeSold => ("type-sold", StatusCode::CONFLICT, "Type sold"),
             Self::HoldOpen => ("hold-open", StatusCode::CONFLICT, "Hold open"),
             Self::HoldExpired => ("hold-expired", StatusCode::CONFLICT, "Hold expired"),
             Self::NotHeld => ("not-held", StatusCode::CONFLICT, "Not held"),
@@ -103,6 +119,16 @@ impl Code {
                 "idempotency-key-reused",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Idempotency key reused",
+            ),
+            Self::PromoInvalid => (
+                "promo-invalid",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid promo code",
+            ),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                StatusCode::PRECONDITION_FAILED,
+                "Changed meanwhile",
             ),
             Self::TooManyRequests => (
                 "too-many-requests",
@@ -198,7 +224,9 @@ impl Problem {
     /// 422 with every field at fault.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
-            [only] => format!("{} {}", only.pointer, only.detail),
+            [only] => format!("{} {}", only.pointer, only.detail)
+                .trim_start()
+                .to_owned(),
             _ => format!("{} fields are invalid.", errors.len()),
         };
         Self {

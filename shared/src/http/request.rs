@@ -10,7 +10,9 @@ use std::str::FromStr;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{
+    ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, IF_MATCH, ORIGIN,
+};
 use http::{HeaderMap, HeaderName};
 
 use super::body::Fields;
@@ -214,6 +216,23 @@ impl Request {
     /// The whole path, without the stage that may stand before it.
     pub fn raw_path(&self) -> &str {
         &self.path
+    }
+
+    /// The version that the client read, by the header `If-Match`; none where it doesn't say. What is no tag of ours is a
+    /// version that nothing has.
+    ///
+    /// # Errors
+    /// 400 for a header that is given twice.
+    pub fn if_match(&self) -> Result<Option<i32>, Problem> {
+        let Some(tag) = self.header(&IF_MATCH)?.map(<[u8]>::trim_ascii) else {
+            return Ok(None);
+        };
+        if tag == b"*" {
+            return Ok(None);
+        }
+        let tag = std::str::from_utf8(tag).ok();
+        let number = tag.and_then(|tag| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+        Ok(Some(number.unwrap_or(0)))
     }
 
     /// Which part of `list` is wanted, see [`Page::parse`].

@@ -9,12 +9,16 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::problem::Code;
 use crate::bookings::{Booking, BookingDetails, BookingRequest, PayRequest, Quote, QuoteRequest};
-use crate::events::{Event, EventDetails, NewEvent};
+use crate::events::{
+    CodeOffer, Event, EventChange, EventDetails, NewEvent, NewPromotion, NewTicketType, Promotion,
+    PromotionChange, Quota, QuotaChange, TicketType, TicketTypeChange,
+};
 use crate::notifications::Notification;
 use crate::payments::{Payment, PaymentRequest};
 use crate::users::{Credentials, Registration, Session, User};
 
 const GET: &str = "GET";
+const PATCH: &str = "PATCH";
 const POST: &str = "POST";
 
 /// One route and the function behind it.
@@ -22,7 +26,7 @@ const POST: &str = "POST";
 pub struct Route {
     /// The package, the binary and the Lambda function.
     pub function: &'static str,
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PATCH`.
     pub method: &'static str,
     /// The path, with its parameters in braces.
     pub path: &'static str,
@@ -136,6 +140,7 @@ impl Route {
     pub fn methods(&self) -> &'static [&'static str] {
         match self.method {
             GET => &[GET, "HEAD"],
+            PATCH => &[PATCH],
             _ => &[POST],
         }
     }
@@ -211,6 +216,122 @@ pub static GET_EVENT: Route = Route {
     )
 };
 
+pub static UPDATE_EVENT: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<EventChange>())),
+    answers: &[answer::<EventDetails>(
+        StatusCode::OK,
+        "The event, with all of its types.",
+    )],
+    problems: &[
+        Code::Forbidden,
+        Code::NotFound,
+        Code::CapacityBelowSold,
+        Code::PreconditionFailed,
+    ],
+    ..Route::new(
+        "update-event",
+        PATCH,
+        "/events/{event_id}",
+        "Change one of your events",
+    )
+};
+
+pub static CREATE_TICKET_TYPE: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<NewTicketType>())),
+    answers: &[answer::<TicketType>(
+        StatusCode::CREATED,
+        "The ticket type.",
+    )],
+    problems: &[Code::Forbidden, Code::NotFound],
+    ..Route::new(
+        "create-ticket-type",
+        POST,
+        "/events/{event_id}/ticket-types",
+        "Add a ticket type to one of your events",
+    )
+};
+
+pub static UPDATE_TICKET_TYPE: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<TicketTypeChange>())),
+    answers: &[answer::<TicketType>(StatusCode::OK, "The ticket type.")],
+    problems: &[Code::Forbidden, Code::NotFound, Code::TypeSold],
+    ..Route::new(
+        "update-ticket-type",
+        PATCH,
+        "/events/{event_id}/ticket-types/{ticket_type_id}",
+        "Change a ticket type of one of your events",
+    )
+};
+
+pub static UPDATE_QUOTA: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<QuotaChange>())),
+    answers: &[answer::<Quota>(StatusCode::OK, "The quota.")],
+    problems: &[Code::Forbidden, Code::NotFound, Code::CapacityBelowSold],
+    ..Route::new(
+        "update-quota",
+        PATCH,
+        "/events/{event_id}/quotas/{quota_id}",
+        "Change a quota of one of your events",
+    )
+};
+
+pub static CREATE_PROMO_CODE: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<NewPromotion>())),
+    answers: &[answer::<Promotion>(StatusCode::CREATED, "The promo code.")],
+    problems: &[Code::Forbidden, Code::NotFound, Code::PromoExists],
+    ..Route::new(
+        "create-promo-code",
+        POST,
+        "/events/{event_id}/promo-codes",
+        "Make a promo code for one of your events",
+    )
+};
+
+pub static LIST_PROMO_CODES: Route = Route {
+    signed_in: true,
+    paged: true,
+    answers: &[page::<Promotion>("The event's promo codes, by name.")],
+    problems: &[Code::Forbidden, Code::NotFound],
+    ..Route::new(
+        "list-promo-codes",
+        GET,
+        "/events/{event_id}/promo-codes",
+        "List the promo codes of one of your events",
+    )
+};
+
+pub static GET_PROMO_CODE: Route = Route {
+    answers: &[answer::<CodeOffer>(
+        StatusCode::OK,
+        "What the code is good for now.",
+    )],
+    problems: &[Code::NotFound],
+    ..Route::new(
+        "get-promo-code",
+        GET,
+        "/events/{event_id}/promo-codes/{code}",
+        "See what a promo code is good for",
+    )
+};
+
+pub static UPDATE_PROMO_CODE: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<PromotionChange>())),
+    answers: &[answer::<Promotion>(StatusCode::OK, "The promo code.")],
+    problems: &[Code::Forbidden, Code::NotFound, Code::CapacityBelowSold],
+    ..Route::new(
+        "update-promo-code",
+        PATCH,
+        "/events/{event_id}/promo-codes/{code}",
+        "Change a promo code of one of your events",
+    )
+};
+
 pub static CREATE_BOOKING: Route = Route {
     signed_in: true,
     idempotency: true,
@@ -232,6 +353,9 @@ pub static CREATE_BOOKING: Route = Route {
         Code::SoldOut,
         Code::SalesClosed,
         Code::PurchaseLimit,
+        Code::PromoInvalid,
+        Code::PromoUsedUp,
+        Code::PriceChanged,
         Code::HoldOpen,
     ],
     ..Route::new(
@@ -245,7 +369,7 @@ pub static CREATE_BOOKING: Route = Route {
 pub static QUOTE_BOOKING: Route = Route {
     body: Some(Body::Required(Shape::of::<QuoteRequest>())),
     answers: &[answer::<Quote>(StatusCode::OK, "What it costs now.")],
-    problems: &[Code::NotFound],
+    problems: &[Code::NotFound, Code::PromoInvalid],
     ..Route::new(
         "quote-booking",
         POST,
@@ -405,12 +529,20 @@ pub static GET_DOCS_ASSET: Route = Route {
 };
 
 /// Every route, in the order in which a newcomer meets them.
-pub static ALL: [&Route; 18] = [
+pub static ALL: [&Route; 26] = [
     &REGISTER_USER,
     &LOGIN,
     &CREATE_EVENT,
     &LIST_EVENTS,
     &GET_EVENT,
+    &UPDATE_EVENT,
+    &CREATE_TICKET_TYPE,
+    &UPDATE_TICKET_TYPE,
+    &UPDATE_QUOTA,
+    &CREATE_PROMO_CODE,
+    &LIST_PROMO_CODES,
+    &GET_PROMO_CODE,
+    &UPDATE_PROMO_CODE,
     &QUOTE_BOOKING,
     &CREATE_BOOKING,
     &LIST_BOOKINGS,

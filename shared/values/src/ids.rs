@@ -107,6 +107,55 @@ impl<'de> Deserialize<'de> for EventId {
 
 string_schema!(EventId, "The name of an event.", 1, 64, "^[A-Za-z0-9_-]+$");
 
+/// A promo code of an event: 3 to 40 letters, digits or `-`. Read in any case, kept in upper case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct PromoCode(String);
+
+impl PromoCode {
+    /// The code as a text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PromoCode {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = (3..=40).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if valid {
+            Ok(Self(text.to_ascii_uppercase()))
+        } else {
+            Err(InvalidId("must be 3 to 40 letters, digits or '-'"))
+        }
+    }
+}
+
+impl fmt::Display for PromoCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for PromoCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_string(deserializer)
+    }
+}
+
+string_schema!(
+    PromoCode,
+    "A promo code, in any case.",
+    3,
+    40,
+    "^[A-Za-z0-9-]+$"
+);
+
 macro_rules! prefixed_uuid {
     ($name:ident, $prefix:literal, $doc:literal) => {
         #[doc = $doc]

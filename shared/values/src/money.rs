@@ -102,7 +102,12 @@ impl fmt::Display for Number {
 impl Number {
     /// Reads a whole number, however it is written: `2`, `2.0` and `2e0` are the same number in JSON.
     pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Option<i64> {
-        let Self(number) = Self::deserialize(deserializer).ok()?;
+        Self::deserialize(deserializer).ok()?.to_whole()
+    }
+
+    /// The whole number that this is, if it is one.
+    pub fn to_whole(self) -> Option<i64> {
+        let Self(number) = self;
         number
             .is_integer()
             .then(|| i64::try_from(number).ok())

@@ -187,6 +187,9 @@ impl Ours {
             items: Vec::new(),
             payment_method: None,
             hold: None,
+            promo_code: None,
+            expected_amount: None,
+            contact: Default::default(),
         };
         let reserving = reserve(&self.db, SWEEP_AFTER, &request, None);
         let Ok(Reservation::New(booking)) = Box::pin(reserving).await else {

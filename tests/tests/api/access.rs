@@ -55,6 +55,27 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         ],
     ),
     (
+        "desk",
+        &[
+            "select * from event limit 1",
+            "update event set name = name where false",
+            "update quota set capacity = capacity where false",
+            "select booking_id, event_id, promo_code from booking limit 1",
+        ],
+        &[
+            "insert into event (event_id) values ('x')",
+            "update event set available = 0",
+            "update event set organizer_id = 1",
+            "select user_id from booking",
+            "update booking set status = 'CONFIRMED'",
+            "select * from purchase",
+            "update purchase set tickets = 0",
+            "delete from ticket_type",
+            "delete from promo_code",
+            "create table mine ()",
+        ],
+    ),
+    (
         "reader",
         &[
             "select * from event limit 1",

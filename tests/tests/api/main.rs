@@ -6,6 +6,7 @@
 
 mod access;
 mod bookings;
+mod changes;
 mod contract;
 mod deploys;
 mod documents;

@@ -78,6 +78,8 @@ pub enum Way {
     HoldAndForget,
     /// A hold whose time is over, by the sweep.
     LetAHoldLapse,
+    /// An organizer changes an event, its types, its quotas and its promo codes.
+    ChangeAnEvent,
     /// By the pages.
     BookByPage,
     LogInByPage,
@@ -99,6 +101,12 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("FindAccount", "login", Way::LogIn),
     ("CountLoginFailure", "login", Way::FailToLogIn),
     ("CreateEvent", "create-event", Way::CreateEvent),
+    ("ChangeEvent", "update-event", Way::ChangeAnEvent),
+    ("ChangeQuota", "update-quota", Way::ChangeAnEvent),
+    ("CreateTicketType", "create-ticket-type", Way::ChangeAnEvent),
+    ("ChangeTicketType", "update-ticket-type", Way::ChangeAnEvent),
+    ("CreateCode", "create-promo-code", Way::ChangeAnEvent),
+    ("ChangeCode", "update-promo-code", Way::ChangeAnEvent),
     ("Reserve", "create-booking", Way::Book),
     ("Confirm", "create-booking", Way::Book),
     ("ExplainRequest", "create-booking", Way::BookTwiceWithOneKey),
@@ -253,6 +261,8 @@ pub fn to_function(name: &str) -> Option<Way> {
         "cancel-booking" => Way::Cancel,
         "charge-payment" | "create-booking" | "send-notification" => Way::Book,
         "create-event" => Way::CreateEvent,
+        "update-event" | "update-quota" | "create-ticket-type" | "update-ticket-type"
+        | "create-promo-code" | "update-promo-code" => Way::ChangeAnEvent,
         "create-payment" => Way::Pay,
         "list-bookings" => Way::ListBookings,
         "login" => Way::LogIn,
@@ -489,6 +499,7 @@ impl Traveller<'_> {
                 format!("{held}; pay {declined}; release {released}")
             }
             Way::LetAHoldLapse => self.let_a_hold_lapse().await,
+            Way::ChangeAnEvent => self.change_an_event().await,
             Way::BookByPage => self.book_by_page().await,
             Way::LogInByPage => {
                 let browser = Browser::open(self.app);
@@ -566,6 +577,70 @@ impl Traveller<'_> {
             sleep(Duration::from_millis(500)).await;
         }
         panic!("not done after {PATIENCE:?}: {answers:?}");
+    }
+
+    /// Makes an event, and changes it in each way that there is. Whose answer was lost finds it done.
+    async fn change_an_event(&mut self) -> String {
+        let id = format!("E{}", Uuid::now_v7().simple());
+        let event = json!({
+            "event_id": id, "name": "Fair", "venue": "Hall", "starts_at": "2040-05-01T17:00:00Z", "capacity": 50,
+            "quotas": [{"name": "Chairs", "capacity": 20}], "ticket_types": [{"name": "Standing", "price": 25}],
+        });
+        let make = || self.as_user("POST", "/events").json(&event);
+        let mut answers = vec![self.insist(&[201, 409], make).await];
+        let path = format!("/events/{id}");
+        let shown = self.insist_on(|| self.as_user("GET", &path)).await;
+        let kind = shown["ticket_types"][0]["ticket_type_id"].as_str().unwrap();
+        let quota = shown["quotas"][0]["quota_id"].as_str().unwrap();
+        let seat = json!({"name": "Seat", "price": 40, "quotas": [{"name": "Chairs"}]});
+        let code = json!({"code": "EARLY", "kind": "PERCENT", "value": 10, "uses": 5});
+        for (method, part, body, wanted) in [
+            ("PATCH", String::new(), json!({"capacity": 60}), 200),
+            (
+                "PATCH",
+                format!("/quotas/{quota}"),
+                json!({"capacity": 10}),
+                200,
+            ),
+            ("POST", "/ticket-types".to_owned(), seat, 422),
+            (
+                "PATCH",
+                format!("/ticket-types/{kind}"),
+                json!({"price": 20}),
+                200,
+            ),
+            ("POST", "/promo-codes".to_owned(), code, 409),
+            (
+                "PATCH",
+                "/promo-codes/EARLY".to_owned(),
+                json!({"uses": 6}),
+                200,
+            ),
+        ] {
+            let path = format!("{path}{part}");
+            let change = || self.as_user(method, &path).json(&body);
+            answers.push(self.insist(&[200, 201, wanted], change).await);
+        }
+        let shown = self.insist_on(|| self.as_user("GET", &path)).await;
+        assert_eq!(
+            (
+                &shown["available"],
+                &shown["price"],
+                &shown["quotas"][0]["capacity"]
+            ),
+            (&json!(60), &json!(20.0), &json!(10))
+        );
+        assert_eq!(shown["ticket_types"].as_array().unwrap().len(), 2);
+        answers.join("; ")
+    }
+
+    /// What a request is answered with 200.
+    async fn insist_on(&self, request: impl Fn() -> RequestBuilder) -> Value {
+        eventually("it is answered", async || {
+            let answer = self.app.try_send(request()).await.ok()?;
+            (answer.status == 200).then_some(answer.body)
+        })
+        .await
     }
 
     /// Holds a ticket, as if long ago, until the sweep has ended that.

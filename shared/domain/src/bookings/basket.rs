@@ -3,10 +3,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Booking, BookingRequest, GetBookingError, read};
+use super::{Booking, GetBookingError, read};
+use crate::events::Label;
+use crate::users::Email;
 use runtime::faults::FailPoint;
 use stores::db::Db;
-use values::ids::{BookingId, TicketTypeId, UserId};
+use values::ids::{BookingId, PromoCode, TicketTypeId, UserId};
 use values::money::Money;
 use values::tickets::Tickets;
 
@@ -21,6 +23,15 @@ pub struct Item {
     pub quantity: Tickets,
 }
 
+/// Whom to write to about a booking.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct Contact {
+    #[schema(required = false)]
+    pub name: Option<Label>,
+    #[schema(required = false)]
+    pub email: Option<Email>,
+}
+
 /// What a booking has of one ticket type.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BookedItem {
@@ -28,7 +39,7 @@ pub struct BookedItem {
     /// The type's name.
     pub name: String,
     pub quantity: Tickets,
-    /// Of one ticket, when it was booked.
+    /// Of one ticket, when it was booked, with its promo code.
     pub price: Money,
 }
 
@@ -41,22 +52,14 @@ pub struct BookingDetails {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub items: Vec<BookedItem>,
-}
-
-/// What a request asks for, as two lists for a statement. A type that is null is the event's default type.
-pub(super) struct Lines {
-    pub types: Vec<Option<TicketTypeId>>,
-    pub quantities: Vec<i32>,
-}
-
-impl Lines {
-    pub(super) fn of(request: &BookingRequest) -> Self {
-        let items = request.items.iter();
-        let items = items.map(|item| (Some(item.ticket_type_id), item.quantity.get()));
-        let tickets = request.tickets.map(|tickets| (None, tickets.get()));
-        let (types, quantities) = tickets.into_iter().chain(items).unzip();
-        Self { types, quantities }
-    }
+    /// The code that it was booked with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub promo_code: Option<PromoCode>,
+    /// Whom to write to, where the request said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub contact: Option<Contact>,
 }
 
 /// A booking of `user`, with its items.
@@ -71,25 +74,41 @@ pub async fn get_details(
     let booking = read::get(db, user, booking_id).await?;
     let rows = sqlx::query!(
         r#"
-        select t.ticket_type_id as "ticket_type_id: TicketTypeId", t.name, quantity::int as "quantity!: Tickets",
-               unit_minor
-          from booking_item join ticket_type t using (ticket_type_id)
+        select promo_code as "promo_code: PromoCode", contact_name as "contact_name: Label",
+               contact_email as "contact_email: Email", t.ticket_type_id as "ticket_type_id?: TicketTypeId",
+               t.name as "name?", quantity::int as "quantity?: Tickets", unit_minor as "unit_minor?"
+          from booking
+          left join (booking_item join ticket_type t using (ticket_type_id)) using (booking_id)
          where booking_id = $1
          order by t.position
         "#,
         booking_id as BookingId,
     )
-    .fetch_all(db.idempotent(FailPoint("ListItems")))
+    .fetch_all(db.idempotent(FailPoint("GetBookingDetails")))
     .await?;
     let currency = booking.currency;
-    let items = rows.into_iter().map(|row| BookedItem {
-        ticket_type_id: row.ticket_type_id,
-        name: row.name,
-        quantity: row.quantity,
-        price: Money::from_minor(row.unit_minor, currency),
-    });
+    let (mut promo_code, mut contact, mut items) = (None, Contact::default(), Vec::new());
+    for row in rows {
+        if let (Some(ticket_type_id), Some(name), Some(quantity), Some(unit_minor)) =
+            (row.ticket_type_id, row.name, row.quantity, row.unit_minor)
+        {
+            items.push(BookedItem {
+                ticket_type_id,
+                name,
+                quantity,
+                price: Money::from_minor(unit_minor, currency),
+            });
+        }
+        promo_code = row.promo_code;
+        contact = Contact {
+            name: row.contact_name,
+            email: row.contact_email,
+        };
+    }
     Ok(BookingDetails {
-        items: items.collect(),
+        items,
+        promo_code,
+        contact: Some(contact).filter(|contact| contact.name.is_some() || contact.email.is_some()),
         booking,
     })
 }

@@ -14,21 +14,21 @@ use stores::db::Db;
 use values::ids::{TicketTypeId, UserId};
 use values::money::{Currency, Money};
 
-const SWEEP_AFTER: Duration = Duration::from_secs(60);
+pub(super) const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// The quotas of which more or less than their capacity is free or held.
-const WRONG_QUOTAS: &str = "
+pub(super) const WRONG_QUOTAS: &str = "
     select count(*) from quota q
      where capacity <> (select coalesce(sum(free), 0) from stock s where s.quota_id = q.quota_id)
                      + (select coalesce(sum(units), 0) from booking, unnest(took_quota, took_units) as t (quota, units)
                          where t.quota = q.quota_id)";
 
-fn value<T: serde::de::DeserializeOwned>(json: &str) -> T {
+pub(super) fn value<T: serde::de::DeserializeOwned>(json: &str) -> T {
     serde_json::from_str(json).unwrap()
 }
 
 /// A fair of 100: `standing` takes one of it; `seat` also one of 30 chairs, `pair` two of each.
-async fn fair() -> (Database, Db, EventDetails) {
+pub(super) async fn fair() -> (Database, Db, EventDetails) {
     let database = Database::migrated().await;
     let db = database.process();
     let kind = |name: &str, price: &str, units: &str, chairs: Option<&str>| events::NewTicketType {
@@ -78,11 +78,11 @@ async fn fair() -> (Database, Db, EventDetails) {
     (database, db, made)
 }
 
-fn ids(event: &EventDetails) -> [TicketTypeId; 3] {
+pub(super) fn ids(event: &EventDetails) -> [TicketTypeId; 3] {
     [0, 1, 2].map(|place| event.ticket_types[place].ticket_type_id)
 }
 
-fn basket(user: i64, items: &[(TicketTypeId, i32)]) -> BookingRequest {
+pub(super) fn basket(user: i64, items: &[(TicketTypeId, i32)]) -> BookingRequest {
     let item = |&(ticket_type_id, quantity): &(TicketTypeId, i32)| Item {
         ticket_type_id,
         quantity: value(&quantity.to_string()),
@@ -94,10 +94,13 @@ fn basket(user: i64, items: &[(TicketTypeId, i32)]) -> BookingRequest {
         items: items.iter().map(item).collect(),
         payment_method: None,
         hold: None,
+        promo_code: None,
+        expected_amount: None,
+        contact: Default::default(),
     }
 }
 
-async fn book(db: &Db, request: &BookingRequest) -> Result<Booking, ReserveError> {
+pub(super) async fn book(db: &Db, request: &BookingRequest) -> Result<Booking, ReserveError> {
     match reserve(db, SWEEP_AFTER, request, None).await? {
         Reservation::New(booking) => Ok(booking),
         Reservation::Replay(_) => panic!("it has no key"),
@@ -105,12 +108,14 @@ async fn book(db: &Db, request: &BookingRequest) -> Result<Booking, ReserveError
 }
 
 async fn available(db: &Db) -> [i32; 3] {
-    let event = events::get(db, &"fair".parse().unwrap()).await.unwrap();
+    let event = events::get(db, &"fair".parse().unwrap(), None)
+        .await
+        .unwrap();
     assert_eq!(event.ticket_types.len(), 3);
     [0, 1, 2].map(|place| event.ticket_types[place].available)
 }
 
-async fn execute(database: &Database, sql: &'static str) {
+pub(super) async fn execute(database: &Database, sql: &'static str) {
     let mut owner = database.connect().await;
     sqlx::raw_sql(sql).execute(&mut owner).await.unwrap();
 }
@@ -245,7 +250,9 @@ async fn a_basket_that_can_not_be_had_takes_nothing_and_says_why() {
             _ => false,
         };
         assert!(as_shown, "{change}: {error:?}");
-        let listed = events::get(&db, &"fair".parse().unwrap()).await.unwrap();
+        let listed = events::get(&db, &"fair".parse().unwrap(), None)
+            .await
+            .unwrap();
         let pair = listed
             .ticket_types
             .iter()

@@ -229,6 +229,9 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
         items: Vec::new(),
         payment_method: None,
         hold: None,
+        promo_code: None,
+        expected_amount: None,
+        contact: Default::default(),
     };
     let key = |key: &str| IdempotentRequest {
         key: IdempotencyKey::parse(key.as_bytes()).unwrap(),

@@ -58,6 +58,9 @@ fn wants(user: i64, tickets: i32, hold: bool) -> BookingRequest {
         items: Vec::new(),
         payment_method: None,
         hold: Some(hold),
+        promo_code: None,
+        expected_amount: None,
+        contact: Default::default(),
     }
 }
 

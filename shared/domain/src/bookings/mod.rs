@@ -30,7 +30,10 @@ mod fairness;
 mod hold;
 #[cfg(test)]
 mod holds;
+mod lines;
 mod office;
+#[cfg(test)]
+mod promo_codes;
 mod quote;
 mod read;
 mod reserve;
@@ -45,7 +48,7 @@ use serde::Serialize;
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
-pub use basket::{BookedItem, BookingDetails, Item, MAX_ITEMS, get_details};
+pub use basket::{BookedItem, BookingDetails, Contact, Item, MAX_ITEMS, get_details};
 pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
@@ -57,10 +60,11 @@ pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
 pub use settle::{settle, settle_payment};
 pub use sweep::{Swept, sweep};
 
-use crate::payments::{Charge, PaymentMethod};
+use crate::payments::{Charge, MAX_AMOUNT, PaymentMethod};
 use stores::db;
-use values::ids::{BookingId, EventId, PaymentId, UserId};
-use values::money::{Currency, Money};
+use values::amount_schema;
+use values::ids::{BookingId, EventId, PaymentId, PromoCode, UserId};
+use values::money::{Currency, Money, Number};
 use values::tickets::Tickets;
 use values::time::Timestamp;
 
@@ -103,7 +107,23 @@ pub struct BookingRequest {
     /// now.
     #[schema(required = false)]
     pub hold: Option<bool>,
+    /// Lowers prices, or lets the user buy types that need it.
+    #[schema(required = false)]
+    pub promo_code: Option<PromoCode>,
+    /// Refuses the request where the tickets cost something else now.
+    #[schema(required = false, value_type = Option<ExpectedAmount>)]
+    pub expected_amount: Option<Number>,
+    /// Whom to write to.
+    #[schema(required = false, value_type = Option<Contact>)]
+    pub contact: Contact,
 }
+
+amount_schema!(
+    ExpectedAmount,
+    "In major units of the event's currency, with no more decimals than it has.",
+    0,
+    MAX_AMOUNT
+);
 
 /// How a hold is to be paid.
 #[derive(Debug, ToSchema)]

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::Item;
 use crate::events::{self, GetEventError};
 use stores::db::Db;
-use values::ids::{EventId, TicketTypeId};
+use values::ids::{EventId, PromoCode, TicketTypeId};
 use values::money::{Currency, Money};
 use values::tickets::Tickets;
 
@@ -16,6 +16,8 @@ pub struct QuoteRequest {
     /// Each of another type.
     #[schema(required = true, min_items = 1, max_items = 50)]
     pub items: Vec<Item>,
+    #[schema(required = false)]
+    pub promo_code: Option<PromoCode>,
 }
 
 /// What one line of a basket costs.
@@ -24,9 +26,11 @@ pub struct QuoteLine {
     pub ticket_type_id: TicketTypeId,
     pub name: String,
     pub quantity: Tickets,
-    /// Of one ticket.
+    /// Of one ticket, without a promo code.
     pub price: Money,
-    /// Of all of them.
+    /// What the promo code takes off all of them.
+    pub discount: Money,
+    /// Of all of them, with the promo code.
     pub amount: Money,
 }
 
@@ -35,6 +39,8 @@ pub struct QuoteLine {
 pub struct Quote {
     pub event_id: EventId,
     pub lines: Vec<QuoteLine>,
+    /// What the promo code takes off.
+    pub discount: Money,
     pub total: Money,
     pub currency: Currency,
 }
@@ -47,6 +53,10 @@ pub enum QuoteError {
     /// Also where not everybody may buy it.
     #[error("the event has no such ticket type: item {item}")]
     TypeNotFound { item: usize },
+    #[error("the event has no such promo code now")]
+    PromoInvalid,
+    #[error("the promo code is for none of these tickets")]
+    PromoForOthers,
     #[error("the event store")]
     Database(#[from] sqlx::Error),
 }
@@ -60,31 +70,49 @@ pub async fn quote(
     event_id: &EventId,
     request: QuoteRequest,
 ) -> Result<Quote, QuoteError> {
-    let event = events::get(db, event_id)
+    let code = request.promo_code.as_ref();
+    let event = events::get(db, event_id, code)
         .await
         .map_err(|error| match error {
             GetEventError::NotFound => QuoteError::EventNotFound,
             GetEventError::Database(cause) => cause.into(),
         })?;
+    let types = &event.ticket_types;
+    if code.is_some() && types.iter().all(|kind| kind.price_with_code.is_none()) {
+        return Err(QuoteError::PromoInvalid);
+    }
     let currency = event.event.currency;
+    let mut with_code = false;
     let lines = request.items.iter().enumerate().map(|(item, wanted)| {
-        let mut types = event.ticket_types.iter();
-        let kind = types.find(|kind| kind.ticket_type_id == wanted.ticket_type_id);
+        let kind = types
+            .iter()
+            .find(|kind| kind.ticket_type_id == wanted.ticket_type_id);
         let kind = kind.ok_or(QuoteError::TypeNotFound { item })?;
-        let minor = kind.price.minor() * i64::from(wanted.quantity.get());
+        with_code |= kind.price_with_code.is_some();
+        let of_all = |price: Money| price.minor() * i64::from(wanted.quantity.get());
+        let full = of_all(kind.price);
+        let amount = of_all(kind.price_with_code.unwrap_or(kind.price));
         Ok(QuoteLine {
             ticket_type_id: kind.ticket_type_id,
             name: kind.name.as_str().to_owned(),
             quantity: wanted.quantity,
             price: kind.price,
-            amount: Money::from_minor(minor, currency),
+            discount: Money::from_minor((full - amount).max(0), currency),
+            amount: Money::from_minor(amount, currency),
         })
     });
     let lines = lines.collect::<Result<Vec<_>, QuoteError>>()?;
-    let total = lines.iter().map(|line| line.amount.minor()).sum();
+    if code.is_some() && !with_code {
+        return Err(QuoteError::PromoForOthers);
+    }
+    let sum = |of: fn(&QuoteLine) -> Money| {
+        let minor = lines.iter().map(|line| of(line).minor()).sum();
+        Money::from_minor(minor, currency)
+    };
     Ok(Quote {
         event_id: event.event.event_id,
-        total: Money::from_minor(total, currency),
+        discount: sum(|line| line.discount),
+        total: sum(|line| line.amount),
         lines,
         currency,
     })

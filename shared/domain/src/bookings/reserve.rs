@@ -4,13 +4,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::basket::Lines;
+use super::lines::Lines;
 use super::stock::giving_back;
 use super::{Booking, BookingRequest, BookingRow, Status, booking_rows, expire, stock};
+use crate::events::Label;
+use crate::payments::MAX_AMOUNT;
+use crate::users::Email;
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
-use values::ids::{BookingId, EventId, PaymentId, TicketTypeId, UserId};
+use values::ids::{BookingId, EventId, PaymentId, PromoCode, TicketTypeId, UserId};
+use values::money::{Money, MoneyError};
 use values::tickets::Tickets;
 
 /// The result of [`reserve`].
@@ -41,6 +45,16 @@ pub enum ReserveError {
     /// The type is `None` where it is the default one, of a request without items.
     #[error("not enough tickets are left")]
     SoldOut { ticket_type: Option<String> },
+    #[error("the event has no such promo code now")]
+    PromoInvalid,
+    #[error("the promo code is for none of these tickets")]
+    PromoForOthers,
+    #[error("the promo code has not enough uses left")]
+    PromoUsedUp,
+    #[error("the tickets cost {amount}")]
+    PriceChanged { amount: Money },
+    #[error("the expected amount is none of the event's currency")]
+    ExpectedAmount(#[from] MoneyError),
     #[error("at most {most} tickets a person, and this one has {have}")]
     PurchaseLimit { most: i32, have: i32 },
     /// A person has one open hold of an event at most.
@@ -81,8 +95,10 @@ pub async fn reserve(
     request: &BookingRequest,
     idempotency: Option<&IdempotentRequest>,
 ) -> Result<Reservation, ReserveError> {
+    let expected = expected_amount(db, request).await?;
     let sent = AtomicBool::new(false);
     let attempt = Attempt {
+        expected_minor: expected.map(Money::minor),
         db,
         sweep_after,
         booking_id: BookingId::generate(),
@@ -110,6 +126,22 @@ pub async fn reserve(
     Err(ReserveError::Contended)
 }
 
+/// The amount that the client expects, in the event's currency.
+async fn expected_amount(db: &Db, request: &BookingRequest) -> Result<Option<Money>, ReserveError> {
+    let Some(expected) = request.expected_amount else {
+        return Ok(None);
+    };
+    let currency = sqlx::query_scalar!(
+        "select currency from event where event_id = $1",
+        &request.event_id as &EventId,
+    )
+    .fetch_optional(db.idempotent(FailPoint("GetCurrency")))
+    .await?
+    .ok_or(ReserveError::EventNotFound)?;
+    let currency = db::column("currency", &currency)?;
+    Ok(Some(Money::new(expected, currency, MAX_AMOUNT)?))
+}
+
 /// A request for tickets. The booking's id is chosen before, so that each statement is safe to repeat: it
 /// finds what it made itself.
 struct Attempt<'r> {
@@ -119,6 +151,7 @@ struct Attempt<'r> {
     request: &'r BookingRequest,
     lines: &'r Lines,
     idempotency: Option<&'r IdempotentRequest>,
+    expected_minor: Option<i64>,
     /// Set once there is a connection: before that, there is nothing to undo.
     sent: &'r AtomicBool,
 }
@@ -143,20 +176,31 @@ macro_rules! reserve_by {
                    and starts_at > now()
                    and not exists (select from request where caller = $6 and route = $7 and idempotency_key = $8)
             ), item as (
-                select t.ticket_type_id, basket.quantity, t.price_minor
+                select t.ticket_type_id, basket.quantity, price_with_code(t.price_minor, o.kind, o.value) as unit_minor,
+                       o.code, o.counts, o.quota_id as code_quota
                   from sale
                   join ticket_type t using (event_id)
                   join basket on basket.ticket_type_id = t.ticket_type_id
                               or basket.ticket_type_id is null and t.is_default
-                 where t.access = 'PUBLIC' and t.archived_at is null
+                  left join promo_code_offer o
+                         on o.event_id = t.event_id and o.code = $12 and o.ticket_type_id = t.ticket_type_id
+                 where (t.access = 'PUBLIC' or t.access = 'CODE' and o.unlocks) and t.archived_at is null
                    and (t.sale_from <= now()) is not false and (now() < t.sale_until) is not false
                    and basket.quantity between t.min_per_order and coalesce(t.max_per_order, sale.most)
             ), want as (
-                select d.quota_id, sum(item.quantity * d.units)::int as need
-                  from item join ticket_type_quota d using (ticket_type_id)
+                select quota_id, sum(need)::int as need
+                  from (select quota_id, item.quantity * units as need
+                          from item join ticket_type_quota using (ticket_type_id)
+                         union all
+                        select code_quota, case counts when 'ORDERS' then 1 else sum(quantity) end
+                          from item
+                         where code_quota is not null
+                         group by code_quota, counts) part
                  where (select count(*) from item) = (select count(*) from basket)
                    and (select sum(quantity) from basket) <= (select most from sale)
-                 group by d.quota_id
+                   and ($12::text is null or exists (select from item where code is not null))
+                   and ($13::bigint is null or (select sum(quantity * unit_minor) from item) = $13)
+                 group by quota_id
             ), "# + $taken + r#", counted as (
                 insert into purchase as p (event_id, user_id, tickets, most, open_holds)
                 select event_id, $2, (select sum(quantity) from basket), coalesce(max_per_user, 2147483647), $11::bool::int
@@ -167,20 +211,22 @@ macro_rules! reserve_by {
                 returning p.user_id
             ), made as (
                 insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status,
-                                     took_quota, took_units, hold_until, counted)
+                                     took_quota, took_units, hold_until, counted, promo_code, contact_name,
+                                     contact_email)
                 select $1, $2, event_id, (select sum(quantity) from basket),
-                       (select sum(quantity * price_minor) from item), currency,
+                       (select sum(quantity * unit_minor) from item), currency,
                        case when $11::bool then 'HELD' else 'PENDING' end,
                        (select array_agg(quota_id order by quota_id) from want),
                        (select array_agg(need order by quota_id) from want),
                        case when $11::bool then now() + make_interval(secs => hold_seconds) end,
-                       case when exists (select from counted) then (select sum(quantity) from basket) else 0 end
+                       case when exists (select from counted) then (select sum(quantity) from basket) else 0 end,
+                       $12, $14, $15
                   from sale
                  where exists (select from taken)
                 returning *
             ), items as (
                 insert into booking_item (booking_id, ticket_type_id, quantity, unit_minor)
-                select made.booking_id, ticket_type_id, quantity, price_minor
+                select made.booking_id, ticket_type_id, quantity, unit_minor
                   from made, item
                  where not exists (select from basket where basket.ticket_type_id is null)
             ), kept as (
@@ -208,6 +254,10 @@ macro_rules! reserve_by {
             idempotency.map(|idempotency| idempotency.hash.as_str()),
             $attempt.sweep_after.as_secs_f64(),
             request.hold.unwrap_or_default(),
+            request.promo_code.as_ref() as Option<&PromoCode>,
+            $attempt.expected_minor,
+            request.contact.name.as_ref() as Option<&Label>,
+            request.contact.email.as_ref() as Option<&Email>,
         )
         .fetch_optional(db.idempotent($point).noting($attempt.sent))
         .await
@@ -367,12 +417,19 @@ impl Attempt<'_> {
         }
         // Holds whose time is over keep no tickets from anybody. First: what is read after it counts.
         expire::expire_due(self.db, &self.request.event_id).await?;
-        let lines = self.explain_lines().await?;
+        let code = self.request.promo_code.as_ref();
+        let lines = self
+            .lines
+            .state(self.db, &self.request.event_id, code)
+            .await?;
         let first = lines.first().ok_or(ReserveError::EventNotFound)?;
         if first.begun {
             return Err(ReserveError::SalesClosed);
         }
         let total: i32 = self.lines.quantities.iter().sum();
+        if self.request.promo_code.is_some() && !first.code_is_valid {
+            return Err(ReserveError::PromoInvalid);
+        }
         let too_many = ReserveError::TooManyTickets {
             most: first.most,
             of_items: self.request.tickets.is_none(),
@@ -395,70 +452,33 @@ impl Attempt<'_> {
         if total > first.most {
             return Err(too_many);
         }
+        if self.request.promo_code.is_some() && !lines.iter().any(|line| line.with_code) {
+            return Err(ReserveError::PromoForOthers);
+        }
+        let amount = lines
+            .iter()
+            .map(|line| i64::from(line.quantity) * line.unit_minor);
+        let amount: i64 = amount.sum();
+        if self
+            .expected_minor
+            .is_some_and(|expected| expected != amount)
+        {
+            let currency = db::column("currency", &first.currency)?;
+            let amount = Money::from_minor(amount, currency);
+            return Err(ReserveError::PriceChanged { amount });
+        }
         if let Some(line) = lines.iter().find(|line| line.sold_out) {
             let named = line.name.clone().filter(|_| self.request.tickets.is_none());
             return Err(ReserveError::SoldOut { ticket_type: named });
+        }
+        if first.code_used_up {
+            return Err(ReserveError::PromoUsedUp);
         }
         if let Some(wanted) = first.to_move_in {
             stock::move_in(self.db, &self.request.event_id, wanted).await?;
         }
         Ok(None)
     }
-
-    /// What hinders each line of the basket. No lines where there is no such event.
-    async fn explain_lines(&self) -> Result<Vec<LineRow>, sqlx::Error> {
-        sqlx::query_as!(
-            LineRow,
-            r#"
-            with line as (
-                select e.starts_at <= now() as begun, max_tickets_per_booking as most, e.available as outside, number,
-                       quantity, t.ticket_type_id, t.name, min_per_order, max_per_order,
-                       (t.sale_from <= now()) is not false and (now() < t.sale_until) is not false as on_sale
-                  from event e
-                  cross join unnest($2::uuid[], $3::int[]) with ordinality as line (ticket_type_id, quantity, number)
-                  left join ticket_type t
-                    on t.event_id = e.event_id and t.access = 'PUBLIC' and t.archived_at is null
-                       and (t.ticket_type_id = line.ticket_type_id or line.ticket_type_id is null and t.is_default)
-                 where e.event_id = $1
-            ), want as (
-                select q.quota_id, sum(line.quantity * d.units)::int as need,
-                       (select coalesce(sum(free), 0)::int from stock where stock.quota_id = q.quota_id) as free,
-                       case when q.kind = 'ROOT' then outside else 0 end as outside
-                  from line join ticket_type_quota d using (ticket_type_id) join quota q using (quota_id)
-                 group by q.quota_id, outside
-            )
-            select begun as "begun!", most as "most!", quantity as "quantity!", name as "name?", on_sale as "on_sale!",
-                   coalesce(min_per_order, 1)::int as "least!", coalesce(max_per_order, most)::int as "most_of_type!",
-                   exists (select from ticket_type_quota d join want using (quota_id)
-                            where d.ticket_type_id = line.ticket_type_id and need > free + want.outside) as "sold_out!",
-                   (select need from want where need > free and want.outside > 0) as "to_move_in?"
-              from line
-             order by number
-            "#,
-            &self.request.event_id as &EventId,
-            &self.lines.types as &[Option<TicketTypeId>],
-            &self.lines.quantities,
-        )
-        .fetch_all(self.db.idempotent(FailPoint("ExplainEvent")))
-        .await
-    }
-}
-
-/// A line of a basket, as its type and quotas are now.
-struct LineRow {
-    begun: bool,
-    /// Tickets that one booking of the event may have.
-    most: i32,
-    quantity: i32,
-    /// The type's name; none where it can't be bought by everybody.
-    name: Option<String>,
-    on_sale: bool,
-    least: i32,
-    most_of_type: i32,
-    /// Whether a quota of its type has not enough for the basket.
-    sold_out: bool,
-    /// What the basket wants of the ROOT quota, where the release before stock keeps a part of that.
-    to_move_in: Option<i32>,
 }
 
 /// What this request reserved already, on a first try that was not answered or when it was sent before.

@@ -35,6 +35,9 @@ fn wants(user: i64, tickets: i32) -> BookingRequest {
         items: Vec::new(),
         payment_method: None,
         hold: None,
+        promo_code: None,
+        expected_amount: None,
+        contact: Default::default(),
     }
 }
 

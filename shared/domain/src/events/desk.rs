@@ -1,13 +1,12 @@
 //! The organizer's desk: their events, and what each has sold.
 
-use super::{Event, EventRow, GetEventError, Label};
+use super::{Event, GetEventError, event_rows};
 use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{EventId, UserId};
 use values::money::Money;
 use values::page::{Page, Paginated, Position};
-use values::tickets::{Capacity, Tickets};
-use values::time::{TimeZone, Timestamp};
+use values::time::Timestamp;
 
 /// How many days the sales over time show.
 const DAYS: i32 = 30;
@@ -53,15 +52,8 @@ pub async fn of_organizer(
     page: &Page<EventId>,
 ) -> Result<Paginated<Event>, sqlx::Error> {
     let after = page.after();
-    let rows = sqlx::query_as!(
-        EventRow,
+    let rows = event_rows!(
         r#"
-        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity",
-               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
-                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone"
-          from event
          where organizer_id = $1
            and ($2::timestamptz is null or (starts_at, event_id) < ($2, $3))
          order by starts_at desc, event_id desc
@@ -97,7 +89,7 @@ pub async fn sales(db: &Db, organizer: UserId, event_id: &EventId) -> Result<Sal
     if own != Some(true) {
         return Err(GetEventError::NotFound);
     }
-    let event = super::get(db, event_id).await?.event;
+    let event = super::get(db, event_id, None).await?.event;
     let currency = event.currency;
     let types = sqlx::query!(
         r#"

@@ -1,6 +1,11 @@
 //! Events: what can be booked, and how much of it is left.
 
+mod codes;
 mod desk;
+mod edit;
+mod edit_types;
+mod own;
+mod resize;
 mod search;
 mod types;
 
@@ -13,7 +18,7 @@ use utoipa::ToSchema;
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::{self, Db};
-use values::ids::{EventId, UserId};
+use values::ids::{EventId, PromoCode, UserId};
 use values::json::parse_string;
 use values::money::{Currency, Money};
 use values::page::{Page, Paginated, Position};
@@ -22,11 +27,19 @@ use values::tickets::{Capacity, HoldSeconds, Tickets};
 use values::time::{Moment, TimeZone, Timestamp};
 use values::{amount_schema, string_schema};
 
+pub use codes::{
+    CodeAmount, CodeCounts, CodeError, CodeKind, CodeOffer, CodeType, NewPromotion, Promotion,
+    PromotionChange, change_code, create_code, list_codes, offer_of, own_code,
+};
 pub use desk::{DaySales, Sales, TypeSales, of_organizer, sales};
+pub use edit::{EditError, EventChange, QuotaChange, TicketTypeChange, change_event, change_quota};
+pub use edit_types::{add_type, change_type};
+pub use own::{OwnEvent, OwnEventError, own};
 pub use search::{Listed, Search, search};
 use types::Layout;
 pub use types::{
-    Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, TicketType, default_of, most_of,
+    Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, Quota, TicketType, default_of,
+    most_of,
 };
 
 /// The most that a ticket costs, in major units.
@@ -229,7 +242,40 @@ struct EventRow {
     available: i32,
     max_tickets_per_booking: Tickets,
     time_zone: TimeZone,
+    ends_at: Option<Timestamp>,
+    max_per_user: Option<Capacity>,
+    hold_seconds: HoldSeconds,
+    version: i32,
 }
+
+/// A query that returns rows of `event`. Takes the SQL before the column list, how many tickets are left, the SQL after
+/// the columns, and the query's parameters.
+macro_rules! event_rows {
+    ($before:tt, $available:tt, $after:tt $(, $parameter:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::events::EventRow,
+            $before
+                + r#"select event_id as "event_id: _", name as "name: _", venue as "venue: _", starts_at, price_minor,
+                            currency, capacity as "capacity: _", max_tickets_per_booking as "max_tickets_per_booking: _",
+                            time_zone as "time_zone: _", ends_at, max_per_user as "max_per_user: _",
+                            hold_seconds as "hold_seconds: _", version, "#
+                + $available
+                + $after,
+            $($parameter),*
+        )
+    };
+    ($after:tt $(, $parameter:expr)* $(,)?) => {
+        event_rows!(
+            "",
+            r#"available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
+                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!"
+               from event "#,
+            $after
+            $(, $parameter)*
+        )
+    };
+}
+use event_rows;
 
 impl TryFrom<EventRow> for Event {
     type Error = sqlx::Error;
@@ -267,13 +313,13 @@ pub async fn create(
     }
     let Layout {
         quotas,
+        shown_quotas,
         types,
         draws,
         ids,
     } = Layout::of(event.capacity, &event.quotas, &event.ticket_types);
     // Not repeated: it would find the id taken, by itself.
-    let inserted = sqlx::query_as!(
-        EventRow,
+    let inserted = event_rows!(
         r#"
         with made as (
             insert into event (event_id, organizer_id, name, venue, starts_at, price_minor, currency,
@@ -304,11 +350,9 @@ pub async fn create(
             select d.ticket_type_id, d.quota_id, d.units
               from jsonb_to_recordset($14::text::jsonb) as d (ticket_type_id uuid, quota_id uuid, units smallint)
         )
-        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity", capacity as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone"
-          from made
         "#,
+        r#"capacity as "available!""#,
+        " from made",
         &event_id as &EventId,
         organizer as UserId,
         &event.name as &Label,
@@ -341,50 +385,45 @@ pub async fn create(
         ends_at: event.ends_at,
         max_per_user: event.max_per_user,
         hold_seconds: event.hold_seconds.unwrap_or(HoldSeconds::DEFAULT),
+        quotas: shown_quotas,
+        version: 1,
         event: made,
     })
 }
 
-/// One event, with the ticket types that everybody may buy.
+/// One event, with the ticket types that everybody may buy, and those that a promo code lets people buy; at the
+/// prices that this makes. A code that is none changes nothing.
 ///
 /// # Errors
 /// See [`GetEventError`].
-pub async fn get(db: &Db, event_id: &EventId) -> Result<EventDetails, GetEventError> {
-    let row = sqlx::query!(
-        r#"
-        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity",
-               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
-                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone",
-               ends_at, max_per_user as "max_per_user: Capacity", hold_seconds as "hold_seconds: HoldSeconds"
-          from event
-         where event_id = $1
-        "#,
-        event_id as &EventId,
-    )
-    .fetch_optional(db.idempotent(FailPoint("GetEvent")))
-    .await?
-    .ok_or(GetEventError::NotFound)?;
-    let event: Event = EventRow {
-        event_id: row.event_id,
-        name: row.name,
-        venue: row.venue,
-        starts_at: row.starts_at,
-        price_minor: row.price_minor,
-        currency: row.currency,
-        capacity: row.capacity,
-        available: row.available,
-        max_tickets_per_booking: row.max_tickets_per_booking,
-        time_zone: row.time_zone,
-    }
-    .try_into()?;
+pub async fn get(
+    db: &Db,
+    event_id: &EventId,
+    code: Option<&PromoCode>,
+) -> Result<EventDetails, GetEventError> {
+    details(db, event_id, &types::Shown::With(code)).await
+}
+
+async fn details(
+    db: &Db,
+    event_id: &EventId,
+    shown: &types::Shown<'_>,
+) -> Result<EventDetails, GetEventError> {
+    let row = event_rows!("where event_id = $1", event_id as &EventId)
+        .fetch_optional(db.idempotent(FailPoint("GetEvent")))
+        .await?
+        .ok_or(GetEventError::NotFound)?;
+    let (ends_at, max_per_user) = (row.ends_at, row.max_per_user);
+    let (hold_seconds, version) = (row.hold_seconds, row.version);
+    let event: Event = row.try_into()?;
     Ok(EventDetails {
-        ticket_types: types::on_offer(db, event_id, event.currency).await?,
+        ticket_types: types::list(db, event_id, event.currency, shown).await?,
+        quotas: types::quotas(db, event_id).await?,
         time_zone: event.time_zone.clone(),
-        ends_at: row.ends_at,
-        max_per_user: row.max_per_user,
-        hold_seconds: row.hold_seconds,
+        ends_at,
+        max_per_user,
+        hold_seconds,
+        version,
         event,
     })
 }
@@ -395,15 +434,8 @@ pub async fn get(db: &Db, event_id: &EventId) -> Result<EventDetails, GetEventEr
 /// The store's.
 pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, sqlx::Error> {
     let after = page.after();
-    let rows = sqlx::query_as!(
-        EventRow,
+    let rows = event_rows!(
         r#"
-        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity",
-               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
-                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone"
-          from event
          where starts_at > now()
            and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
          order by starts_at, event_id

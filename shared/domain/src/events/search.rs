@@ -2,14 +2,13 @@
 
 use chrono::{Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-use super::{Event, EventRow, Label};
+use super::{Event, event_rows};
 use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::EventId;
 use values::money::Money;
 use values::page::{Page, Paginated, Position};
-use values::tickets::{Capacity, Tickets};
-use values::time::{TimeZone, Timestamp};
+use values::time::Timestamp;
 
 /// What somebody looks for. Dates are those of clocks at the venue.
 #[derive(Debug, Default)]
@@ -69,20 +68,8 @@ pub async fn search(
 ) -> Result<Paginated<Listed>, sqlx::Error> {
     let after = page.after();
     let (from, until) = search.bounds();
-    let rows = sqlx::query!(
+    let rows = event_rows!(
         r#"
-        select event_id as "event_id: EventId", name as "name: Label", venue as "venue: Label",
-               starts_at, price_minor, currency, capacity as "capacity: Capacity",
-               available + (select coalesce(sum(free), 0)::int from quota join stock using (quota_id)
-                             where quota.event_id = event.event_id and kind = 'ROOT') as "available!",
-               max_tickets_per_booking as "max_tickets_per_booking: Tickets", time_zone as "time_zone: TimeZone",
-               coalesce(least_price, price_minor) as "least_price!", coalesce(most_price, price_minor) as "most_price!"
-          from event
-          cross join lateral (
-               select min(t.price_minor) as least_price, max(t.price_minor) as most_price
-                 from ticket_type t
-                where t.event_id = event.event_id and access = 'PUBLIC' and archived_at is null
-                  and (now() < sale_until) is not false) prices
          where starts_at > now()
            and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
            and ($4::timestamptz is null or starts_at >= $4)
@@ -100,25 +87,27 @@ pub async fn search(
     )
     .fetch_all(db.idempotent(FailPoint("ListFoundEvents")))
     .await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.event_id.to_string()).collect();
+    let prices = sqlx::query!(
+        r#"
+        select event_id as "event_id: EventId", min(price_minor) as "least!", max(price_minor) as "most!"
+          from ticket_type
+         where event_id = any($1) and access = 'PUBLIC' and archived_at is null and (now() < sale_until) is not false
+         group by event_id
+        "#,
+        &ids,
+    )
+    .fetch_all(db.idempotent(FailPoint("ListPrices")))
+    .await?;
     let listed = rows.into_iter().map(|row| {
-        let several_prices = row.least_price < row.most_price;
-        let least_price = row.least_price;
-        let event: Event = EventRow {
-            event_id: row.event_id,
-            name: row.name,
-            venue: row.venue,
-            starts_at: row.starts_at,
-            price_minor: row.price_minor,
-            currency: row.currency,
-            capacity: row.capacity,
-            available: row.available,
-            max_tickets_per_booking: row.max_tickets_per_booking,
-            time_zone: row.time_zone,
-        }
-        .try_into()?;
+        let prices = prices.iter().find(|prices| prices.event_id == row.event_id);
+        let event = Event::try_from(row)?;
+        let (least, most) = prices.map_or((event.price.minor(), event.price.minor()), |prices| {
+            (prices.least, prices.most)
+        });
         Ok(Listed {
-            price_from: Money::from_minor(least_price, event.currency),
-            several_prices,
+            price_from: Money::from_minor(least, event.currency),
+            several_prices: least < most,
             event,
         })
     });

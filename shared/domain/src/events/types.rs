@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::{Event, Label, Price};
 use runtime::faults::FailPoint;
-use stores::db::Db;
-use values::ids::{EventId, QuotaId, TicketTypeId};
+use stores::db::{self, Db};
+use values::ids::{EventId, PromoCode, QuotaId, TicketTypeId};
 use values::money::{Currency, Money};
 use values::tickets::{Admits, Capacity, HoldSeconds, Tickets, Units};
 use values::time::{self, TimeZone};
@@ -108,6 +108,10 @@ pub struct TicketType {
     pub description: Option<Label>,
     /// Of one ticket.
     pub price: Money,
+    /// Of one ticket, with the promo code that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub price_with_code: Option<Money>,
     pub is_default: bool,
     pub access: Access,
     /// Tickets left right now, of this type alone.
@@ -136,12 +140,31 @@ pub struct EventDetails {
     pub hold_seconds: HoldSeconds,
     /// Those that everybody may buy. The answer to the request that made the event has all of them.
     pub ticket_types: Vec<TicketType>,
+    /// The quotas beside the capacity.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub quotas: Vec<Quota>,
+    /// The ETag.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub version: i32,
+}
+
+/// A quota beside the event's capacity, as it is shown.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Quota {
+    pub quota_id: QuotaId,
+    pub name: Label,
+    pub capacity: Capacity,
+    /// What is left of it right now.
+    pub available: i32,
 }
 
 /// The ids of what a new event has, chosen before its statement.
 pub(super) struct Layout {
     /// For the statement, each a JSON list of rows.
     pub quotas: String,
+    pub shown_quotas: Vec<Quota>,
     pub types: String,
     pub draws: String,
     pub ids: Vec<TicketTypeId>,
@@ -184,8 +207,15 @@ impl Layout {
                 }
             }
         }
+        let shown_quotas = quotas.iter().zip(&quota_ids).map(|(quota, id)| Quota {
+            quota_id: *id,
+            name: quota.name.clone(),
+            capacity: quota.capacity,
+            available: quota.capacity.get(),
+        });
         Self {
             quotas: serde_json::Value::from(quota_rows).to_string(),
+            shown_quotas: shown_quotas.collect(),
             types: serde_json::Value::from(type_rows).to_string(),
             draws: serde_json::Value::from(draws).to_string(),
             ids,
@@ -237,6 +267,7 @@ pub(super) fn shown(
             name: new.name,
             description: new.description,
             price: new.price,
+            price_with_code: None,
             sale_from: new.sale_from,
             sale_until: new.sale_until,
         });
@@ -248,7 +279,9 @@ struct TypeRow {
     name: Label,
     description: Option<Label>,
     price_minor: i64,
+    price_with_code: Option<i64>,
     is_default: bool,
+    access: String,
     available: i32,
     on_sale: bool,
     sale_from: Option<DateTime<Utc>>,
@@ -259,14 +292,16 @@ struct TypeRow {
 }
 
 impl TypeRow {
-    fn in_currency(self, currency: Currency) -> TicketType {
-        TicketType {
+    fn in_currency(self, currency: Currency) -> Result<TicketType, sqlx::Error> {
+        let with_code = self.price_with_code;
+        Ok(TicketType {
             ticket_type_id: self.ticket_type_id,
             name: self.name,
             description: self.description,
             price: Money::from_minor(self.price_minor, currency),
+            price_with_code: with_code.map(|minor| Money::from_minor(minor, currency)),
             is_default: self.is_default,
-            access: Access::Public,
+            access: db::column("access", &self.access)?,
             available: self.available,
             on_sale: self.on_sale,
             sale_from: self.sale_from,
@@ -274,17 +309,31 @@ impl TypeRow {
             min_per_order: self.min_per_order,
             max_per_order: self.max_per_order,
             admits: self.admits,
-        }
+        })
     }
 }
 
-/// The types of an event that everybody may buy, in the organizer's order. A type's `available` is the least that any
-/// of its quotas has for it.
-pub(super) async fn on_offer(
+/// Which of an event's types are shown.
+#[derive(Debug)]
+pub(super) enum Shown<'c> {
+    /// Those that everybody may buy, and those that this code lets people buy.
+    With(Option<&'c PromoCode>),
+    /// All that are not archived.
+    All,
+}
+
+/// The types of an event, in the organizer's order. A type's `available` is the least that any of its quotas has for
+/// it.
+pub(super) async fn list(
     db: &Db,
     event_id: &EventId,
     currency: Currency,
+    shown: &Shown<'_>,
 ) -> Result<Vec<TicketType>, sqlx::Error> {
+    let code = match shown {
+        Shown::With(code) => *code,
+        Shown::All => None,
+    };
     let rows = sqlx::query_as!(
         TypeRow,
         r#"
@@ -293,24 +342,49 @@ pub(super) async fn on_offer(
                    (select coalesce(sum(free), 0)::int from stock where stock.quota_id = q.quota_id)
                    + case when q.kind = 'ROOT' then e.available else 0 end as free
               from quota q join event e using (event_id)
-             where event_id = $1
+             where event_id = $1 and kind <> 'USES'
         )
-        select ticket_type_id as "ticket_type_id: TicketTypeId", t.name as "name: Label",
-               description as "description: Label", t.price_minor, is_default,
+        select t.ticket_type_id as "ticket_type_id: TicketTypeId", t.name as "name: Label",
+               description as "description: Label", t.price_minor, is_default, access,
+               case when o.code is not null then price_with_code(t.price_minor, o.kind, o.value) end as price_with_code,
                (select min(free / units) from ticket_type_quota d join stock_left using (quota_id)
                  where d.ticket_type_id = t.ticket_type_id) as "available!",
                e.starts_at > now() and (sale_from <= now()) is not false and (now() < sale_until) is not false as "on_sale!",
                sale_from, sale_until, min_per_order::int as "min_per_order!: Tickets",
                coalesce(max_per_order, max_tickets_per_booking) as "max_per_order!: Tickets",
                admits::int as "admits!: Admits"
-          from ticket_type t join event e using (event_id)
-         where event_id = $1 and access = 'PUBLIC' and archived_at is null
+          from ticket_type t
+          join event e using (event_id)
+          left join promo_code_offer o
+                 on o.event_id = t.event_id and o.code = $2 and o.ticket_type_id = t.ticket_type_id
+         where t.event_id = $1 and archived_at is null
+           and ($3 or access = 'PUBLIC' or access = 'CODE' and o.unlocks)
          order by position
         "#,
         event_id as &EventId,
+        code as Option<&PromoCode>,
+        matches!(shown, Shown::All),
     )
     .fetch_all(db.idempotent(FailPoint("GetTicketTypes")))
     .await?;
-    let types = rows.into_iter().map(|row| row.in_currency(currency));
-    Ok(types.collect())
+    rows.into_iter()
+        .map(|row| row.in_currency(currency))
+        .collect()
+}
+
+/// The quotas of an event beside its capacity.
+pub(super) async fn quotas(db: &Db, event_id: &EventId) -> Result<Vec<Quota>, sqlx::Error> {
+    sqlx::query_as!(
+        Quota,
+        r#"
+        select quota_id as "quota_id: QuotaId", name as "name: Label", capacity as "capacity: Capacity",
+               (select coalesce(sum(free), 0)::int from stock where stock.quota_id = quota.quota_id) as "available!"
+          from quota
+         where event_id = $1 and kind = 'SHARED'
+         order by name
+        "#,
+        event_id as &EventId,
+    )
+    .fetch_all(db.idempotent(FailPoint("GetQuotas")))
+    .await
 }

@@ -71,7 +71,8 @@ string_schema!(
 );
 
 /// An e-mail address of at most 254 characters: no display name, and a domain with a name.
-#[derive(Clone, PartialEq, Eq, sqlx::Type)]
+#[derive(Clone, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(transparent)]
 #[sqlx(transparent)]
 pub struct Email(String);
 

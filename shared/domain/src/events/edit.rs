@@ -1,0 +1,244 @@
+//! Changing an event while it is sold: what it is, its ticket types, its quotas. Prices change for later bookings only.
+
+use chrono::{DateTime, Utc};
+use utoipa::ToSchema;
+
+use super::own::{MAX_READS, OwnEvent, OwnEventError, own};
+use super::resize::resizing;
+use super::types::{Access, Draw, EventDetails, Quota};
+use super::{Label, Price};
+use runtime::faults::FailPoint;
+use stores::db::Db;
+use values::ids::{EventId, QuotaId, UserId};
+use values::money::Money;
+use values::tickets::{Admits, Capacity, HoldSeconds, Tickets, Units};
+use values::time::TimeZone;
+
+/// Changes of an event: what is absent stays as it is.
+#[derive(Debug, Default, ToSchema)]
+#[schema(example = json!({"name": "Fair", "capacity": 600}))]
+pub struct EventChange {
+    #[schema(required = false)]
+    pub name: Option<Label>,
+    #[schema(required = false)]
+    pub venue: Option<Label>,
+    /// In the future.
+    #[schema(required = false)]
+    pub starts_at: Option<DateTime<Utc>>,
+    /// After `starts_at`; null: not said.
+    #[schema(required = false, value_type = Option<DateTime<Utc>>)]
+    pub ends_at: Option<Option<DateTime<Utc>>>,
+    #[schema(required = false)]
+    pub time_zone: Option<TimeZone>,
+    /// At least what was sold and is held.
+    #[schema(required = false)]
+    pub capacity: Option<Capacity>,
+    #[schema(required = false)]
+    pub max_tickets_per_booking: Option<Tickets>,
+    /// Null: any number. It counts what is booked while there is a limit.
+    #[schema(required = false, value_type = Option<Capacity>)]
+    pub max_per_user: Option<Option<Capacity>>,
+    #[schema(required = false)]
+    pub hold_seconds: Option<HoldSeconds>,
+}
+
+/// Changes of a ticket type: what is absent stays as it is.
+#[derive(Debug, Default, ToSchema)]
+#[schema(example = json!({"price": 30, "sale_until": "2040-04-01T00:00:00Z"}))]
+pub struct TicketTypeChange {
+    #[schema(required = false)]
+    pub name: Option<Label>,
+    #[schema(required = false, value_type = Option<Label>)]
+    pub description: Option<Option<Label>>,
+    /// Of later bookings.
+    #[schema(required = false, value_type = Option<Price>)]
+    pub price: Option<Money>,
+    #[schema(required = false)]
+    pub access: Option<Access>,
+    #[schema(required = false, value_type = Option<DateTime<Utc>>)]
+    pub sale_from: Option<Option<DateTime<Utc>>>,
+    #[schema(required = false, value_type = Option<DateTime<Utc>>)]
+    pub sale_until: Option<Option<DateTime<Utc>>>,
+    #[schema(required = false)]
+    pub min_per_order: Option<Tickets>,
+    #[schema(required = false, value_type = Option<Tickets>)]
+    pub max_per_order: Option<Option<Tickets>>,
+    /// Only before the first booking of the type.
+    #[schema(required = false)]
+    pub admits: Option<Admits>,
+    /// Only before the first booking of the type, and together with `quotas`.
+    #[schema(required = false)]
+    pub units: Option<Units>,
+    /// Only before the first booking of the type.
+    #[schema(required = false, value_type = Option<Vec<Draw>>, max_items = 50)]
+    pub quotas: Option<Vec<Draw>>,
+    /// True: it is no longer shown or sold.
+    #[schema(required = false)]
+    pub archived: Option<bool>,
+}
+
+/// Changes of a quota: what is absent stays as it is.
+#[derive(Debug, Default, ToSchema)]
+#[schema(example = json!({"capacity": 250}))]
+pub struct QuotaChange {
+    #[schema(required = false)]
+    pub name: Option<Label>,
+    /// At least what was sold and is held.
+    #[schema(required = false)]
+    pub capacity: Option<Capacity>,
+}
+
+/// Why an event was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    #[error("no event of the organizer's")]
+    Event(#[from] OwnEventError),
+    #[error("the event has no such {0}")]
+    NotFound(&'static str),
+    #[error("the event is of version {version} by now")]
+    Stale { version: i32 },
+    #[error("{least} are sold or held")]
+    BelowSold { least: i32 },
+    #[error("tickets of the type were booked")]
+    TypeSold,
+    /// With the JSON Pointer of what can't be.
+    #[error("{pointer} {detail}")]
+    Invalid {
+        pointer: String,
+        detail: &'static str,
+    },
+    #[error("others kept changing the event")]
+    Contended,
+    #[error("the event store")]
+    Database(#[from] sqlx::Error),
+}
+
+pub(super) fn invalid(pointer: impl Into<String>, detail: &'static str) -> EditError {
+    let pointer = pointer.into();
+    EditError::Invalid { pointer, detail }
+}
+
+/// Changes an event of `organizer`, if it is of `version` still, where one is given.
+///
+/// # Errors
+/// See [`EditError`].
+pub async fn change_event(
+    db: &Db,
+    organizer: UserId,
+    event_id: &EventId,
+    version: Option<i32>,
+    change: &EventChange,
+) -> Result<EventDetails, EditError> {
+    for _ in 0..MAX_READS {
+        let event = own(db, organizer, event_id).await?;
+        if version.is_some_and(|version| version != event.version) {
+            let version = event.version;
+            return Err(EditError::Stale { version });
+        }
+        if write_event(db, &event, change).await? {
+            return Ok(event.details(db).await?);
+        }
+    }
+    Err(EditError::Contended)
+}
+
+/// Writes what an event shall be; whether it was as it was read.
+async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<bool, EditError> {
+    let now = event.details(db).await?;
+    let starts_at = change.starts_at.unwrap_or(now.event.starts_at);
+    let ends_at = change.ends_at.unwrap_or(now.ends_at);
+    if ends_at.is_some_and(|ends| ends <= starts_at) {
+        return Err(invalid("/ends_at", "must be after starts_at"));
+    }
+    let most = change.max_per_user.unwrap_or(now.max_per_user);
+    let written = resizing!(
+        r#"
+            select q.quota_id, q.capacity, $4::int as wanted, q.name
+              from held join quota q using (event_id)
+             where q.kind = 'ROOT' and q.capacity <> $4
+        "#,
+        r#"changed as (
+            update event e
+               set version = version + 1, capacity = $4, name = $5, venue = $6, starts_at = $7, ends_at = $8,
+                   time_zone = $9, max_tickets_per_booking = $10, max_per_user = $11, hold_seconds = $12
+              from able
+             where e.event_id = able.event_id
+            returning e.event_id
+        ), raised as (
+            update purchase p
+               set most = coalesce($11, 2147483647)
+              from changed
+             where p.event_id = changed.event_id and p.most < coalesce($11, 2147483647)
+        )"#,
+        &event.event_id as &EventId,
+        event.organizer as UserId,
+        event.version,
+        change.capacity.unwrap_or(now.event.capacity) as Capacity,
+        change.name.as_ref().unwrap_or(&now.event.name) as &Label,
+        change.venue.as_ref().unwrap_or(&now.event.venue) as &Label,
+        starts_at,
+        ends_at,
+        change.time_zone.as_ref().unwrap_or(&now.time_zone) as &TimeZone,
+        change.max_tickets_per_booking.unwrap_or(now.event.max_tickets_per_booking) as Tickets,
+        most as Option<Capacity>,
+        change.hold_seconds.unwrap_or(now.hold_seconds) as HoldSeconds,
+    )
+    .fetch_one(db.once(FailPoint("ChangeEvent")))
+    .await?;
+    match written.least {
+        Some(least) => Err(EditError::BelowSold { least }),
+        None => Ok(written.able),
+    }
+}
+
+/// Changes a quota of an event of `organizer`.
+///
+/// # Errors
+/// See [`EditError`].
+pub async fn change_quota(
+    db: &Db,
+    organizer: UserId,
+    event_id: &EventId,
+    quota_id: QuotaId,
+    change: &QuotaChange,
+) -> Result<Quota, EditError> {
+    let quota_of = |event: EventDetails| {
+        let mut quotas = event.quotas.into_iter();
+        quotas
+            .find(|quota| quota.quota_id == quota_id)
+            .ok_or(EditError::NotFound("quota"))
+    };
+    for _ in 0..MAX_READS {
+        let event = own(db, organizer, event_id).await?;
+        let now = event.details(db).await?;
+        let mut others = now.quotas.iter().filter(|quota| quota.quota_id != quota_id);
+        if others.any(|quota| Some(&quota.name) == change.name.as_ref()) {
+            return Err(invalid("/name", "is that of another quota"));
+        }
+        let quota = quota_of(now)?;
+        let written = resizing!(
+            r#"
+                select q.quota_id, q.capacity, $5::int as wanted, $6::text as name
+                  from held join quota q using (event_id)
+                 where q.quota_id = $4
+            "#,
+            r#"bumped as (
+                update event e set version = version + 1 from able where e.event_id = able.event_id
+            )"#,
+            &event.event_id as &EventId,
+            event.organizer as UserId,
+            event.version,
+            quota_id as QuotaId,
+            change.capacity.unwrap_or(quota.capacity) as Capacity,
+            change.name.as_ref().unwrap_or(&quota.name) as &Label,
+        )
+        .fetch_one(db.once(FailPoint("ChangeQuota")))
+        .await?;
+        match written.least {
+            Some(least) => return Err(EditError::BelowSold { least }),
+            None if written.able => return quota_of(event.details(db).await?),
+            None => {}
+        }
+    }
+    Err(EditError::Contended)
+}

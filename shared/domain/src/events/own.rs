@@ -1,0 +1,73 @@
+//! An event of an organizer, to be changed. Each change says which version of the event it was made from; one that
+//! others changed meanwhile is read again.
+
+use super::{EventDetails, GetEventError, details, types};
+use runtime::faults::FailPoint;
+use stores::db::{self, Db};
+use values::ids::{EventId, UserId};
+use values::money::Currency;
+
+/// How often to read an event again that others change too.
+pub(super) const MAX_READS: u32 = 5;
+
+/// What a change of an event needs to know of it.
+#[derive(Debug)]
+pub struct OwnEvent {
+    pub event_id: EventId,
+    pub organizer: UserId,
+    pub currency: Currency,
+    pub version: i32,
+}
+
+/// Why an event can't be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnEventError {
+    #[error("there is no such event")]
+    NotFound,
+    #[error("the event is another organizer's")]
+    NotOrganizer,
+    #[error("the event store")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The event of this id, which must be `organizer`'s.
+///
+/// # Errors
+/// See [`OwnEventError`].
+pub async fn own(
+    db: &Db,
+    organizer: UserId,
+    event_id: &EventId,
+) -> Result<OwnEvent, OwnEventError> {
+    let row = sqlx::query!(
+        r#"select organizer_id = $2 as "own!", currency, version from event where event_id = $1"#,
+        event_id as &EventId,
+        organizer as UserId,
+    )
+    .fetch_optional(db.idempotent(FailPoint("GetOwnEvent")))
+    .await?
+    .ok_or(OwnEventError::NotFound)?;
+    if !row.own {
+        return Err(OwnEventError::NotOrganizer);
+    }
+    Ok(OwnEvent {
+        event_id: event_id.clone(),
+        organizer,
+        currency: db::column("currency", &row.currency)?,
+        version: row.version,
+    })
+}
+
+impl OwnEvent {
+    /// The event with all of its types, as it is now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn details(&self, db: &Db) -> Result<EventDetails, OwnEventError> {
+        match details(db, &self.event_id, &types::Shown::All).await {
+            Ok(event) => Ok(event),
+            Err(GetEventError::NotFound) => Err(OwnEventError::NotFound),
+            Err(GetEventError::Database(cause)) => Err(cause.into()),
+        }
+    }
+}
