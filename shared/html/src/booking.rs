@@ -7,7 +7,7 @@ use http::StatusCode;
 use shared::auth::TokenVerifier;
 use shared::bookings::{
     self, BookError, Booked, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
-    BoxOffice, CancelError, Contact, PayHoldError, ReleaseError, ReserveError, Status,
+    BoxOffice, CancelError, Contact, HoldPaid, PayHoldError, ReleaseError, ReserveError, Status,
 };
 use shared::events::{self, EventDetails};
 use shared::http::{Answer, Form, Problem, Request};
@@ -269,11 +269,16 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(request.raw_path());
     };
-    let details = bookings::get_details(office.db(), user, booking_id).await?;
+    let told = request.query("told").unwrap_or_default();
+    let mut details = bookings::get_details(office.db(), user, booking_id).await?;
+    if told == "returned" && details.booking.status == Status::Pending {
+        // From the bank. What it decided is looked at now, and else by the booking's job.
+        bookings::look(office, booking_id).await;
+        details = bookings::get_details(office.db(), user, booking_id).await?;
+    }
     let event = events::get(office.db(), &details.booking.event_id, None).await?;
     let frame = Frame::of(request, true);
     if let Some(until) = payable_until(&details.booking) {
-        let told = request.query("told").unwrap_or_default();
         let hold = hold_page(frame, details, &event, until, told);
         return page(request, StatusCode::OK, &hold);
     }
@@ -325,6 +330,7 @@ fn hold_page(
     let t = frame.language;
     let told = match told {
         "declined" => Some((t.hold_declined(), t.hold_declined_hint())),
+        "refused" => Some((t.hold_refused(), t.hold_declined_hint())),
         "busy" => Some((t.pay_busy(), t.b_pending_lead())),
         "many" => Some((t.hold_declined(), t.pay_many())),
         "open" => Some((t.hold_open(), t.hold_lead())),
@@ -393,7 +399,9 @@ pub async fn pay(
     };
     let method: PaymentMethod = form.parse("payment_method").unwrap_or_default();
     match bookings::pay(office, settle_queue, user, booking_id, method).await {
-        Ok(_) | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => see_other(&there),
+        Ok(HoldPaid::Asked(booking)) => see_other(&bookings::bank_page(&booking)),
+        Ok(HoldPaid::Confirmed(_) | HoldPaid::Pending(_))
+        | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => see_other(&there),
         Err(PayHoldError::Declined { .. }) => see_other(&format!("{there}?told=declined")),
         Err(PayHoldError::InProgress | PayHoldError::Busy(_)) => {
             see_other(&format!("{there}?told=busy"))

@@ -5,8 +5,11 @@
 
 pub mod account;
 pub mod assets;
+pub mod bank;
 pub mod booking;
 pub mod desk;
+pub mod edit;
+mod edit_forms;
 mod format;
 mod frame;
 mod language;

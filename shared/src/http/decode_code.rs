@@ -28,7 +28,11 @@ pub fn decode_code(fields: Fields, currency: Currency) -> Result<NewPromotion, P
     fields.decode_by(|fields| {
         let code = fields.required("code");
         let kind = fields.required::<CodeKind>("kind");
-        let value = kind.and_then(|kind| value_of(fields, kind, currency));
+        let value = match kind {
+            Some(kind) => value_of(fields, kind, currency),
+            // Whatever it is, it is a field.
+            None => fields.optional::<Number>("value").and(None),
+        };
         let uses = fields.optional("uses");
         let counts = fields.optional("counts");
         let valid_from = fields.optional::<Moment>("valid_from");

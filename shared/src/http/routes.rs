@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::problem::Code;
-use crate::bookings::{Booking, BookingDetails, BookingRequest, PayRequest, Quote, QuoteRequest};
+use crate::bookings::{
+    Booking, BookingDetails, BookingRequest, PayRequest, PendingPayment, Quote, QuoteRequest,
+};
 use crate::events::{
     CodeOffer, Event, EventChange, EventDetails, NewEvent, NewPromotion, NewTicketType, Promotion,
     PromotionChange, Quota, QuotaChange, TicketType, TicketTypeChange,
@@ -418,9 +420,9 @@ pub static PAY_BOOKING: Route = Route {
     body: Some(Body::Required(Shape::of::<PayRequest>())),
     answers: &[
         answer::<Booking>(StatusCode::OK, "Paid, now or before."),
-        answer::<Booking>(
+        answer::<PendingPayment>(
             StatusCode::ACCEPTED,
-            "The payment's outcome is not known yet; it will stand at Location.",
+            "The payment's outcome is not known yet, or the card's owner is asked; it will stand at Location.",
         ),
     ],
     problems: &[
@@ -596,6 +598,18 @@ pub static RELEASE_FORM: Route = Route::new(
     "/b/{booking_id}/release",
     "Give tickets back that you hold",
 );
+pub static BANK_PAGE: Route = Route::new(
+    "pages-bank",
+    GET,
+    "/bank/{payment_id}",
+    "See what the simulated bank asks",
+);
+pub static BANK_FORM: Route = Route::new(
+    "pages-bank",
+    POST,
+    "/bank/{payment_id}",
+    "Say yes or no to the simulated bank",
+);
 pub static BOOKINGS_PAGE: Route = Route::new("pages-booking", GET, "/me", "See your bookings");
 pub static DESK_PAGE: Route = Route::new("pages-desk", GET, "/desk", "See your events");
 pub static SALES_PAGE: Route = Route::new(
@@ -603,6 +617,48 @@ pub static SALES_PAGE: Route = Route::new(
     GET,
     "/desk/{event_id}",
     "See what one of your events has sold",
+);
+pub static EDIT_PAGE: Route = Route::new(
+    "pages-edit",
+    GET,
+    "/desk/{event_id}/edit",
+    "See what can be changed of one of your events",
+);
+pub static EDIT_FORM: Route = Route::new(
+    "pages-edit",
+    POST,
+    "/desk/{event_id}/edit",
+    "Change one of your events",
+);
+pub static NEW_TYPE_FORM: Route = Route::new(
+    "pages-edit",
+    POST,
+    "/desk/{event_id}/types",
+    "Add a ticket type",
+);
+pub static TYPE_FORM: Route = Route::new(
+    "pages-edit",
+    POST,
+    "/desk/{event_id}/types/{ticket_type_id}",
+    "Change a ticket type",
+);
+pub static QUOTA_FORM: Route = Route::new(
+    "pages-edit",
+    POST,
+    "/desk/{event_id}/quotas/{quota_id}",
+    "Change a quota",
+);
+pub static NEW_CODE_FORM: Route = Route::new(
+    "pages-edit",
+    POST,
+    "/desk/{event_id}/codes",
+    "Add a promo code",
+);
+pub static CODE_FORM: Route = Route::new(
+    "pages-edit",
+    POST,
+    "/desk/{event_id}/codes/{code}",
+    "Change a promo code",
 );
 pub static NEW_EVENT_PAGE: Route =
     Route::new("pages-new-event", GET, "/new-event", "Describe a new event");
@@ -619,7 +675,7 @@ pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", 
 pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
 
 /// Every route of the pages for people, which the description of the API leaves out.
-pub static PAGES: [&Route; 18] = [
+pub static PAGES: [&Route; 27] = [
     &EVENTS_PAGE,
     &EVENT_PAGE,
     &PAGE_ASSET,
@@ -628,9 +684,18 @@ pub static PAGES: [&Route; 18] = [
     &CANCEL_FORM,
     &PAY_FORM,
     &RELEASE_FORM,
+    &BANK_PAGE,
+    &BANK_FORM,
     &BOOKINGS_PAGE,
     &DESK_PAGE,
     &SALES_PAGE,
+    &EDIT_PAGE,
+    &EDIT_FORM,
+    &NEW_TYPE_FORM,
+    &TYPE_FORM,
+    &QUOTA_FORM,
+    &NEW_CODE_FORM,
+    &CODE_FORM,
     &NEW_EVENT_PAGE,
     &NEW_EVENT_FORM,
     &LOGIN_PAGE,

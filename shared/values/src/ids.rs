@@ -220,6 +220,11 @@ prefixed_uuid!(TicketTypeId, "tt_", "Names a ticket type of an event.");
 prefixed_uuid!(QuotaId, "qt_", "Names a quota of an event.");
 
 impl BookingId {
+    /// The booking whose one payment this would be; see [`PaymentId::of_booking`].
+    pub fn of_payment(payment: PaymentId) -> Self {
+        Self(payment.0)
+    }
+
     /// A new name. Never reused, and made before the first statement, so that a repeat is known.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())

@@ -346,11 +346,13 @@ async fn a_promo_code_is_typed_on_the_page_of_the_event() {
         .get(&format!("/e/{id}?promo_code=vip&{seat}=2"))
         .await;
     assert!(
-        shown.html.contains("€30.00 instead of €40.50"),
+        shown
+            .html
+            .contains("30.00\u{a0}EUR instead of 40.50\u{a0}EUR"),
         "{}",
         shown.html
     );
-    assert!(shown.html.contains("€60.00"), "{}", shown.html);
+    assert!(shown.html.contains("60.00\u{a0}EUR"), "{}", shown.html);
     let form = [
         (seat, "2"),
         ("promo_code", "vip"),
@@ -360,7 +362,7 @@ async fn a_promo_code_is_typed_on_the_page_of_the_event() {
     assert_eq!(booked.status, 303);
     let hold = browser.get(&booked.location).await;
     assert!(
-        hold.html.contains("€60.00") && hold.html.contains("With the code VIP"),
+        hold.html.contains("60.00\u{a0}EUR") && hold.html.contains("With the code VIP"),
         "{}",
         hold.html
     );
@@ -385,4 +387,157 @@ async fn a_promo_code_is_typed_on_the_page_of_the_event() {
         let refused = other.post(&format!("/e/{id}/book"), &form).await;
         assert!(refused.html.contains(said), "{}", refused.html);
     }
+}
+
+#[tokio::test]
+async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
+    let app = TestApp::start().await;
+    let (organizer, event) = event(&app).await;
+    let browser = Browser::of(&app, &organizer).await;
+    let desk = format!("/desk/{}", event.text("event_id"));
+    let edit = format!("{desk}/edit");
+    assert!(browser.get(&desk).await.html.contains(&edit));
+    let form = browser.get(&edit).await;
+    assert_eq!(form.status, 200);
+    for shown in [
+        "value=\"2040-05-01T17:00\"",
+        "value=\"40.50\"",
+        "value=\"Chairs\"",
+        "Only with a promo code",
+    ] {
+        assert!(form.html.contains(shown), "{shown} in {}", form.html);
+    }
+    let of_event = |changes: &[(&'static str, &'static str)]| {
+        let mut fields = vec![
+            ("name", "Fair 2"),
+            ("venue", "Hall 2"),
+            ("starts_at", "2040-05-02T18:30"),
+            ("ends_at", ""),
+            ("time_zone", "Europe/Berlin"),
+            ("capacity", "50"),
+            ("max_tickets_per_booking", "6"),
+            ("max_per_user", ""),
+        ];
+        for (name, value) in changes {
+            fields.retain(|(known, _)| known != name);
+            fields.push((name, value));
+        }
+        fields
+    };
+    let user = app.user().await;
+    assert_eq!(
+        app.book(&user, &event.text("event_id"), 2).await.status,
+        201
+    );
+    for (changes, status) in [
+        ([("capacity", "1")], 409),
+        ([("capacity", "many")], 422),
+        ([("starts_at", "soon")], 422),
+        ([("starts_at", "2020-01-01T10:00")], 422),
+        ([("ends_at", "2040-05-02T18:30")], 422),
+        ([("time_zone", "Berlin")], 422),
+        ([("name", "")], 422),
+    ] {
+        let refused = browser.post(&edit, &of_event(&changes)).await;
+        assert_eq!(refused.status, status, "{changes:?}");
+        let (field, typed) = changes[0];
+        assert!(
+            refused
+                .html
+                .contains(&format!("<li><a href=\"#event-{field}\">")),
+            "{}",
+            refused.html
+        );
+        assert!(
+            refused
+                .html
+                .contains(&format!("value=\"{typed}\" aria-invalid")),
+            "{}",
+            refused.html
+        );
+    }
+    let saved = browser.post(&edit, &of_event(&[])).await;
+    assert_eq!(
+        (saved.status, saved.location.as_str()),
+        (303, format!("{edit}?saved=yes").as_str())
+    );
+    assert!(
+        browser
+            .get(&saved.location)
+            .await
+            .html
+            .contains("Your changes are saved.")
+    );
+    let seat = type_id(&event, 1);
+    let quota = event.body["quotas"][0]["quota_id"].as_str().unwrap();
+    let seat_path = format!("{desk}/types/{seat}");
+    let quota_path = format!("{desk}/quotas/{quota}");
+    let (types, codes) = (format!("{desk}/types"), format!("{desk}/codes"));
+    let code = format!("{codes}/VIP");
+    for (path, fields) in [
+        (
+            &types,
+            vec![
+                ("name", "Bench"),
+                ("price", "12,50"),
+                ("access", "PUBLIC"),
+                ("quotas", "Chairs"),
+            ],
+        ),
+        (
+            &seat_path,
+            vec![
+                ("name", "Seat"),
+                ("price", "41"),
+                ("access", "CODE"),
+                ("min_per_order", "1"),
+                ("max_per_order", "6"),
+            ],
+        ),
+        (&quota_path, vec![("name", "Chairs"), ("capacity", "20")]),
+        (
+            &codes,
+            vec![
+                ("code", "vip"),
+                ("kind", "PERCENT"),
+                ("value", "10"),
+                ("uses", "5"),
+                ("counts", "ORDERS"),
+                ("ticket_types", seat),
+                ("unlocks", "on"),
+            ],
+        ),
+        (
+            &code,
+            vec![
+                ("value", "20"),
+                ("uses", "6"),
+                ("valid_until", "2040-05-01T12:00"),
+            ],
+        ),
+    ] {
+        let saved = browser.post(path, &fields).await;
+        assert_eq!(saved.status, 303, "{path}: {}", saved.html);
+    }
+    let api = path(&event);
+    let shown = get(&app, &api).await;
+    assert_eq!(
+        (
+            &shown.body["name"],
+            &shown.body["starts_at"],
+            &shown.body["ticket_types"][1]["available"]
+        ),
+        (&json!("Fair 2"), &json!("2040-05-02T16:30:00Z"), &json!(20))
+    );
+    assert_eq!(shown.body["ticket_types"][1]["price"], 12.5);
+    let offer = get(&app, &format!("{api}/promo-codes/VIP")).await;
+    assert_eq!(offer.body["ticket_types"][0]["price_with_code"], 32.8);
+    let taken = [("code", "VIP"), ("kind", "NONE"), ("counts", "ORDERS")];
+    let refused = browser.post(&codes, &taken).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.html.contains("#new-code-code"), "{}", refused.html);
+    let stranger = Browser::of(&app, &user).await;
+    assert_eq!(stranger.get(&edit).await.status, 404);
+    assert_eq!(stranger.post(&edit, &of_event(&[])).await.status, 404);
+    assert_eq!(Browser::open(&app).get(&edit).await.status, 303);
 }

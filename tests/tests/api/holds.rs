@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tests::browser::Browser;
 use tests::{Answer, TestApp, User, eventually};
 
 async fn hold(app: &TestApp, user: &User, event: &str, tickets: i64) -> Answer {
@@ -271,4 +272,88 @@ async fn a_repeated_hold_is_the_same_and_what_is_no_hold_is_refused() {
         (taken.status, &taken.body["status"]),
         (200, &json!("CONFIRMED"))
     );
+}
+
+/// Tries the card whose bank asks its owner; where they answer.
+async fn ask(app: &TestApp, user: &User, hold: &Answer) -> String {
+    let path = format!("/bookings/{}/pay", hold.text("booking_id"));
+    let card = json!({"payment_method": "pm_card_authenticationRequired"});
+    let asked = app.post(user, &path, card).await;
+    assert_eq!(
+        (asked.status, &asked.body["status"]),
+        (202, &json!("PENDING"))
+    );
+    assert_eq!(asked.body["next_action"]["type"], "redirect_to_url");
+    asked.body["next_action"]["url"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_bank_asks_the_owner_of_a_card_and_what_they_say_holds() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(4).await);
+    let browser = Browser::of(&app, &user).await;
+    let held = hold(&app, &user, &event, 1).await;
+    let booking = format!("/b/{}", held.text("booking_id"));
+    let bank = ask(&app, &user, &held).await;
+    let shown = browser.get(&bank).await;
+    assert!(shown.html.contains("Do you want to pay"), "{}", shown.html);
+    let refused = browser.post(&bank, &[("answer", "no")]).await;
+    assert_eq!(refused.location, format!("{booking}?told=refused"));
+    let page = browser.get(&refused.location).await;
+    assert!(
+        page.html.contains("Your bank did not confirm"),
+        "{}",
+        page.html
+    );
+    assert!(browser.get(&bank).await.html.contains("nothing to confirm"));
+    // Asked again, by the page.
+    let card = [("payment_method", "pm_card_authenticationRequired")];
+    let led = browser.post(&format!("{booking}/pay"), &card).await;
+    assert_eq!((led.status, led.location.as_str()), (303, bank.as_str()));
+    let agreed = browser.post(&bank, &[("answer", "yes")]).await;
+    assert_eq!(agreed.location, format!("{booking}?told=returned"));
+    let page = browser.get(&agreed.location).await;
+    assert!(page.html.contains("You’re going!"), "{}", page.html);
+    // Yes, twice.
+    assert_eq!(browser.post(&bank, &[("answer", "yes")]).await.status, 303);
+    let entry = app
+        .gateway_entry(&held.text("booking_id").replace("bk_", "pay_"))
+        .await;
+    assert_eq!(entry.unwrap().get_str("verdict").unwrap(), "CHARGED");
+}
+
+#[tokio::test]
+async fn another_card_may_pay_while_a_bank_asks_and_it_is_charged_once() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(4).await);
+    let browser = Browser::of(&app, &user).await;
+    let held = hold(&app, &user, &event, 1).await;
+    let bank = ask(&app, &user, &held).await;
+    let path = format!("/bookings/{}/pay", held.text("booking_id"));
+    let paid = app.post(&user, &path, json!({})).await;
+    assert_eq!(
+        (paid.status, &paid.body["status"]),
+        (200, &json!("CONFIRMED"))
+    );
+    assert_eq!(browser.post(&bank, &[("answer", "yes")]).await.status, 303);
+    assert!(browser.get(&bank).await.html.contains("nothing to confirm"));
+    // The tab was closed: the hold is given back, and yes comes too late.
+    let late = app.user().await;
+    let held = hold(&app, &late, &event, 1).await;
+    let bank = ask(&app, &late, &held).await;
+    let path = format!("/bookings/{}/release", held.text("booking_id"));
+    let released = app.post(&late, &path, json!({})).await;
+    assert_eq!(released.body["status"], "EXPIRED");
+    browser.post(&bank, &[("answer", "yes")]).await;
+    let payment = held.text("booking_id").replace("bk_", "pay_");
+    let entry = app.gateway_entry(&payment).await.unwrap();
+    assert_eq!(entry.get_str("verdict").unwrap(), "CANCELLED");
+    // Where nobody is there to ask, it is declined.
+    let declined = app
+        .book_with(&late, &event, 1, "pm_card_authenticationRequired")
+        .await;
+    assert_eq!(declined.status, 402);
 }

@@ -76,10 +76,13 @@ pub enum Way {
     HoldAndRelease,
     /// A hold that its buyer gives back after a long time, with a declined card in between.
     HoldAndForget,
+    /// A hold whose buyer says no to their bank, tries again and says yes.
+    HoldAndAuthenticate,
     /// A hold whose time is over, by the sweep.
     LetAHoldLapse,
     /// An organizer changes an event, its types, its quotas and its promo codes.
     ChangeAnEvent,
+    ChangeAnEventByPage,
     /// By the pages.
     BookByPage,
     LogInByPage,
@@ -91,198 +94,6 @@ pub enum Way {
     MakeATokenKey,
     /// A secret gets a new password.
     Rotate,
-}
-
-/// Every call that is tried: its point, the function whose call is meant, and the way to it there. A call
-/// that several functions make may stand here for some of them; the event sources are no function. Of
-/// calls that change nothing, one stands for all.
-pub const CALLS: &[(&str, &str, Way)] = &[
-    ("RegisterUser", "register-user", Way::Register),
-    ("FindAccount", "login", Way::LogIn),
-    ("CountLoginFailure", "login", Way::FailToLogIn),
-    ("CreateEvent", "create-event", Way::CreateEvent),
-    ("ChangeEvent", "update-event", Way::ChangeAnEvent),
-    ("ChangeQuota", "update-quota", Way::ChangeAnEvent),
-    ("CreateTicketType", "create-ticket-type", Way::ChangeAnEvent),
-    ("ChangeTicketType", "update-ticket-type", Way::ChangeAnEvent),
-    ("CreateCode", "create-promo-code", Way::ChangeAnEvent),
-    ("ChangeCode", "update-promo-code", Way::ChangeAnEvent),
-    ("Reserve", "create-booking", Way::Book),
-    ("Confirm", "create-booking", Way::Book),
-    ("ExplainRequest", "create-booking", Way::BookTwiceWithOneKey),
-    ("ExplainEvent", "create-booking", Way::BookMoreThanThereIs),
-    ("MoveStock", "create-booking", Way::BookFromAllShards),
-    ("ReserveFromAll", "create-booking", Way::BookFromAllShards),
-    ("Unreserve", "create-booking", Way::BookUnheard),
-    ("MarkAnnounced", "sweep-bookings", Way::BeAnnouncedLater),
-    ("FinishJob", "sweep-bookings", Way::StayUnknownForLong),
-    ("RecordAccepted", "create-booking", Way::StayUnknown),
-    ("Release", "create-booking", Way::BeDeclined),
-    ("Cancel", "cancel-booking", Way::Cancel),
-    ("MarkRefunded", "cancel-booking", Way::Cancel),
-    ("ClaimJob", "sweep-bookings", Way::StayUnknownForLong),
-    ("ReadBooking", "settle-bookings", Way::StayUnknown),
-    ("ListBookings", "list-bookings", Way::ListBookings),
-    ("MeasureBacklog", "sweep-bookings", Way::Book),
-    ("ForgetKeys", "sweep-bookings", Way::Book),
-    ("ForgetJobs", "sweep-bookings", Way::Book),
-    ("OpenRecord", "charge-payment", Way::Book),
-    ("FindRecord", "create-payment", Way::PayTwiceWithOneKey),
-    ("AdvanceRecord", "charge-payment", Way::Cancel),
-    ("ReadRecord", "charge-payment", Way::Cancel),
-    (
-        "RecordPaymentAccepted",
-        "create-payment",
-        Way::PayAndStayUnknown,
-    ),
-    (
-        "ClaimPayment",
-        "sweep-payments",
-        Way::PayAndStayUnknownForLong,
-    ),
-    (
-        "FindPendingPayments",
-        "sweep-payments",
-        Way::PayAndStayUnknown,
-    ),
-    ("FindPaymentKeys", "sweep-payments", Way::ForgetAPaymentKey),
-    ("ForgetPaymentKey", "sweep-payments", Way::ForgetAPaymentKey),
-    ("GatewayEnter", "charge-payment", Way::Book),
-    ("GatewayLook", "charge-payment", Way::StayUnknown),
-    ("GatewayRefund", "charge-payment", Way::Cancel),
-    ("StoreNotifications", "send-notification", Way::Book),
-    ("StoreQuarantine", "send-notification", Way::PoisonTheBroker),
-    (
-        "FindQuarantined",
-        "redrive-quarantine",
-        Way::RedriveTheQuarantine,
-    ),
-    (
-        "ReadQuarantined",
-        "redrive-quarantine",
-        Way::RedriveTheQuarantine,
-    ),
-    (
-        "StoreRedriven",
-        "redrive-quarantine",
-        Way::RedriveTheQuarantine,
-    ),
-    (
-        "ReleaseQuarantined",
-        "redrive-quarantine",
-        Way::RedriveTheQuarantine,
-    ),
-    ("FindOldNotifications", "forget-notifications", Way::CleanUp),
-    ("ForgetNotifications", "forget-notifications", Way::CleanUp),
-    ("FindOldQuarantined", "forget-notifications", Way::CleanUp),
-    ("ForgetQuarantined", "forget-notifications", Way::CleanUp),
-    ("InvokeCharge", "create-booking", Way::Book),
-    ("BrokerConnect", "create-booking", Way::BookAfresh),
-    ("BrokerPublish", "create-booking", Way::Book),
-    ("BrokerConfirm", "create-booking", Way::Book),
-    (
-        "BrokerTakeDeadLetter",
-        "redrive",
-        Way::RedriveDeadAnnouncements,
-    ),
-    (
-        "BrokerDropDeadLetter",
-        "redrive",
-        Way::RedriveDeadAnnouncements,
-    ),
-    ("SendToSettle", "create-booking", Way::StayUnknown),
-    ("SendToDeadLetters", "settle-bookings", Way::PoisonTheQueue),
-    ("TakeDeadLetters", "redrive", Way::RedriveDeadSettlements),
-    ("DropDeadLetter", "redrive", Way::RedriveDeadSettlements),
-    ("SourceConnect", "", Way::ConsumeAgain),
-    ("SourceAck", "", Way::Book),
-    ("SourceReject", "", Way::NotifyLater),
-    ("SourceReceive", "", Way::StayUnknown),
-    ("SourceDelete", "", Way::StayUnknown),
-    ("ReadSecret", "create-booking", Way::BookAfresh),
-    ("DescribeSecret", "rotate-secret", Way::Rotate),
-    ("MakePassword", "rotate-secret", Way::Rotate),
-    ("PutSecret", "rotate-secret", Way::Rotate),
-    ("SetPassword", "rotate-secret", Way::Rotate),
-    ("PromoteSecret", "rotate-secret", Way::Rotate),
-    ("WriteTokenKey", "migrate", Way::MakeATokenKey),
-    ("AnswerCloudFormation", "migrate", Way::Deploy),
-    ("CreateDatabases", "migrate", Way::Migrate),
-    ("OpenSession", "migrate", Way::Migrate),
-    ("PermitInBroker", "migrate", Way::Migrate),
-    ("MigrateUsers", "migrate", Way::Migrate),
-    ("MigrateBookings", "migrate", Way::Migrate),
-    ("IndexRecords", "migrate", Way::Migrate),
-    ("IndexNotifications", "migrate", Way::Migrate),
-    ("IndexQuarantine", "migrate", Way::Migrate),
-    ("BrokerDeclare", "migrate", Way::Migrate),
-    ("Reserve", "create-booking", Way::BookWithoutKey),
-    ("Confirm", "settle-bookings", Way::StayUnknown),
-    ("BrokerPublish", "settle-bookings", Way::StayUnknown),
-    ("BrokerConfirm", "settle-bookings", Way::StayUnknown),
-    ("Release", "settle-bookings", Way::NeverBeCharged),
-    ("OpenRecord", "charge-payment", Way::NeverBeCharged),
-    ("InvokeCharge", "settle-bookings", Way::NeverBeCharged),
-    ("InvokeCharge", "settle-bookings", Way::BookInACrowd),
-    ("RecordAccepted", "create-booking", Way::BookInACrowd),
-    ("SendToSettle", "create-booking", Way::BookInACrowd),
-    ("ReadTurn", "settle-bookings", Way::BookInACrowd),
-    ("InvokeCharge", "cancel-booking", Way::Cancel),
-    ("BeginAttempt", "pay-booking", Way::HoldAndPay),
-    ("CloseAttempt", "pay-booking", Way::HoldAndPay),
-    ("InvokeCharge", "pay-booking", Way::HoldAndPay),
-    ("Confirm", "pay-booking", Way::HoldAndPay),
-    ("BlockAttempts", "release-booking", Way::HoldAndRelease),
-    ("InvokeCharge", "release-booking", Way::HoldAndRelease),
-    ("Release", "release-booking", Way::HoldAndRelease),
-    ("LetGo", "sweep-bookings", Way::LetAHoldLapse),
-    ("LookAgain", "sweep-bookings", Way::HoldAndForget),
-    ("OpenRecord", "create-payment", Way::Pay),
-    ("GatewayEnter", "create-payment", Way::Pay),
-    ("AdvanceRecord", "create-payment", Way::Pay),
-];
-
-/// Whether a call changes nothing and needs no way, as its name says.
-pub fn only_reads(point: &str) -> bool {
-    point.starts_with("Get") || point.starts_with("List")
-}
-
-/// Whether a function changes nothing, and another stands for it.
-pub fn is_reader(name: &str) -> bool {
-    let reads = name.starts_with("get-") || name.starts_with("list-") || name == "api-docs";
-    (reads || ["pages-shop", "pages-desk", "quote-booking"].contains(&name))
-        && name != "list-bookings"
-}
-
-/// The way to a function's return, or `None` for a function that nobody thought of. One that changes nothing
-/// stands for all of them.
-pub fn to_function(name: &str) -> Option<Way> {
-    Some(match name {
-        "cancel-booking" => Way::Cancel,
-        "charge-payment" | "create-booking" | "send-notification" => Way::Book,
-        "create-event" => Way::CreateEvent,
-        "update-event" | "update-quota" | "create-ticket-type" | "update-ticket-type"
-        | "create-promo-code" | "update-promo-code" => Way::ChangeAnEvent,
-        "create-payment" => Way::Pay,
-        "list-bookings" => Way::ListBookings,
-        "login" => Way::LogIn,
-        "migrate" => Way::Migrate,
-        "pages-booking" => Way::BookByPage,
-        "pages-login" => Way::LogInByPage,
-        "pages-new-event" => Way::CreateEventByPage,
-        "pages-register" => Way::RegisterByPage,
-        "register-user" => Way::Register,
-        "rotate-secret" => Way::Rotate,
-        "settle-bookings" => Way::StayUnknown,
-        "sweep-bookings" => Way::BeAnnouncedLater,
-        "sweep-payments" => Way::PayAndStayUnknownForLong,
-        "pay-booking" => Way::HoldAndPay,
-        "release-booking" => Way::HoldAndRelease,
-        "redrive" => Way::RedriveDeadSettlements,
-        "redrive-quarantine" => Way::RedriveTheQuarantine,
-        "forget-notifications" => Way::CleanUp,
-        _ => return None,
-    })
 }
 
 /// Whoever goes a way, with an event of their own.
@@ -498,8 +309,10 @@ impl Traveller<'_> {
                 let released = self.insist(&[200], || self.as_user("POST", &path)).await;
                 format!("{held}; pay {declined}; release {released}")
             }
+            Way::HoldAndAuthenticate => self.hold_and_authenticate().await,
             Way::LetAHoldLapse => self.let_a_hold_lapse().await,
             Way::ChangeAnEvent => self.change_an_event().await,
+            Way::ChangeAnEventByPage => self.change_an_event_by_page().await,
             Way::BookByPage => self.book_by_page().await,
             Way::LogInByPage => {
                 let browser = Browser::open(self.app);
@@ -634,6 +447,20 @@ impl Traveller<'_> {
         answers.join("; ")
     }
 
+    async fn change_an_event_by_page(&mut self) -> String {
+        let id = format!("E{}", Uuid::now_v7().simple());
+        let event = TestApp::event_body(json!({"event_id": id}));
+        let make = || self.as_user("POST", "/events").json(&event);
+        let made = self.insist(&[201, 409], make).await;
+        let mut browser = Browser::open(self.app);
+        browser.session = self.sign_in(&browser).await.0;
+        // Whose answer was lost finds the code there.
+        let code = [("code", "EARLY"), ("kind", "NONE"), ("counts", "ORDERS")];
+        let path = format!("/desk/{id}/codes");
+        let coded = self.submit(&browser, &path, &code, &[303, 409]).await.1;
+        format!("{made}; {coded}")
+    }
+
     /// What a request is answered with 200.
     async fn insist_on(&self, request: impl Fn() -> RequestBuilder) -> Value {
         eventually("it is answered", async || {
@@ -641,6 +468,39 @@ impl Traveller<'_> {
             (answer.status == 200).then_some(answer.body)
         })
         .await
+    }
+
+    /// Holds a ticket, says no to the bank, then yes, and comes back from there.
+    async fn hold_and_authenticate(&mut self) -> String {
+        let (booking, held) = self.hold().await;
+        let mut browser = Browser::open(self.app);
+        browser.session = self.sign_in(&browser).await.0;
+        let mut answers = vec![held];
+        for answer in ["no", "yes"] {
+            let path = format!("/bookings/{booking}/pay");
+            let card = json!({"payment_method": "pm_card_authenticationRequired"});
+            let mut asked = Vec::new();
+            // An attempt whose outcome is unknown has to end first.
+            let page = eventually("the bank asks", async || {
+                let request = self.as_user("POST", &path).json(&card);
+                let paid = self.app.try_send(request).await.ok()?;
+                asked.push(paid.status.to_string());
+                paid.body["next_action"]["url"].as_str().map(str::to_owned)
+            })
+            .await;
+            answers.push(format!("pay {}", asked.join(", ")));
+            let said = self
+                .submit(&browser, &page, &[("answer", answer)], &[303])
+                .await;
+            answers.push(format!("{answer} {}", said.1));
+        }
+        eventually("it is paid", async || {
+            let page = format!("{}/b/{booking}?told=returned", browser.url);
+            let page = browser.try_send(browser.client.get(page)).await.ok()?;
+            page.html.contains("You’re going!").then_some(())
+        })
+        .await;
+        answers.join("; ")
     }
 
     /// Holds a ticket, as if long ago, until the sweep has ended that.

@@ -21,13 +21,13 @@ async fn handle(app: &App, command: Command) -> Result<Reply, Error> {
             charge,
             payment_method,
             of_hold: true,
-        } => Some(payments.charge_hold(&charge, payment_method).await?),
+        } => return Ok(payments.charge_hold(&charge, payment_method).await?.into()),
         Command::Look { charge } => Some(payments.look(&charge).await?),
         Command::Void { charge } => Some(payments.void(&charge).await?),
         Command::Settle { payment_id } => payments.settle(payment_id).await?,
         Command::Refund { payment_id } => Some(payments.refund(payment_id).await?),
     };
-    Ok(Reply { status })
+    Ok(status.into())
 }
 
 serve!(App, handle);

@@ -12,7 +12,9 @@ use super::confirm::confirm;
 use super::expire::let_go;
 use super::reserve::release;
 use super::{Booking, BoxOffice, Status, booking_rows, read};
-use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
+use crate::payments::{
+    HoldCharge, InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement,
+};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
@@ -36,6 +38,13 @@ pub enum HoldPaid {
     Confirmed(Booking),
     /// Not known yet.
     Pending(Booking),
+    /// The owner of the card is asked, at the bank's page: see [`bank_page`].
+    Asked(Booking),
+}
+
+/// Where the owner of a card says yes or no.
+pub fn bank_page(booking: &Booking) -> String {
+    format!("/bank/{}", PaymentId::of_booking(booking.booking_id))
 }
 
 /// Why a hold was not paid.
@@ -94,10 +103,20 @@ pub async fn pay(
         return explain_not_begun(&office.db, user, booking_id).await;
     };
     telemetry::note("event_id", &booking.event_id);
-    let status = if booking.amount.is_zero() {
-        Ok(PaymentStatus::Success)
+    let charged = if booking.amount.is_zero() {
+        Ok(HoldCharge::Decided(PaymentStatus::Success))
     } else {
         office.payments.charge_hold(booking.charge(), method).await
+    };
+    let status = match charged {
+        Ok(HoldCharge::Asked) => {
+            // They may choose another card instead. Who comes back from the bank has it looked at, and the job does.
+            close_attempt(&office.db, booking_id, attempt, Card::Tried).await?;
+            tracing::info!("the bank asks the owner of the card");
+            return Ok(HoldPaid::Asked(booking));
+        }
+        Ok(HoldCharge::Decided(status)) => Ok(status),
+        Err(error) => Err(error),
     };
     let finished = match status {
         Ok(PaymentStatus::Success) => {

@@ -52,12 +52,12 @@ pub use basket::{BookedItem, BookingDetails, Contact, Item, MAX_ITEMS, get_detai
 pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
-pub use hold::{HoldPaid, PayHoldError, ReleaseError, pay, release_hold};
+pub use hold::{HoldPaid, PayHoldError, ReleaseError, bank_page, pay, release_hold};
 pub use office::BoxOffice;
 pub use quote::{Quote, QuoteError, QuoteLine, QuoteRequest, quote};
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
-pub use settle::{settle, settle_payment};
+pub use settle::{look, settle, settle_payment};
 pub use sweep::{Swept, sweep};
 
 use crate::payments::{Charge, MAX_AMOUNT, PaymentMethod};
@@ -131,6 +131,51 @@ pub struct PayRequest {
     /// `pm_card_visa` when absent.
     #[schema(required = false)]
     pub payment_method: Option<PaymentMethod>,
+}
+
+/// A hold that is being paid.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PendingPayment {
+    #[serde(flatten)]
+    pub booking: Booking,
+    /// What its buyer has to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub next_action: Option<NextAction>,
+}
+
+impl From<Booking> for PendingPayment {
+    /// Nothing is to be done but to wait.
+    fn from(booking: Booking) -> Self {
+        Self {
+            booking,
+            next_action: None,
+        }
+    }
+}
+
+impl PendingPayment {
+    /// The owner of the card is asked.
+    pub fn asking(booking: Booking) -> Self {
+        let url = bank_page(&booking);
+        let kind = "redirect_to_url";
+        Self {
+            booking,
+            next_action: Some(NextAction { kind, url }),
+        }
+    }
+}
+
+/// What a buyer has to do before a payment goes on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NextAction {
+    /// `redirect_to_url`: open the page.
+    #[serde(rename = "type")]
+    #[schema(example = "redirect_to_url")]
+    pub kind: &'static str,
+    /// Where the card's owner says yes or no, below the API's address.
+    #[schema(example = "/bank/pay_01a22b51517c6a70369b5104367d1cd1")]
+    pub url: String,
 }
 
 /// A booking as its owner sees it.

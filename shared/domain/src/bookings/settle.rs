@@ -69,6 +69,15 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, E
     Ok(false)
 }
 
+/// Looks what became of a hold's payment, when its buyer comes back from the bank. What can't be found out now, the
+/// booking's job finds out.
+pub async fn look(office: &BoxOffice, booking_id: BookingId) {
+    if let Err(error) = settle(office, booking_id).await {
+        let error = telemetry::chain(error.as_ref());
+        tracing::warn!(error, "payment not looked at; the sweep does it");
+    }
+}
+
 /// Charges a booking that waits for its turn; else, or if the outcome is unknown, voids.
 async fn charge_or_void(office: &BoxOffice, booking: &Booking) -> Result<PaymentStatus, Error> {
     let payments = &office.payments;

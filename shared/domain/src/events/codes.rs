@@ -442,7 +442,7 @@ async fn write_code(db: &Db, event: &OwnEvent, code: &Promotion) -> Result<bool,
         &ids(&code.ticket_types) as &[TicketTypeId],
         &unlocks(&code.ticket_types),
     )
-    .fetch_one(db.once(FailPoint("ChangeCode")))
+    .fetch_one(db.idempotent(FailPoint("ChangeCode")))
     .await?;
     match written.least {
         Some(least) => Err(CodeError::BelowUsed { least }),

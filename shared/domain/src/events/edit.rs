@@ -183,7 +183,7 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
         most as Option<Capacity>,
         change.hold_seconds.unwrap_or(now.hold_seconds) as HoldSeconds,
     )
-    .fetch_one(db.once(FailPoint("ChangeEvent")))
+    .fetch_one(db.idempotent(FailPoint("ChangeEvent")))
     .await?;
     match written.least {
         Some(least) => Err(EditError::BelowSold { least }),
@@ -232,7 +232,7 @@ pub async fn change_quota(
             change.capacity.unwrap_or(quota.capacity) as Capacity,
             change.name.as_ref().unwrap_or(&quota.name) as &Label,
         )
-        .fetch_one(db.once(FailPoint("ChangeQuota")))
+        .fetch_one(db.idempotent(FailPoint("ChangeQuota")))
         .await?;
         match written.least {
             Some(least) => return Err(EditError::BelowSold { least }),

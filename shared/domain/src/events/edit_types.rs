@@ -23,6 +23,14 @@ pub async fn add_type(
     for _ in 0..MAX_READS {
         let event = own(db, organizer, event_id).await?;
         let now = event.details(db).await?;
+        if now
+            .ticket_types
+            .iter()
+            .any(|kind| kind.ticket_type_id == id)
+        {
+            // Added, though its answer was lost.
+            return type_of(now, id);
+        }
         if now.ticket_types.len() >= MAX_TYPES {
             return Err(invalid("", "the event has 50 ticket types already"));
         }
@@ -81,7 +89,7 @@ async fn insert_type(
         &names,
         &units,
     )
-    .execute(db.once(FailPoint("CreateTicketType")))
+    .execute(db.idempotent(FailPoint("CreateTicketType")))
     .await?;
     Ok(inserted.rows_affected() > 0)
 }
@@ -238,7 +246,7 @@ async fn write_type(
         change.archived == Some(true),
         change.quotas.is_some(),
     )
-    .fetch_one(db.once(FailPoint("ChangeTicketType")))
+    .fetch_one(db.idempotent(FailPoint("ChangeTicketType")))
     .await?;
     Ok(match (written.held, written.able) {
         (_, true) => Written::Changed,

@@ -1,5 +1,6 @@
 //! An event of an organizer, to be changed. Each change says which version of the event it was made from; one that
-//! others changed meanwhile is read again.
+//! others changed meanwhile is read again, and changed from there. So a change may be repeated: one whose answer was lost
+//! finds the event changed, and is made again.
 
 use super::{EventDetails, GetEventError, details, types};
 use runtime::faults::FailPoint;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gateway::{Gateway, GatewayError, Verdict};
+use super::gateway::{Authentication, Gateway, GatewayError, Verdict};
 use super::record::{Record, Records};
 use super::{Charge, Payment, PaymentMethod, PaymentStatus};
 use runtime::FromConfig;
@@ -45,6 +45,14 @@ pub enum GetPaymentError {
     NotFound,
     #[error("the payment store")]
     Database(#[from] mongodb::error::Error),
+}
+
+/// What became of a card that was tried for a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldCharge {
+    Decided(PaymentStatus),
+    /// Its owner is asked whether to pay, at the bank's page.
+    Asked,
 }
 
 /// The payment store and the gateway behind it.
@@ -111,14 +119,39 @@ impl Payments {
         &self,
         charge: &Charge,
         method: PaymentMethod,
-    ) -> Result<PaymentStatus, ChargeError> {
+    ) -> Result<HoldCharge, ChargeError> {
         if !method.is_declined() {
-            return self.charge(charge, method).await;
+            return self.charge(charge, method).await.map(HoldCharge::Decided);
         }
         match self.look(charge).await? {
-            PaymentStatus::Pending => Ok(PaymentStatus::Declined),
-            decided => Ok(decided),
+            PaymentStatus::Pending if method == PaymentMethod::AuthenticationRequired => {
+                self.gateway.ask(charge.payment_id, charge.amount()).await?;
+                Ok(HoldCharge::Asked)
+            }
+            PaymentStatus::Pending => Ok(HoldCharge::Decided(PaymentStatus::Declined)),
+            decided => Ok(HoldCharge::Decided(decided)),
         }
+    }
+
+    /// What the owner of a card is asked about a payment, on the bank's page.
+    ///
+    /// # Errors
+    /// The gateway's.
+    pub async fn authentication(
+        &self,
+        payment_id: PaymentId,
+    ) -> Result<Authentication, GatewayError> {
+        telemetry::note("payment_id", payment_id);
+        self.gateway.authentication(payment_id).await
+    }
+
+    /// What they say. Nobody here hears of it before somebody looks.
+    ///
+    /// # Errors
+    /// The gateway's.
+    pub async fn authenticate(&self, payment_id: PaymentId, yes: bool) -> Result<(), GatewayError> {
+        telemetry::note("payment_id", payment_id);
+        self.gateway.answer(payment_id, yes).await
     }
 
     /// What the gateway has decided about a charge, stored; PENDING where it has decided nothing yet.

@@ -60,13 +60,103 @@ pub enum GatewayError {
     Books(#[from] mongodb::error::Error),
 }
 
+/// A charge that waits for the owner of a card.
+#[derive(Debug, Serialize, Deserialize)]
+struct Question {
+    #[serde(rename = "_id")]
+    key: PaymentId,
+    amount_minor: i64,
+    currency: Currency,
+    asked_at: DateTime,
+}
+
+/// What the bank's page shows of a charge.
+#[derive(Debug)]
+pub enum Authentication {
+    /// The owner of the card is asked to pay this.
+    Asked(Money),
+    /// There is nothing to say yes or no to: it was charged, or cancelled, or another card was tried.
+    Over,
+}
+
 /// The gateway.
 #[derive(Debug, Clone)]
-pub(super) struct Gateway(Documents<Entry>);
+pub(super) struct Gateway {
+    books: Documents<Entry>,
+    questions: Documents<Question>,
+}
 
 impl Gateway {
     pub(super) fn new(store: &Arc<DocumentStore>) -> Self {
-        Self(Documents::new(store, super::DATABASE, "gateway_charges"))
+        Self {
+            books: Documents::new(store, super::DATABASE, "gateway_charges"),
+            questions: Documents::new(store, super::DATABASE, "gateway_questions"),
+        }
+    }
+
+    /// Asks the owner of a card whether to charge it. Nothing is decided by that.
+    pub(super) async fn ask(&self, key: PaymentId, amount: Money) -> Result<(), GatewayError> {
+        let question = Question {
+            key,
+            amount_minor: amount.minor(),
+            currency: amount.currency(),
+            asked_at: DateTime::from_millis(time::now().timestamp_millis()),
+        };
+        let asked = self
+            .questions
+            .idempotent(FailPoint("GatewayAsk"), |questions| {
+                Box::pin(questions.insert_one(&question).into_future())
+            })
+            .await;
+        match asked {
+            Ok(_) => Ok(()),
+            // It asks already.
+            Err(error) if docdb::is_duplicate_key(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn question(&self, key: PaymentId) -> Result<Option<Money>, GatewayError> {
+        let question = self
+            .questions
+            .idempotent(FailPoint("GetGatewayQuestion"), |questions| {
+                let looking = questions.find_one(doc! {"_id": key.to_string()});
+                Box::pin(looking.into_future())
+            })
+            .await?;
+        Ok(question.map(|question| Money::from_minor(question.amount_minor, question.currency)))
+    }
+
+    /// What the owner of a card is asked.
+    pub(super) async fn authentication(
+        &self,
+        key: PaymentId,
+    ) -> Result<Authentication, GatewayError> {
+        let asked = self.question(key).await?;
+        let decided = self.look(key).await?;
+        Ok(match asked.filter(|_| decided.is_none()) {
+            Some(amount) => Authentication::Asked(amount),
+            None => Authentication::Over,
+        })
+    }
+
+    /// What the owner of a card says: yes charges it, unless it was cancelled before; no ends the question, and decides
+    /// nothing.
+    pub(super) async fn answer(&self, key: PaymentId, yes: bool) -> Result<(), GatewayError> {
+        let Some(amount) = self.question(key).await? else {
+            return Ok(());
+        };
+        if yes {
+            self.enter(key, Verdict::Charged, Some(amount)).await?;
+            return Ok(());
+        }
+        self.questions
+            .idempotent(FailPoint("GatewayRefuse"), |questions| {
+                let refusing = questions.delete_one(doc! {"_id": key.to_string()});
+                Box::pin(refusing.into_future())
+            })
+            .await?;
+        Ok(())
     }
 
     /// Charges a card, once for each key. `None` where the answer was lost on its way: the card may
@@ -97,7 +187,7 @@ impl Gateway {
     }
 
     async fn find(&self, key: PaymentId) -> Result<Option<Entry>, mongodb::error::Error> {
-        self.0
+        self.books
             .idempotent(FailPoint("GatewayLook"), |books| {
                 let looking = books.find_one(doc! {"_id": key.to_string()});
                 Box::pin(looking.into_future())
@@ -108,7 +198,7 @@ impl Gateway {
     /// Gives a charge back, once for each key.
     pub(super) async fn refund(&self, key: PaymentId) -> Result<(), mongodb::error::Error> {
         let now = DateTime::from_millis(time::now().timestamp_millis());
-        self.0
+        self.books
             .idempotent(FailPoint("GatewayRefund"), |books| {
                 let refunding = books.update_one(
                     doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
@@ -136,7 +226,7 @@ impl Gateway {
             entered_at: DateTime::from_millis(time::now().timestamp_millis()),
         };
         let entered = self
-            .0
+            .books
             .idempotent(FailPoint("GatewayEnter"), |books| {
                 Box::pin(books.insert_one(&entry).into_future())
             })

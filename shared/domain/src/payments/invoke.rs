@@ -9,7 +9,7 @@ use aws_sdk_lambda::operation::invoke;
 use aws_sdk_lambda::primitives::Blob;
 use serde::{Deserialize, Serialize};
 
-use super::{Charge, PaymentMethod, PaymentStatus};
+use super::{Charge, HoldCharge, PaymentMethod, PaymentStatus};
 use runtime::Error;
 use runtime::FromConfig;
 use runtime::calls;
@@ -49,6 +49,30 @@ pub enum Command {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
     pub status: Option<PaymentStatus>,
+    /// Whether the owner of the card is asked, so that the status is PENDING until they answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
+}
+
+impl From<Option<PaymentStatus>> for Reply {
+    fn from(status: Option<PaymentStatus>) -> Self {
+        Self {
+            status,
+            asked: false,
+        }
+    }
+}
+
+impl From<HoldCharge> for Reply {
+    fn from(charge: HoldCharge) -> Self {
+        match charge {
+            HoldCharge::Decided(status) => Some(status).into(),
+            HoldCharge::Asked => Self {
+                status: Some(PaymentStatus::Pending),
+                asked: true,
+            },
+        }
+    }
 }
 
 /// What Lambda says of an invocation that failed.
@@ -143,13 +167,16 @@ impl ChargeFunction {
         &self,
         charge: Charge,
         payment_method: PaymentMethod,
-    ) -> Result<PaymentStatus, InvokeError> {
-        self.status(&Command::Charge {
+    ) -> Result<HoldCharge, InvokeError> {
+        let command = Command::Charge {
             charge,
             payment_method,
             of_hold: true,
-        })
-        .await
+        };
+        match self.invoke(&command).await? {
+            Reply { asked: true, .. } => Ok(HoldCharge::Asked),
+            Reply { status, .. } => status.map(HoldCharge::Decided).ok_or(InvokeError::Answer),
+        }
     }
 
     /// Looks at a hold's payment, see [`super::Payments::look`].

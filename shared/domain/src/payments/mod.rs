@@ -20,8 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
-pub use charge::{ChargeError, GetPaymentError, Payments, RefundError};
-pub use gateway::GatewayError;
+pub use charge::{ChargeError, GetPaymentError, HoldCharge, Payments, RefundError};
+pub use gateway::{Authentication, GatewayError};
 pub use invoke::{ChargeFunction, Command, FunctionError, InvokeError, Reply};
 pub use pay::{Paid, PayError, PaymentOutcome};
 pub use sweep::{PaymentSweeper, SweptPayments, sweep};
@@ -70,21 +70,26 @@ pub enum PaymentMethod {
     /// Pays, but the gateway's answer is lost.
     #[strum(serialize = "pm_admit_timeout")]
     Timeout,
+    /// Pays once its owner has said yes on a page of the bank's. Is declined where nobody is there to ask.
+    #[strum(serialize = "pm_card_authenticationRequired")]
+    AuthenticationRequired,
 }
 
 impl PaymentMethod {
-    /// Whether the gateway declines it.
+    /// Whether the gateway declines it, where it can't ask its owner.
     fn is_declined(self) -> bool {
         match self {
             Self::Visa | Self::Timeout => false,
-            Self::ChargeDeclined => true,
+            Self::ChargeDeclined | Self::AuthenticationRequired => true,
         }
     }
 }
 
 /// A text that names no payment method.
 #[derive(Debug, thiserror::Error)]
-#[error("must be pm_card_visa, pm_card_visa_chargeDeclined or pm_admit_timeout")]
+#[error(
+    "must be pm_card_visa, pm_card_visa_chargeDeclined, pm_card_authenticationRequired or pm_admit_timeout"
+)]
 pub struct UnknownPaymentMethod;
 
 impl UnknownPaymentMethod {
@@ -107,8 +112,9 @@ impl<'de> Deserialize<'de> for PaymentMethod {
 
 string_schema!(
     PaymentMethod,
-    "A test card: `pm_card_visa` pays, `pm_card_visa_chargeDeclined` is declined, `pm_admit_timeout` pays but its answer is lost.",
-    "^(pm_card_visa|pm_card_visa_chargeDeclined|pm_admit_timeout)$"
+    "A test card: `pm_card_visa` pays, `pm_card_visa_chargeDeclined` is declined, `pm_card_authenticationRequired` asks \
+     its owner when it pays a hold and is declined else, `pm_admit_timeout` pays but its answer is lost.",
+    "^(pm_card_visa|pm_card_visa_chargeDeclined|pm_card_authenticationRequired|pm_admit_timeout)$"
 );
 
 /// What is to be paid, by whom and for what.

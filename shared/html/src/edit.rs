@@ -1,0 +1,301 @@
+//! Changing an event by a page: what it is, its ticket types, its quotas, its promo codes. Each is a form of its own, read
+//! by the rules of the API.
+
+use askama::Template;
+use http::StatusCode;
+use serde_json::{Map, Value};
+use shared::auth::TokenVerifier;
+use shared::db::Db;
+use shared::events::{
+    self, CodeError, EditError, EventChange, GetEventError, OwnEvent, OwnEventError, QuotaChange,
+};
+use shared::http::{
+    Answer, Fields, Form, Problem, Request, decode_code, decode_code_change, decode_type,
+    decode_type_change,
+};
+use shared::ids::{EventId, PromoCode, QuotaId, TicketTypeId, UserId};
+
+use crate::edit_forms::{self, FormView, Input};
+use crate::frame::Frame;
+use crate::language::Language;
+use crate::respond::{log_in_first, page, see_other};
+use crate::session;
+
+/// Which form was sent.
+enum Target {
+    Event,
+    NewType,
+    Type(TicketTypeId),
+    Quota(QuotaId),
+    NewCode,
+    Code(PromoCode),
+}
+
+impl Target {
+    fn of(request: &Request) -> Result<Self, Problem> {
+        Ok(match request.route().path {
+            "/desk/{event_id}/types" => Self::NewType,
+            "/desk/{event_id}/types/{ticket_type_id}" => {
+                Self::Type(request.path("ticket_type_id", "ticket type")?)
+            }
+            "/desk/{event_id}/quotas/{quota_id}" => Self::Quota(request.path("quota_id", "quota")?),
+            "/desk/{event_id}/codes" => Self::NewCode,
+            "/desk/{event_id}/codes/{code}" => Self::Code(request.path("code", "promo code")?),
+            _ => Self::Event,
+        })
+    }
+}
+
+/// Why a form changed nothing: each field, by the name of the API, with what is wrong with it.
+struct Refused {
+    status: StatusCode,
+    errors: Vec<(String, String)>,
+}
+
+/// A form that was sent, and what is wrong with it.
+struct Sent<'f> {
+    action: &'f str,
+    form: &'f Form,
+    errors: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "edit.html")]
+struct EditPage {
+    frame: Frame,
+    t: Language,
+    name: String,
+    sales_path: String,
+    saved: bool,
+    errors: Vec<(String, String)>,
+    event: FormView,
+    types: Vec<FormView>,
+    new_type: FormView,
+    quotas: Vec<FormView>,
+    codes: Vec<FormView>,
+    new_code: FormView,
+    more: Option<String>,
+}
+
+/// `GET /desk/{event_id}/edit`: the forms.
+///
+/// # Errors
+/// A page of problems: 404 where there is no such event, or where it is another person's.
+pub async fn show(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let event_id: EventId = request.path("event_id", "event")?;
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(request.raw_path());
+    };
+    let own = own(db, user, &event_id).await?;
+    show_forms(db, request, &own, StatusCode::OK, None).await
+}
+
+/// `POST` of one of the forms: changes what it says, and leads to the forms again.
+///
+/// # Errors
+/// A page of problems.
+pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
+    let event_id: EventId = request.path("event_id", "event")?;
+    let form = request.form()?;
+    let there = format!("/desk/{event_id}/edit");
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(&there);
+    };
+    let own = own(db, user, &event_id).await?;
+    let target = Target::of(request)?;
+    let t = Language::of(request);
+    match apply(db, t, &own, &target, &form).await? {
+        Ok(()) => see_other(&format!("{there}?saved=yes")),
+        Err(refused) => {
+            let status = refused.status;
+            let sent = Sent {
+                action: request.raw_path(),
+                form: &form,
+                errors: refused.errors,
+            };
+            show_forms(db, request, &own, status, Some(sent)).await
+        }
+    }
+}
+
+async fn own(db: &Db, user: UserId, event_id: &EventId) -> Result<OwnEvent, Problem> {
+    let own = events::own(db, user, event_id).await;
+    own.map_err(|error| match error {
+        OwnEventError::NotFound | OwnEventError::NotOrganizer => GetEventError::NotFound.into(),
+        OwnEventError::Database(cause) => cause.into(),
+    })
+}
+
+/// Shows the forms; the one that was sent as it was filled in, with what is wrong with it.
+async fn show_forms(
+    db: &Db,
+    request: &Request,
+    own: &OwnEvent,
+    status: StatusCode,
+    sent: Option<Sent<'_>>,
+) -> Answer {
+    let event = own.details(db).await?;
+    let wanted = request.page(&format!("codes of {}", own.event_id))?;
+    let codes = events::list_codes(db, own, &wanted).await?;
+    let there = format!("/desk/{}", own.event_id);
+    let frame = Frame::of(request, true).at(format!("{there}/edit"));
+    let t = frame.language;
+    let mut edit = EditPage {
+        name: event.event.name.as_str().to_owned(),
+        saved: sent.is_none() && request.query("saved").is_some(),
+        event: edit_forms::event(t, &there, &event),
+        types: event
+            .ticket_types
+            .iter()
+            .map(|kind| edit_forms::ticket_type(t, &there, &event, kind))
+            .collect(),
+        new_type: edit_forms::new_type(t, &there, &event),
+        quotas: event
+            .quotas
+            .iter()
+            .map(|quota| edit_forms::quota(t, &there, quota))
+            .collect(),
+        codes: codes
+            .items
+            .iter()
+            .map(|code| edit_forms::code(t, &there, &event, code))
+            .collect(),
+        new_code: edit_forms::new_code(t, &there, &event),
+        more: codes
+            .next_cursor
+            .map(|cursor| format!("{there}/edit?cursor={}", cursor.as_str())),
+        errors: Vec::new(),
+        sales_path: there,
+        frame,
+        t,
+    };
+    if let Some(Sent {
+        action,
+        form,
+        errors,
+    }) = sent
+    {
+        let forms = [&mut edit.event, &mut edit.new_type, &mut edit.new_code].into_iter();
+        let lists = [&mut edit.types, &mut edit.quotas, &mut edit.codes];
+        let mut forms = forms.chain(lists.into_iter().flatten());
+        if let Some(view) = forms.find(|view| view.action == action) {
+            edit.errors = view.sent(form, errors);
+        }
+    }
+    page(request, status, &edit)
+}
+
+/// Changes what a form says. The outer error is a problem of ours, or of the address.
+async fn apply(
+    db: &Db,
+    t: Language,
+    own: &OwnEvent,
+    target: &Target,
+    form: &Form,
+) -> Result<Result<(), Refused>, Problem> {
+    match change_by(db, own, target, form).await {
+        Ok(()) => Ok(Ok(())),
+        Err(NotChanged::Edit(EditError::BelowSold { least })) => {
+            Ok(Err(conflict("capacity", t.edit_least(least))))
+        }
+        Err(NotChanged::Code(CodeError::BelowUsed { least })) => {
+            Ok(Err(conflict("uses", t.edit_least(least))))
+        }
+        Err(NotChanged::Code(CodeError::Exists)) => {
+            Ok(Err(conflict("code", t.edit_code_exists().to_owned())))
+        }
+        Err(NotChanged::Edit(error)) => field_errors(error.into()).map(Err),
+        Err(NotChanged::Code(error)) => field_errors(error.into()).map(Err),
+        Err(NotChanged::Problem(problem)) => field_errors(problem).map(Err),
+    }
+}
+
+/// Why nothing was changed.
+enum NotChanged {
+    Problem(Problem),
+    Edit(EditError),
+    Code(CodeError),
+}
+
+impl From<Problem> for NotChanged {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<EditError> for NotChanged {
+    fn from(error: EditError) -> Self {
+        Self::Edit(error)
+    }
+}
+
+impl From<CodeError> for NotChanged {
+    fn from(error: CodeError) -> Self {
+        Self::Code(error)
+    }
+}
+
+async fn change_by(
+    db: &Db,
+    own: &OwnEvent,
+    target: &Target,
+    form: &Form,
+) -> Result<(), NotChanged> {
+    let event = own.details(db).await.map_err(Problem::from)?;
+    let read = |body: Map<String, Value>| Fields::parse(Value::Object(body).to_string().as_bytes());
+    let (user, id) = (own.organizer, &own.event_id);
+    match target {
+        Target::Event => {
+            let change: EventChange = read(edit_forms::event_body(form))?.decode()?;
+            events::change_event(db, user, id, None, &change).await?;
+        }
+        Target::NewType => {
+            let new = read(edit_forms::new_type_body(form, &event.time_zone))?;
+            let new = decode_type(new, own.currency)?;
+            events::add_type(db, user, id, &new).await?;
+        }
+        Target::Type(kind) => {
+            let change = read(edit_forms::type_body(form, &event, *kind))?;
+            let change = decode_type_change(change, own.currency)?;
+            events::change_type(db, user, id, *kind, &change).await?;
+        }
+        Target::Quota(quota) => {
+            let change: QuotaChange = read(edit_forms::quota_body(form))?.decode()?;
+            events::change_quota(db, user, id, *quota, &change).await?;
+        }
+        Target::NewCode => {
+            let new = read(edit_forms::new_code_body(form, &event.time_zone))?;
+            let new = decode_code(new, own.currency)?;
+            events::create_code(db, own, new).await?;
+        }
+        Target::Code(code) => {
+            let kind = events::own_code(db, own, code).await?.kind;
+            let change = read(edit_forms::code_body(form, &event.time_zone, kind))?;
+            let change = decode_code_change(change, kind, own.currency)?;
+            events::change_code(db, user, id, code, &change).await?;
+        }
+    }
+    Ok(())
+}
+
+fn conflict(field: &str, text: String) -> Refused {
+    Refused {
+        status: StatusCode::CONFLICT,
+        errors: vec![(field.to_owned(), text)],
+    }
+}
+
+/// The fields that a problem is about. A problem of none is passed on.
+fn field_errors(problem: Problem) -> Result<Refused, Problem> {
+    if problem.errors().is_empty() {
+        return Err(problem);
+    }
+    let errors = problem.errors().iter().map(|error| {
+        let field = error.pointer.trim_start_matches('/').split('/').next();
+        (field.unwrap_or_default().to_owned(), error.detail.clone())
+    });
+    Ok(Refused {
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        errors: errors.collect(),
+    })
+}

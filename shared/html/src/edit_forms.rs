@@ -1,0 +1,471 @@
+//! The forms to change an event: what is in them, and what of the API they say.
+
+use chrono::NaiveDateTime;
+use serde_json::{Map, Value, json};
+use shared::events::{
+    Access, CodeAmount, CodeCounts, CodeKind, EventDetails, Promotion, Quota, TicketType,
+};
+use shared::http::Form;
+use shared::ids::TicketTypeId;
+use shared::time::{TimeZone, Timestamp};
+
+use crate::format::money;
+use crate::language::Language;
+
+/// As `<input type="datetime-local">` has it: the venue's clocks.
+const LOCAL: &str = "%Y-%m-%dT%H:%M";
+
+/// A form.
+pub(crate) struct FormView {
+    /// Distinguishes its fields from those of other forms.
+    pub id: String,
+    pub action: String,
+    pub legend: String,
+    pub fields: Vec<Field>,
+    pub button: &'static str,
+}
+
+/// A field of a form.
+pub(crate) struct Field {
+    pub id: String,
+    pub name: String,
+    pub label: String,
+    pub value: String,
+    pub required: bool,
+    pub error: Option<String>,
+    pub input: Input,
+}
+
+pub(crate) enum Input {
+    /// One of HTML's types of input.
+    Line(&'static str),
+    /// One of these: a value and its label.
+    Choice(Vec<(String, String)>),
+    Tick,
+}
+
+impl FormView {
+    fn new(id: &str, action: String, legend: String, button: &'static str) -> Self {
+        Self {
+            id: id.to_owned(),
+            action,
+            legend,
+            fields: Vec::new(),
+            button,
+        }
+    }
+
+    fn add(mut self, name: &str, label: impl Into<String>, value: String, input: Input) -> Self {
+        self.fields.push(Field {
+            id: format!("{}-{name}", self.id),
+            name: name.to_owned(),
+            label: label.into(),
+            value,
+            required: false,
+            error: None,
+            input,
+        });
+        self
+    }
+
+    fn line(self, name: &str, kind: &'static str, label: &str, value: impl ToString) -> Self {
+        self.add(name, label, value.to_string(), Input::Line(kind))
+    }
+
+    /// As [`Self::line`], of a field that must not be empty.
+    fn must(self, name: &str, kind: &'static str, label: &str, value: impl ToString) -> Self {
+        let mut form = self.line(name, kind, label, value);
+        if let Some(last) = form.fields.last_mut() {
+            last.required = true;
+        }
+        form
+    }
+
+    fn moment(self, name: &str, label: &str, zone: &TimeZone, moment: Option<Timestamp>) -> Self {
+        let local = moment.map(|moment| zone.local(moment).format(LOCAL).to_string());
+        self.line(name, "datetime-local", label, local.unwrap_or_default())
+    }
+
+    /// Shows what was sent, and what is wrong with it; the ids of the fields at fault, and what is wrong.
+    pub fn sent(&mut self, form: &Form, errors: Vec<(String, String)>) -> Vec<(String, String)> {
+        for field in &mut self.fields {
+            form.text(&field.name).clone_into(&mut field.value);
+        }
+        let first = self.fields.first().map(|field| field.id.clone());
+        let shown = errors.into_iter().map(|(name, text)| {
+            let field = self.fields.iter_mut().find(|field| field.name == name);
+            match field {
+                Some(field) => {
+                    field.error = Some(text.clone());
+                    (field.id.clone(), format!("{}: {text}", field.label))
+                }
+                None => (first.clone().unwrap_or_default(), format!("{name} {text}")),
+            }
+        });
+        shown.collect()
+    }
+}
+
+fn or_empty<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// What the event is.
+pub(crate) fn event(t: Language, there: &str, event: &EventDetails) -> FormView {
+    let zone = &event.time_zone;
+    let known = &event.event;
+    FormView::new(
+        "event",
+        format!("{there}/edit"),
+        t.edit_event().to_owned(),
+        t.edit_save(),
+    )
+    .must("name", "text", t.desk_name(), known.name.as_str())
+    .must("venue", "text", t.place(), known.venue.as_str())
+    .moment("starts_at", t.edit_starts(), zone, Some(known.starts_at))
+    .moment("ends_at", t.edit_ends(), zone, event.ends_at)
+    .must("time_zone", "text", t.desk_zone(), zone.as_str())
+    .must("capacity", "number", t.desk_capacity(), known.capacity)
+    .must(
+        "max_tickets_per_booking",
+        "number",
+        t.desk_most(),
+        known.max_tickets_per_booking,
+    )
+    .line(
+        "max_per_user",
+        "number",
+        t.edit_most_per_person(),
+        or_empty(event.max_per_user),
+    )
+}
+
+/// A ticket type that there is.
+pub(crate) fn ticket_type(
+    t: Language,
+    there: &str,
+    event: &EventDetails,
+    kind: &TicketType,
+) -> FormView {
+    let zone = &event.time_zone;
+    let action = format!("{there}/types/{}", kind.ticket_type_id);
+    let id = kind.ticket_type_id.to_string();
+    let mut form = FormView::new(&id, action, kind.name.as_str().to_owned(), t.edit_save())
+        .must("name", "text", t.desk_name(), kind.name.as_str())
+        .line(
+            "description",
+            "text",
+            t.edit_description(),
+            kind.description.as_ref().map_or("", |text| text.as_str()),
+        )
+        .must("price", "text", t.desk_price(), kind.price);
+    if !kind.is_default {
+        form = form.add(
+            "access",
+            t.edit_access(),
+            kind.access.as_ref().to_owned(),
+            accesses(t),
+        );
+    }
+    form = form
+        .moment("sale_from", t.edit_sale_from(), zone, kind.sale_from)
+        .moment("sale_until", t.edit_sale_until(), zone, kind.sale_until)
+        .must(
+            "min_per_order",
+            "number",
+            t.edit_least_per_order(),
+            kind.min_per_order,
+        )
+        .must(
+            "max_per_order",
+            "number",
+            t.edit_most_per_order(),
+            kind.max_per_order,
+        );
+    if !kind.is_default {
+        form = form.add("archived", t.edit_archived(), String::new(), Input::Tick);
+    }
+    form
+}
+
+/// A ticket type to be added.
+pub(crate) fn new_type(t: Language, there: &str, event: &EventDetails) -> FormView {
+    let none = (String::new(), t.edit_no_quota().to_owned());
+    let quotas = event.quotas.iter().map(|quota| {
+        let name = quota.name.as_str().to_owned();
+        (name.clone(), name)
+    });
+    let quotas = std::iter::once(none).chain(quotas).collect();
+    let zone = &event.time_zone;
+    FormView::new(
+        "new-type",
+        format!("{there}/types"),
+        t.edit_new_type().to_owned(),
+        t.edit_add(),
+    )
+    .must("name", "text", t.desk_name(), "")
+    .must("price", "text", t.desk_price(), "")
+    .add("access", t.edit_access(), "PUBLIC".to_owned(), accesses(t))
+    .add(
+        "quotas",
+        t.edit_quota(),
+        String::new(),
+        Input::Choice(quotas),
+    )
+    .moment("sale_from", t.edit_sale_from(), zone, None)
+    .moment("sale_until", t.edit_sale_until(), zone, None)
+}
+
+fn accesses(t: Language) -> Input {
+    let choices = [
+        (Access::Public, t.edit_public()),
+        (Access::Code, t.edit_by_code()),
+        (Access::Hidden, t.edit_hidden()),
+    ];
+    let choices = choices.map(|(access, label)| (access.as_ref().to_owned(), label.to_owned()));
+    Input::Choice(choices.into())
+}
+
+/// A quota beside the capacity.
+pub(crate) fn quota(t: Language, there: &str, quota: &Quota) -> FormView {
+    let action = format!("{there}/quotas/{}", quota.quota_id);
+    let id = quota.quota_id.to_string();
+    FormView::new(&id, action, quota.name.as_str().to_owned(), t.edit_save())
+        .must("name", "text", t.desk_name(), quota.name.as_str())
+        .must("capacity", "number", t.desk_limit(), quota.capacity)
+}
+
+/// A promo code that there is.
+pub(crate) fn code(t: Language, there: &str, event: &EventDetails, code: &Promotion) -> FormView {
+    let action = format!("{there}/codes/{}", code.code);
+    let id = format!("code-{}", code.code);
+    let does = match (code.kind, code.value) {
+        (CodeKind::Percent, CodeAmount::Percent(percent)) => t.edit_percent_off(percent),
+        (CodeKind::Fixed, CodeAmount::Amount(amount)) => t.edit_amount_off(money(t, amount)),
+        (_, CodeAmount::Amount(amount)) => t.edit_costs(money(t, amount)),
+        _ => t.edit_no_discount().to_owned(),
+    };
+    let used = code.used.map(|used| t.edit_used(used)).unwrap_or_default();
+    let legend = format!("{} – {does} {used}", code.code);
+    let form = FormView::new(&id, action, legend.trim_end().to_owned(), t.edit_save());
+    let value = match code.value {
+        CodeAmount::Percent(percent) => Some(percent.to_string()),
+        CodeAmount::Amount(amount) => Some(amount.to_string()),
+        CodeAmount::Nothing => None,
+    };
+    let form = match value {
+        Some(value) => form.must("value", "text", t.edit_value(), value),
+        None => form,
+    };
+    form.line("uses", "number", t.edit_uses(), or_empty(code.uses))
+        .moment(
+            "valid_from",
+            t.edit_valid_from(),
+            &event.time_zone,
+            code.valid_from,
+        )
+        .moment(
+            "valid_until",
+            t.edit_valid_until(),
+            &event.time_zone,
+            code.valid_until,
+        )
+}
+
+/// A promo code to be made.
+pub(crate) fn new_code(t: Language, there: &str, event: &EventDetails) -> FormView {
+    let kinds = [
+        (CodeKind::Percent, t.edit_kind_percent()),
+        (CodeKind::Fixed, t.edit_kind_fixed()),
+        (CodeKind::Price, t.edit_kind_price()),
+        (CodeKind::None, t.edit_no_discount()),
+    ];
+    let kinds = kinds.map(|(kind, label)| (kind.as_ref().to_owned(), label.to_owned()));
+    let counts = [
+        (CodeCounts::Orders, t.edit_counts_orders()),
+        (CodeCounts::Tickets, t.edit_counts_tickets()),
+    ];
+    let counts = counts.map(|(counts, label)| (counts.as_ref().to_owned(), label.to_owned()));
+    let all = (String::new(), t.edit_all_types().to_owned());
+    let types = event.ticket_types.iter().map(|kind| {
+        let name = kind.name.as_str().to_owned();
+        (kind.ticket_type_id.to_string(), name)
+    });
+    let types = std::iter::once(all).chain(types).collect();
+    let zone = &event.time_zone;
+    FormView::new(
+        "new-code",
+        format!("{there}/codes"),
+        t.edit_new_code().to_owned(),
+        t.edit_add(),
+    )
+    .must("code", "text", t.promo_code(), "")
+    .add(
+        "kind",
+        t.edit_kind(),
+        "PERCENT".to_owned(),
+        Input::Choice(kinds.into()),
+    )
+    .line("value", "text", t.edit_value(), "")
+    .line("uses", "number", t.edit_uses(), "")
+    .add(
+        "counts",
+        t.edit_counts(),
+        "ORDERS".to_owned(),
+        Input::Choice(counts.into()),
+    )
+    .add(
+        "ticket_types",
+        t.edit_only_type(),
+        String::new(),
+        Input::Choice(types),
+    )
+    .add("unlocks", t.edit_unlocks(), String::new(), Input::Tick)
+    .moment("valid_from", t.edit_valid_from(), zone, None)
+    .moment("valid_until", t.edit_valid_until(), zone, None)
+}
+
+/// What a form says, in the API's words. What is no number or no time stands as it was typed, and is refused as such.
+struct Body<'f> {
+    form: &'f Form,
+    fields: Map<String, Value>,
+}
+
+impl<'f> Body<'f> {
+    fn of(form: &'f Form) -> Self {
+        Self {
+            form,
+            fields: Map::new(),
+        }
+    }
+
+    fn typed(&self, name: &str) -> &'f str {
+        self.form.text(name).trim()
+    }
+
+    fn put(mut self, name: &str, value: Value) -> Self {
+        self.fields.insert(name.to_owned(), value);
+        self
+    }
+
+    fn text(self, name: &str) -> Self {
+        let text = self.typed(name);
+        self.put(name, json!(text))
+    }
+
+    /// A text that may be empty.
+    fn text_or_null(self, name: &str) -> Self {
+        let text = Some(self.typed(name)).filter(|text| !text.is_empty());
+        self.put(name, json!(text))
+    }
+
+    /// A number, null where nothing was typed.
+    fn number(self, name: &str) -> Self {
+        let typed = self.typed(name);
+        let number = serde_json::from_str(&typed.replace(',', "."));
+        let number = if typed.is_empty() {
+            Value::Null
+        } else {
+            number.unwrap_or_else(|_| json!(typed))
+        };
+        self.put(name, number)
+    }
+
+    /// A moment on the clocks of a zone, null where nothing was typed.
+    fn moment(self, name: &str, zone: &TimeZone) -> Self {
+        let typed = self.typed(name);
+        let moment = match NaiveDateTime::parse_from_str(typed, LOCAL) {
+            Ok(local) => zone.moment(local).map(|moment| moment.to_rfc3339()),
+            Err(_) => None,
+        };
+        let moment = match (typed, moment) {
+            ("", _) => Value::Null,
+            (_, Some(moment)) => json!(moment),
+            (typed, None) => json!(typed),
+        };
+        self.put(name, moment)
+    }
+}
+
+pub(crate) fn event_body(form: &Form) -> Map<String, Value> {
+    let zone: TimeZone = form.parse("time_zone").unwrap_or_default();
+    Body::of(form)
+        .text("name")
+        .text("venue")
+        .text("time_zone")
+        .moment("starts_at", &zone)
+        .moment("ends_at", &zone)
+        .number("capacity")
+        .number("max_tickets_per_booking")
+        .number("max_per_user")
+        .fields
+}
+
+pub(crate) fn type_body(form: &Form, event: &EventDetails, id: TicketTypeId) -> Map<String, Value> {
+    let mut types = event.ticket_types.iter();
+    let is_default = types.any(|kind| kind.ticket_type_id == id && kind.is_default);
+    let zone = &event.time_zone;
+    let body = Body::of(form)
+        .text("name")
+        .text_or_null("description")
+        .number("price")
+        .moment("sale_from", zone)
+        .moment("sale_until", zone)
+        .number("min_per_order")
+        .number("max_per_order");
+    if is_default {
+        return body.fields;
+    }
+    let archived = form.text("archived") == "on";
+    body.text("access").put("archived", json!(archived)).fields
+}
+
+pub(crate) fn new_type_body(form: &Form, zone: &TimeZone) -> Map<String, Value> {
+    let quota = Some(form.text("quotas")).filter(|name| !name.is_empty());
+    let quotas: Vec<_> = quota
+        .map(|name| json!({"name": name}))
+        .into_iter()
+        .collect();
+    Body::of(form)
+        .text("name")
+        .number("price")
+        .text("access")
+        .put("quotas", quotas.into())
+        .moment("sale_from", zone)
+        .moment("sale_until", zone)
+        .fields
+}
+
+pub(crate) fn quota_body(form: &Form) -> Map<String, Value> {
+    Body::of(form).text("name").number("capacity").fields
+}
+
+pub(crate) fn code_body(form: &Form, zone: &TimeZone, kind: CodeKind) -> Map<String, Value> {
+    let body = Body::of(form)
+        .number("uses")
+        .moment("valid_from", zone)
+        .moment("valid_until", zone);
+    match kind {
+        CodeKind::None => body.fields,
+        CodeKind::Percent | CodeKind::Fixed | CodeKind::Price => body.number("value").fields,
+    }
+}
+
+pub(crate) fn new_code_body(form: &Form, zone: &TimeZone) -> Map<String, Value> {
+    let only = Some(form.text("ticket_types")).filter(|id| !id.is_empty());
+    let unlocks = form.text("unlocks") == "on";
+    let types: Vec<_> = only
+        .map(|id| json!({"ticket_type_id": id, "unlocks": unlocks}))
+        .into_iter()
+        .collect();
+    Body::of(form)
+        .text("code")
+        .text("kind")
+        .number("value")
+        .number("uses")
+        .text("counts")
+        .put("ticket_types", types.into())
+        .moment("valid_from", zone)
+        .moment("valid_until", zone)
+        .fields
+}
