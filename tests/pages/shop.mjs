@@ -208,6 +208,71 @@ const tests = {
     await title(page, 'Spring Fair');
   },
 
+  async 'a bank asks, is told no, then yes, and a tab that is closed costs nothing'() {
+    const page = await visitor();
+    const id = await event();
+    await page.goto(`${URL}/e/${id}`);
+    await choose(page, 'Seat', 1);
+    await press(page, 'Reserve tickets');
+    await title(page, 'Your tickets are reserved');
+    const hold = page.url();
+    for (const [answer, next] of [['No', 'Your tickets are reserved'], ['Yes, pay', 'You’re going!']]) {
+      // Asked, and gone away from: the hold is there still.
+      await page.getByLabel('A card whose bank asks you').check();
+      await press(page, 'Pay 40.00\u00a0EUR');
+      await title(page, 'Your bank asks');
+      await sound(page, 320);
+      await page.goto(hold);
+      await page.getByLabel('A card whose bank asks you').check();
+      await press(page, 'Pay 40.00\u00a0EUR');
+      await title(page, 'Your bank asks');
+      await press(page, answer);
+      await title(page, next);
+    }
+  },
+
+  async 'an organizer changes an event and makes a code, which unlocks a ticket type'() {
+    const own = await visitor();
+    await own.goto(`${URL}/new-event`);
+    for (const [field, value] of Object.entries({ name: 'Mine', venue: 'Hall', date: '2040-01-01', name_0: 'Standing', price_0: '12.50' })) {
+      await own.fill(`#${field}`, value);
+    }
+    await press(own, 'Put on sale');
+    await title(own, 'Mine');
+    const id = own.url().split('/').pop();
+    await own.getByRole('link', { name: 'Edit event' }).click();
+    await sound(own, 320);
+    await sound(own, 1280);
+    await own.fill('#event-capacity', '0');
+    await own.getByRole('button', { name: /^Save.*Event$/ }).click();
+    await own.getByRole('alert').waitFor();
+    await sound(own, 320);
+    await own.fill('#event-capacity', '50');
+    await own.getByRole('button', { name: /^Save.*Event$/ }).click();
+    await own.getByText('Your changes are saved.').waitFor();
+    await own.fill('#new-type-name', 'Backstage');
+    await own.fill('#new-type-price', '99');
+    await own.getByLabel('Who can buy it').last().selectOption('Only with a promo code');
+    await own.getByRole('button', { name: /^Add.*New ticket type$/ }).click();
+    await own.getByText('Your changes are saved.').waitFor();
+    await own.fill('#new-code-code', 'crew');
+    await own.fill('#new-code-value', '50');
+    await own.getByLabel('Valid for').selectOption('Backstage');
+    await own.getByLabel('Lets people buy this ticket type').check();
+    await own.getByRole('button', { name: /^Add.*New promo code$/ }).click();
+    await own.getByText('CREW – 50% off').first().waitFor();
+    const page = await visitor();
+    await page.goto(`${URL}/e/${id}`);
+    assert.equal(await page.getByLabel('Backstage').count(), 0);
+    await page.fill('#promo_code', 'crew');
+    await press(page, 'Show total');
+    await choose(page, 'Backstage', 1);
+    await sound(page, 320);
+    await press(page, 'Reserve tickets');
+    await press(page, 'Pay 49.50\u00a0EUR');
+    await title(page, 'You’re going!');
+  },
+
   async 'every page is accessible, and fits 320 pixels and twice the text'() {
     const page = await visitor();
     const id = await event();

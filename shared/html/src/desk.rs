@@ -11,6 +11,7 @@ use shared::http::{Answer, Fields, Form, Problem, Request};
 use shared::ids::{EventId, UserId};
 use shared::time::TimeZone;
 
+use crate::edit;
 use crate::format::{When, money, price};
 use crate::frame::Frame;
 use crate::language::Language;
@@ -121,7 +122,8 @@ pub async fn show_sales(db: &Db, tokens: &TokenVerifier, request: &Request) -> A
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(request.raw_path());
     };
-    let Sales { event, types, days } = events::sales(db, user, &event_id).await?;
+    let own = edit::own(db, user, &event_id).await?;
+    let Sales { event, types, days } = events::sales(db, &own).await?;
     let frame = Frame::of(request, true);
     let t = frame.language;
     let rows = types.into_iter().map(|kind| Row {

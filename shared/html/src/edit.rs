@@ -118,7 +118,8 @@ pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answe
     }
 }
 
-async fn own(db: &Db, user: UserId, event_id: &EventId) -> Result<OwnEvent, Problem> {
+/// An event of the visitor's. Another person's is not found.
+pub(crate) async fn own(db: &Db, user: UserId, event_id: &EventId) -> Result<OwnEvent, Problem> {
     let own = events::own(db, user, event_id).await;
     own.map_err(|error| match error {
         OwnEventError::NotFound | OwnEventError::NotOrganizer => GetEventError::NotFound.into(),

@@ -251,7 +251,12 @@ pub async fn create_code(
             valid_until: new.valid_until,
             ticket_types: new.ticket_types,
         }),
-        Err(error) if db::violates(&error, "promo_code_pkey") => Err(CodeError::Exists),
+        // The second: this same statement, sent twice.
+        Err(error)
+            if db::violates(&error, "promo_code_pkey") || db::violates(&error, "quota_pkey") =>
+        {
+            Err(CodeError::Exists)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -1,5 +1,6 @@
 //! The organizer's desk: their events, and what each has sold.
 
+use super::own::OwnEvent;
 use super::{Event, GetEventError, event_rows};
 use runtime::faults::FailPoint;
 use stores::db::Db;
@@ -74,22 +75,16 @@ pub async fn of_organizer(
     }))
 }
 
-/// What an event of `organizer` has sold.
+/// What an organizer's event has sold.
 ///
 /// # Errors
-/// See [`GetEventError`]. Somebody else's event is not found.
-pub async fn sales(db: &Db, organizer: UserId, event_id: &EventId) -> Result<Sales, GetEventError> {
-    let own = sqlx::query_scalar!(
-        r#"select organizer_id = $2 as "own!" from event where event_id = $1"#,
-        event_id as &EventId,
-        organizer as UserId,
-    )
-    .fetch_optional(db.idempotent(FailPoint("GetOrganizer")))
-    .await?;
-    if own != Some(true) {
-        return Err(GetEventError::NotFound);
-    }
-    let event = super::get(db, event_id, None).await?.event;
+/// See [`GetEventError`].
+pub async fn sales(db: &Db, own: &OwnEvent) -> Result<Sales, GetEventError> {
+    let event_id = &own.event_id;
+    let row = event_rows!("where event_id = $1", event_id as &EventId)
+        .fetch_optional(db.idempotent(FailPoint("GetSoldEvent")))
+        .await?;
+    let event: Event = row.ok_or(GetEventError::NotFound)?.try_into()?;
     let currency = event.currency;
     let types = sqlx::query!(
         r#"
