@@ -75,7 +75,7 @@ grant usage on schema public to admit_desk;
 grant select on event, quota, stock, ticket_type, ticket_type_quota, promo_code, promo_code_type, promo_code_offer to admit_desk;
 grant select (booking_id, event_id, promo_code) on booking to admit_desk;
 grant select (booking_id, ticket_type_id) on booking_item to admit_desk;
-grant update (name, venue, starts_at, ends_at, time_zone, price_minor, capacity, max_tickets_per_booking, max_per_user,
+grant update (name, venue, starts_at, ends_at, time_zone, price_minor, capacity, available, max_tickets_per_booking, max_per_user,
               hold_seconds, version) on event to admit_desk;
 grant insert, update (capacity, name) on quota to admit_desk;
 grant insert, update (free) on stock to admit_desk;

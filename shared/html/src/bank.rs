@@ -1,5 +1,5 @@
 //! The page of the simulated bank, where the owner of a card says whether to pay: the way of 3-D Secure. It knows nothing of
-//! who is logged in here, as a bank does not; the payment's id can't be guessed.
+//! who is logged in here, as a bank does not. Whoever knows the booking's number can answer; a real bank asks for more.
 
 use askama::Template;
 use http::StatusCode;
@@ -30,7 +30,7 @@ struct BankPage {
 pub async fn show(payments: &Payments, request: &Request) -> Answer {
     let payment_id: PaymentId = request.path("payment_id", "payment")?;
     let asked = payments.authentication(payment_id).await.map_err(problem)?;
-    let frame = Frame::bare(Language::of(request));
+    let frame = Frame::of(request, false);
     let t = frame.language;
     let bank = BankPage {
         question: match asked {

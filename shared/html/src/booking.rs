@@ -271,7 +271,7 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
     };
     let told = request.query("told").unwrap_or_default();
     let mut details = bookings::get_details(office.db(), user, booking_id).await?;
-    if told == "returned" && details.booking.status == Status::Pending {
+    if told == "returned" && payable_until(&details.booking).is_some() {
         // From the bank. What it decided is looked at now, and else by the booking's job.
         bookings::look(office, booking_id).await;
         details = bookings::get_details(office.db(), user, booking_id).await?;

@@ -9,9 +9,11 @@ use shared::db::Db;
 use shared::events::{self, CreateEventError, DaySales, Event, NewEvent, Sales};
 use shared::http::{Answer, Fields, Form, Problem, Request};
 use shared::ids::{EventId, UserId};
+use shared::money::Currency;
 use shared::time::TimeZone;
 
 use crate::edit;
+use crate::edit_forms::amount;
 use crate::format::{When, money, price};
 use crate::frame::Frame;
 use crate::language::Language;
@@ -136,7 +138,7 @@ pub async fn show_sales(db: &Db, tokens: &TokenVerifier, request: &Request) -> A
     });
     let sales = SalesPage {
         rows: rows.collect(),
-        bars: bars(t, &days),
+        bars: bars(t, &event.time_zone, &days),
         name: event.name.as_str().to_owned(),
         when: When::of(t, &event.time_zone, event.starts_at),
         shop_path: format!("/e/{}", event.event_id),
@@ -150,16 +152,17 @@ pub async fn show_sales(db: &Db, tokens: &TokenVerifier, request: &Request) -> A
 }
 
 /// A bar a day, the last on the right, the highest as high as the plot.
-fn bars(t: Language, days: &[DaySales]) -> Vec<Bar> {
+fn bars(t: Language, zone: &TimeZone, days: &[DaySales]) -> Vec<Bar> {
     let Some(last) = days.last() else {
         return Vec::new();
     };
     let most = days.iter().map(|day| day.sold).max().unwrap_or(1).max(1);
     let step = PLOT_WIDTH / 31;
     let bars = days.iter().map(|sales| {
-        let ago = (last.day - sales.day).num_days();
+        let date = |day| zone.local(day).date_naive();
+        let ago = (date(last.day) - date(sales.day)).num_days();
         let height = (sales.sold * PLOT_HEIGHT / most).max(1);
-        let when = When::of(t, &TimeZone::default(), sales.day);
+        let when = When::of(t, zone, sales.day);
         Bar {
             x: PLOT_WIDTH - (ago + 1) * step,
             y: PLOT_HEIGHT - height,
@@ -320,7 +323,8 @@ fn body_of(form: &Form) -> Map<String, Value> {
     for name in ["capacity", "max_tickets_per_booking"] {
         body.insert(name.to_owned(), number(form.text(name)));
     }
-    let zone: TimeZone = form.parse("time_zone").unwrap_or_default();
+    let zone: TimeZone = form.text("time_zone").trim().parse().unwrap_or_default();
+    let currency: Currency = form.text("currency").trim().parse().unwrap_or_default();
     let (day, time) = (
         form.parse::<NaiveDate>("date"),
         NaiveTime::parse_from_str(form.text("time"), "%H:%M").ok(),
@@ -336,7 +340,7 @@ fn body_of(form: &Form) -> Map<String, Value> {
     for place in filled(form) {
         let text = |name: &str| form.text(&format!("{name}_{place}")).trim();
         let (name, limit) = (text("name"), text("limit"));
-        let mut kind = json!({"name": name, "price": number(&text("price").replace(',', "."))});
+        let mut kind = json!({"name": name, "price": amount(text("price"), currency)});
         if !limit.is_empty() {
             // A quota of its own.
             quotas.push(json!({"name": name, "capacity": number(limit)}));
@@ -383,7 +387,7 @@ fn field_of(pointer: &str, form: &Form) -> String {
 }
 
 /// What is wrong with a field, for who filled in the form.
-fn wrong(t: Language, field: &str, detail: &str) -> String {
+pub(crate) fn wrong(t: Language, field: &str, detail: &str) -> String {
     match field.split('_').next().unwrap_or_default() {
         "date" => t.desk_wrong_date().to_owned(),
         "price" => t.desk_wrong_price().to_owned(),

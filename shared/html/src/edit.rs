@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use shared::auth::TokenVerifier;
 use shared::db::Db;
 use shared::events::{
-    self, CodeError, EditError, EventChange, GetEventError, OwnEvent, OwnEventError, QuotaChange,
+    self, CodeError, EditError, EventChange, GetEventError, OwnEvent, OwnEventError, Quota,
+    QuotaChange,
 };
 use shared::http::{
     Answer, Fields, Form, Problem, Request, decode_code, decode_code_change, decode_type,
@@ -15,6 +16,7 @@ use shared::http::{
 };
 use shared::ids::{EventId, PromoCode, QuotaId, TicketTypeId, UserId};
 
+use crate::desk::wrong;
 use crate::edit_forms::{self, FormView, Input};
 use crate::frame::Frame;
 use crate::language::Language;
@@ -66,6 +68,7 @@ struct EditPage {
     t: Language,
     name: String,
     sales_path: String,
+    version: i32,
     saved: bool,
     errors: Vec<(String, String)>,
     event: FormView,
@@ -104,7 +107,14 @@ pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answe
     let own = own(db, user, &event_id).await?;
     let target = Target::of(request)?;
     let t = Language::of(request);
-    match apply(db, t, &own, &target, &form).await? {
+    // Two tabs: the second was filled in from what is no more.
+    let version = form.parse::<i32>("version");
+    let changed = if version.is_some_and(|version| version != own.version) {
+        Err(conflict("", t.edit_stale().to_owned()))
+    } else {
+        apply(db, t, &own, &target, &form).await?
+    };
+    match changed {
         Ok(()) => see_other(&format!("{there}?saved=yes")),
         Err(refused) => {
             let status = refused.status;
@@ -167,9 +177,20 @@ async fn show_forms(
             .map(|cursor| format!("{there}/edit?cursor={}", cursor.as_str())),
         errors: Vec::new(),
         sales_path: there,
+        version: event.version,
         frame,
         t,
     };
+    // A code that is on another page of them.
+    let action = sent.as_ref().map_or("", |sent| sent.action);
+    if let Some(code) = action.strip_prefix(&format!("{}/codes/", edit.sales_path))
+        && edit.codes.iter().all(|view| view.action != action)
+        && let Ok(code) = code.parse()
+    {
+        let code = events::own_code(db, own, &code).await?;
+        let view = edit_forms::code(t, &edit.sales_path, &event, &code);
+        edit.codes.push(view);
+    }
     if let Some(Sent {
         action,
         form,
@@ -205,9 +226,9 @@ async fn apply(
         Err(NotChanged::Code(CodeError::Exists)) => {
             Ok(Err(conflict("code", t.edit_code_exists().to_owned())))
         }
-        Err(NotChanged::Edit(error)) => field_errors(error.into()).map(Err),
-        Err(NotChanged::Code(error)) => field_errors(error.into()).map(Err),
-        Err(NotChanged::Problem(problem)) => field_errors(problem).map(Err),
+        Err(NotChanged::Edit(error)) => field_errors(t, error.into()).map(Err),
+        Err(NotChanged::Code(error)) => field_errors(t, error.into()).map(Err),
+        Err(NotChanged::Problem(problem)) => field_errors(t, problem).map(Err),
     }
 }
 
@@ -247,11 +268,12 @@ async fn change_by(
     let (user, id) = (own.organizer, &own.event_id);
     match target {
         Target::Event => {
-            let change: EventChange = read(edit_forms::event_body(form))?.decode()?;
+            let change = edit_forms::event_body(form, &event);
+            let change: EventChange = read(change)?.decode()?;
             events::change_event(db, user, id, None, &change).await?;
         }
         Target::NewType => {
-            let new = read(edit_forms::new_type_body(form, &event.time_zone))?;
+            let new = read(edit_forms::new_type_body(form, &event))?;
             let new = decode_type(new, own.currency)?;
             events::add_type(db, user, id, &new).await?;
         }
@@ -261,18 +283,25 @@ async fn change_by(
             events::change_type(db, user, id, *kind, &change).await?;
         }
         Target::Quota(quota) => {
-            let change: QuotaChange = read(edit_forms::quota_body(form))?.decode()?;
+            let quota_is = |known: &&Quota| known.quota_id == *quota;
+            let known = event.quotas.iter().find(quota_is);
+            let change = edit_forms::quota_body(form, known);
+            let change: QuotaChange = read(change)?.decode()?;
             events::change_quota(db, user, id, *quota, &change).await?;
         }
         Target::NewCode => {
-            let new = read(edit_forms::new_code_body(form, &event.time_zone))?;
+            let new = read(edit_forms::new_code_body(form, &event))?;
             let new = decode_code(new, own.currency)?;
+            if new.ticket_types.is_empty() && form.text("unlocks") == "on" {
+                let detail = "must be the ticket type that the code unlocks";
+                return Err(Problem::field("/ticket_types", detail).into());
+            }
             events::create_code(db, own, new).await?;
         }
         Target::Code(code) => {
-            let kind = events::own_code(db, own, code).await?.kind;
-            let change = read(edit_forms::code_body(form, &event.time_zone, kind))?;
-            let change = decode_code_change(change, kind, own.currency)?;
+            let known = events::own_code(db, own, code).await?;
+            let change = read(edit_forms::code_body(form, &event, &known))?;
+            let change = decode_code_change(change, known.kind, own.currency)?;
             events::change_code(db, user, id, code, &change).await?;
         }
     }
@@ -287,13 +316,14 @@ fn conflict(field: &str, text: String) -> Refused {
 }
 
 /// The fields that a problem is about. A problem of none is passed on.
-fn field_errors(problem: Problem) -> Result<Refused, Problem> {
+fn field_errors(t: Language, problem: Problem) -> Result<Refused, Problem> {
     if problem.errors().is_empty() {
         return Err(problem);
     }
     let errors = problem.errors().iter().map(|error| {
         let field = error.pointer.trim_start_matches('/').split('/').next();
-        (field.unwrap_or_default().to_owned(), error.detail.clone())
+        let field = field.unwrap_or_default();
+        (field.to_owned(), wrong(t, field, &error.detail))
     });
     Ok(Refused {
         status: StatusCode::UNPROCESSABLE_ENTITY,

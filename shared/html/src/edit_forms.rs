@@ -7,6 +7,7 @@ use shared::events::{
 };
 use shared::http::Form;
 use shared::ids::TicketTypeId;
+use shared::money::Currency;
 use shared::time::{TimeZone, Timestamp};
 
 use crate::format::money;
@@ -325,6 +326,22 @@ pub(crate) fn new_code(t: Language, there: &str, event: &EventDetails) -> FormVi
     .moment("valid_until", t.edit_valid_until(), zone, None)
 }
 
+/// An amount as people type it, with a point or a comma; null where nothing was typed. What may be a thousands separator
+/// stands as it was typed, and is refused: 1,000 must not become 1.
+pub(crate) fn amount(typed: &str, currency: Currency) -> Value {
+    let typed = typed.trim();
+    let plain = typed.replace(',', ".");
+    let decimals = plain
+        .split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len());
+    let number = serde_json::from_str(&plain);
+    match number {
+        _ if typed.is_empty() => Value::Null,
+        Ok(Value::Number(number)) if decimals <= currency.decimals() as usize => number.into(),
+        _ => json!(typed),
+    }
+}
+
 /// What a form says, in the API's words. What is no number or no time stands as it was typed, and is refused as such.
 struct Body<'f> {
     form: &'f Form,
@@ -371,6 +388,12 @@ impl<'f> Body<'f> {
         self.put(name, number)
     }
 
+    /// An amount, in this currency.
+    fn amount(self, name: &str, currency: Currency) -> Self {
+        let amount = amount(self.typed(name), currency);
+        self.put(name, amount)
+    }
+
     /// A moment on the clocks of a zone, null where nothing was typed.
     fn moment(self, name: &str, zone: &TimeZone) -> Self {
         let typed = self.typed(name);
@@ -387,9 +410,19 @@ impl<'f> Body<'f> {
     }
 }
 
-pub(crate) fn event_body(form: &Form) -> Map<String, Value> {
-    let zone: TimeZone = form.parse("time_zone").unwrap_or_default();
-    Body::of(form)
+/// What of a form differs from what it would show now: what nobody touched is not changed, not by a second.
+fn touched(form: &Form, shown: &FormView, mut body: Map<String, Value>) -> Map<String, Value> {
+    body.retain(|name, _| {
+        let field = shown.fields.iter().find(|field| field.name == *name);
+        field.is_none_or(|field| field.value != form.text(name))
+    });
+    body
+}
+
+pub(crate) fn event_body(form: &Form, event: &EventDetails) -> Map<String, Value> {
+    let zone = form.text("time_zone").trim().parse();
+    let zone: TimeZone = zone.unwrap_or_else(|_| event.time_zone.clone());
+    let body = Body::of(form)
         .text("name")
         .text("venue")
         .text("time_zone")
@@ -398,29 +431,42 @@ pub(crate) fn event_body(form: &Form) -> Map<String, Value> {
         .number("capacity")
         .number("max_tickets_per_booking")
         .number("max_per_user")
-        .fields
+        .fields;
+    if zone != event.time_zone {
+        // The same clocks are other moments.
+        return body;
+    }
+    touched(form, &self::event(Language::English, "", event), body)
 }
 
 pub(crate) fn type_body(form: &Form, event: &EventDetails, id: TicketTypeId) -> Map<String, Value> {
-    let mut types = event.ticket_types.iter();
-    let is_default = types.any(|kind| kind.ticket_type_id == id && kind.is_default);
     let zone = &event.time_zone;
     let body = Body::of(form)
         .text("name")
         .text_or_null("description")
-        .number("price")
+        .amount("price", event.event.currency)
+        .text("access")
         .moment("sale_from", zone)
         .moment("sale_until", zone)
         .number("min_per_order")
-        .number("max_per_order");
-    if is_default {
-        return body.fields;
+        .number("max_per_order")
+        .put("archived", json!(form.text("archived") == "on"))
+        .fields;
+    let mut types = event.ticket_types.iter();
+    match types.find(|kind| kind.ticket_type_id == id) {
+        Some(kind) => {
+            let shown = ticket_type(Language::English, "", event, kind);
+            let has = |name: &str| shown.fields.iter().any(|field| field.name == name);
+            let mut body = touched(form, &shown, body);
+            body.retain(|name, _| has(name));
+            body
+        }
+        None => body,
     }
-    let archived = form.text("archived") == "on";
-    body.text("access").put("archived", json!(archived)).fields
 }
 
-pub(crate) fn new_type_body(form: &Form, zone: &TimeZone) -> Map<String, Value> {
+pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Value> {
+    let zone = &event.time_zone;
     let quota = Some(form.text("quotas")).filter(|name| !name.is_empty());
     let quotas: Vec<_> = quota
         .map(|name| json!({"name": name}))
@@ -428,7 +474,7 @@ pub(crate) fn new_type_body(form: &Form, zone: &TimeZone) -> Map<String, Value> 
         .collect();
     Body::of(form)
         .text("name")
-        .number("price")
+        .amount("price", event.event.currency)
         .text("access")
         .put("quotas", quotas.into())
         .moment("sale_from", zone)
@@ -436,22 +482,35 @@ pub(crate) fn new_type_body(form: &Form, zone: &TimeZone) -> Map<String, Value> 
         .fields
 }
 
-pub(crate) fn quota_body(form: &Form) -> Map<String, Value> {
-    Body::of(form).text("name").number("capacity").fields
+pub(crate) fn quota_body(form: &Form, known: Option<&Quota>) -> Map<String, Value> {
+    let body = Body::of(form).text("name").number("capacity").fields;
+    match known {
+        Some(known) => touched(form, &quota(Language::English, "", known), body),
+        None => body,
+    }
 }
 
-pub(crate) fn code_body(form: &Form, zone: &TimeZone, kind: CodeKind) -> Map<String, Value> {
+pub(crate) fn code_body(
+    form: &Form,
+    event: &EventDetails,
+    known: &Promotion,
+) -> Map<String, Value> {
+    let zone = &event.time_zone;
     let body = Body::of(form)
         .number("uses")
         .moment("valid_from", zone)
         .moment("valid_until", zone);
-    match kind {
+    let body = match known.kind {
         CodeKind::None => body.fields,
-        CodeKind::Percent | CodeKind::Fixed | CodeKind::Price => body.number("value").fields,
-    }
+        CodeKind::Percent | CodeKind::Fixed | CodeKind::Price => {
+            body.amount("value", event.event.currency).fields
+        }
+    };
+    touched(form, &code(Language::English, "", event, known), body)
 }
 
-pub(crate) fn new_code_body(form: &Form, zone: &TimeZone) -> Map<String, Value> {
+pub(crate) fn new_code_body(form: &Form, event: &EventDetails) -> Map<String, Value> {
+    let zone = &event.time_zone;
     let only = Some(form.text("ticket_types")).filter(|id| !id.is_empty());
     let unlocks = form.text("unlocks") == "on";
     let types: Vec<_> = only
@@ -461,7 +520,7 @@ pub(crate) fn new_code_body(form: &Form, zone: &TimeZone) -> Map<String, Value> 
     Body::of(form)
         .text("code")
         .text("kind")
-        .number("value")
+        .amount("value", event.event.currency)
         .number("uses")
         .text("counts")
         .put("ticket_types", types.into())

@@ -189,7 +189,7 @@ texts! {
     desk_by_day: "Sales per day", "Verkäufe pro Tag";
     desk_nothing_sold: "Nothing was sold in the last 30 days.", "In den letzten 30 Tagen wurde nichts verkauft.";
     desk_table: "As a table", "Als Tabelle";
-    desk_day: "Day (UTC)", "Tag (UTC)";
+    desk_day: "Day", "Tag";
     desk_name: "Name", "Name";
     desk_date: "Date", "Datum";
     desk_time: "Time", "Uhrzeit";
@@ -260,6 +260,7 @@ texts! {
     edit_valid_from: "Valid from (optional)", "Gültig ab (optional)";
     edit_valid_until: "Valid until (optional)", "Gültig bis (optional)";
     edit_least(least): "must be at least {least}: so many are sold or reserved.", "muss mindestens {least} sein: so viele sind verkauft oder reserviert.";
+    edit_stale: "The event was changed meanwhile. Check what you typed, then save again.", "Die Veranstaltung wurde inzwischen geändert. Prüfen Sie Ihre Eingaben und speichern Sie noch einmal.";
     edit_code_exists: "This event has this code already.", "Diesen Code gibt es schon.";
     desk_wrong(detail): "Please check this field: it {detail}.", "Bitte prüfen Sie dieses Feld.";
     desk_wrong_date: "Enter a date and time in the future.", "Geben Sie Datum und Uhrzeit in der Zukunft ein.";

@@ -78,7 +78,7 @@ pub fn decode_type_change(fields: Fields, currency: Currency) -> Result<TicketTy
         let units = fields.changed("units");
         let gives_quotas = fields.names("quotas");
         let quotas = fields.list::<Draw>("quotas", MAX_TYPES);
-        let archived = fields.changed("archived");
+        let archived = fields.changed::<bool>("archived");
         check_draws("", quotas.as_deref().unwrap_or_default(), fields);
         Some(TicketTypeChange {
             name: name?,

@@ -27,7 +27,7 @@ impl Currency {
     }
 
     /// Decimals of the major unit: 2 for USD, 0 for JPY, 3 for KWD.
-    fn decimals(self) -> u32 {
+    pub fn decimals(self) -> u32 {
         self.0.exponent().map_or(0, u32::from)
     }
 }

@@ -64,7 +64,6 @@ const RIGHTS: &[(&str, &[&str], &[&str])] = &[
         ],
         &[
             "insert into event (event_id) values ('x')",
-            "update event set available = 0",
             "update event set organizer_id = 1",
             "select user_id from booking",
             "update booking set status = 'CONFIRMED'",

@@ -1,7 +1,7 @@
 //! What an organizer changes while an event is sold: the event, its types and quotas, its promo codes.
 
 use serde_json::{Value, json};
-use tests::browser::Browser;
+use tests::browser::{Browser, hidden};
 use tests::{Answer, TestApp, User};
 
 /// An organizer and their event: 40 in all, of which 10 sit.
@@ -532,6 +532,32 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
     assert_eq!(shown.body["ticket_types"][1]["price"], 12.5);
     let offer = get(&app, &format!("{api}/promo-codes/VIP")).await;
     assert_eq!(offer.body["ticket_types"][0]["price_with_code"], 32.8);
+    for (path, fields, field) in [
+        // A separator of thousands is none of decimals.
+        (
+            &types,
+            vec![("name", "Dear"), ("price", "1,000"), ("access", "PUBLIC")],
+            "new-type-price",
+        ),
+        (
+            &codes,
+            vec![
+                ("code", "ALL"),
+                ("kind", "NONE"),
+                ("counts", "ORDERS"),
+                ("unlocks", "on"),
+            ],
+            "new-code-ticket_types",
+        ),
+    ] {
+        let refused = browser.post(path, &fields).await;
+        assert_eq!(refused.status, 422, "{path}");
+        assert!(
+            refused.html.contains(&format!("#{field}")),
+            "{field} in {}",
+            refused.html
+        );
+    }
     let taken = [("code", "VIP"), ("kind", "NONE"), ("counts", "ORDERS")];
     let refused = browser.post(&codes, &taken).await;
     assert_eq!(refused.status, 409);
@@ -540,4 +566,74 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
     assert_eq!(stranger.get(&edit).await.status, 404);
     assert_eq!(stranger.post(&edit, &of_event(&[])).await.status, 404);
     assert_eq!(Browser::open(&app).get(&edit).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_form_changes_only_what_was_touched_and_nothing_that_another_tab_has_changed() {
+    let app = TestApp::start().await;
+    let organizer = app.user().await;
+    let body = json!({
+        // The second of the two half past two of that night, and a second that no form shows.
+        "name": "Night", "venue": "Hall", "starts_at": "2040-10-28T01:30:00Z", "time_zone": "Europe/Berlin",
+        "capacity": 40, "ticket_types": [{"name": "All", "price": 5, "sale_until": "2040-10-01T21:59:59Z"}],
+    });
+    let event = app.post(&organizer, "/events", body).await;
+    let browser = Browser::of(&app, &organizer).await;
+    let desk = format!("/desk/{}", event.text("event_id"));
+    let edit = format!("{desk}/edit");
+    let shown = browser.get(&edit).await;
+    let version = hidden(&shown, "version");
+    let night = [
+        ("name", "Long night"),
+        ("venue", "Hall"),
+        ("starts_at", "2040-10-28T02:30"),
+        ("ends_at", ""),
+        ("time_zone", "Europe/Berlin"),
+        ("capacity", "40"),
+        ("max_tickets_per_booking", "10"),
+        ("max_per_user", ""),
+        ("version", version.as_str()),
+    ];
+    assert_eq!(browser.post(&edit, &night).await.status, 303);
+    let kind = format!("{desk}/types/{}", type_id(&event, 0));
+    let all = [
+        ("name", "Everybody"),
+        ("description", ""),
+        ("price", "5.00"),
+        ("sale_from", ""),
+        ("sale_until", "2040-10-01T23:59"),
+        ("min_per_order", "1"),
+        ("max_per_order", "10"),
+    ];
+    assert_eq!(browser.post(&kind, &all).await.status, 303);
+    let api = path(&event);
+    let now = get(&app, &api).await;
+    assert_eq!(
+        (&now.body["name"], &now.body["starts_at"]),
+        (&json!("Long night"), &event.body["starts_at"])
+    );
+    let changed = &now.body["ticket_types"][0];
+    assert_eq!(
+        (&changed["name"], &changed["sale_until"]),
+        (&json!("Everybody"), &json!("2040-10-01T21:59:59Z"))
+    );
+    // The other tab still shows the first version.
+    let late = browser.post(&edit, &night).await;
+    assert_eq!(late.status, 409);
+    assert!(
+        late.html.contains("The event was changed meanwhile"),
+        "{}",
+        late.html
+    );
+    // What limits a type that is not for everybody is not shown to everybody.
+    let hall = json!({
+        "name": "Hall", "venue": "Hall", "starts_at": "2040-10-28T01:30:00Z", "capacity": 40,
+        "quotas": [{"name": "Sponsors", "capacity": 10}],
+        "ticket_types": [{"name": "All", "price": 5},
+                         {"name": "Sponsor", "price": 0, "access": "CODE", "quotas": [{"name": "Sponsors"}]}],
+    });
+    let hall = app.post(&organizer, "/events", hall).await;
+    assert_eq!(hall.body["quotas"][0]["name"], "Sponsors");
+    let shown = get(&app, &format!("/events/{}", hall.text("event_id"))).await;
+    assert!(shown.body["quotas"].is_null(), "{shown:?}");
 }

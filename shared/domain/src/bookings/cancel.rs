@@ -6,7 +6,7 @@ use crate::payments::{ChargeFunction, PaymentStatus};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
-use values::ids::{BookingId, PaymentId, UserId};
+use values::ids::{BookingId, EventId, PaymentId, UserId};
 
 /// Why a booking can't be cancelled.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,13 @@ pub async fn cancel(
     booking_id: BookingId,
 ) -> Result<Booking, CancelError> {
     telemetry::note("booking_id", booking_id);
-    let Some(booking) = give_back(db, user, booking_id).await? else {
-        return explain_not_cancelled(db, user, booking_id).await;
+    let booking = loop {
+        if let Some(booking) = give_back(db, user, booking_id).await? {
+            break booking;
+        }
+        if let Some(cancelled) = explain_not_cancelled(db, user, booking_id).await? {
+            return Ok(cancelled);
+        }
     };
     telemetry::note("event_id", &booking.event_id);
     tracing::info!("booking cancelled");
@@ -81,19 +86,29 @@ pub(super) async fn give_back(
     cancelled.map(Booking::try_from).transpose()
 }
 
-async fn explain_not_cancelled(
+/// The booking, if it is cancelled already. `None` where it was confirmed meanwhile, and can be cancelled now.
+pub(super) async fn explain_not_cancelled(
     db: &Db,
     user: UserId,
     booking_id: BookingId,
-) -> Result<Booking, CancelError> {
+) -> Result<Option<Booking>, CancelError> {
     let booking = read::of_user(db, user, booking_id)
         .await?
         .ok_or(CancelError::NotFound)?;
     match booking.status {
-        Status::Cancelled => Ok(booking),
-        Status::Confirmed => Err(CancelError::Begun),
+        Status::Cancelled => Ok(Some(booking)),
+        Status::Confirmed if has_begun(db, &booking.event_id).await? => Err(CancelError::Begun),
+        Status::Confirmed => Ok(None),
         status => Err(CancelError::NotCancellable { status }),
     }
+}
+
+async fn has_begun(db: &Db, event_id: &EventId) -> Result<bool, sqlx::Error> {
+    let begun = sqlx::query_scalar!(
+        r#"select starts_at <= now() as "begun!" from event where event_id = $1"#,
+        event_id as &EventId,
+    );
+    begun.fetch_one(db.idempotent(FailPoint("GetBegun"))).await
 }
 
 /// Gives the money of a cancelled booking back, and notes that it was given. Both halves are

@@ -6,7 +6,7 @@ use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{BookingId, EventId, UserId};
 
-/// The most holds that one reservation ends because their time is over.
+/// The most holds that are ended at once because their time is over.
 const MAX_EXPIRED: i64 = 20;
 
 /// HELD → EXPIRED, where the time is over; whether it was.
@@ -71,8 +71,8 @@ pub(super) async fn open_of(
     .await
 }
 
-/// Ends holds of an event whose time is over, before the sweep does.
-pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<(), sqlx::Error> {
+/// Ends some holds of an event whose time is over, before the sweep does; whether there may be more.
+pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<bool, sqlx::Error> {
     let due = sqlx::query_scalar!(
         r#"
         select b.booking_id as "booking_id: BookingId"
@@ -88,8 +88,8 @@ pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<(), sqlx::
     )
     .fetch_all(db.idempotent(FailPoint("ListDueHolds")))
     .await?;
-    for booking_id in due {
-        expire(db, booking_id).await?;
+    for booking_id in &due {
+        expire(db, *booking_id).await?;
     }
-    Ok(())
+    Ok(i64::try_from(due.len()).is_ok_and(|ended| ended >= MAX_EXPIRED))
 }

@@ -258,7 +258,9 @@ async fn explain_not_begun(
     match booking.status {
         Status::Confirmed => Ok(HoldPaid::Confirmed(booking)),
         Status::Expired => Err(PayHoldError::Expired),
-        Status::Held | Status::Pending if hold_until <= time::now() => Err(PayHoldError::Expired),
+        Status::Held if hold_until <= time::now() => Err(PayHoldError::Expired),
+        // Whether a card was charged before, settling finds out.
+        Status::Pending if hold_until <= time::now() => Err(PayHoldError::InProgress),
         Status::Held | Status::Pending if attempts(db, booking_id).await? >= MAX_ATTEMPTS => {
             Err(PayHoldError::TooManyAttempts)
         }

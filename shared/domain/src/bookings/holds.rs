@@ -20,7 +20,7 @@ use values::time;
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// The rows that are not what bookings say: stock, what people have, and work.
-const WRONG: &str = "
+pub(super) const WRONG: &str = "
     select (select count(*) from quota q
              where capacity <> (select coalesce(sum(free), 0) from stock s where s.quota_id = q.quota_id)
                    + (select coalesce(sum(units), 0) from booking, unnest(took_quota, took_units) as t (quota, units)
@@ -324,4 +324,21 @@ async fn a_repeated_hold_is_the_same_hold_also_when_it_is_the_only_one_allowed()
     }
     assert_eq!(new, 1);
     assert_eq!(left(&database).await, 3);
+}
+
+#[tokio::test]
+async fn holds_whose_time_is_over_keep_no_tickets_however_many_they_are() {
+    let database = Database::migrated().await;
+    database.add_gala(45, 45).await;
+    let open =
+        "update event set available = 0, max_tickets_per_booking = 45; update stock set free = 45";
+    database.execute(open.to_owned()).await;
+    let db = database.process();
+    for user in 1..=45 {
+        take(&db, user, 1, true).await.unwrap();
+    }
+    assert_eq!(left(&database).await, 0);
+    let_time_pass(&database).await;
+    take(&db, 99, 45, false).await.unwrap();
+    assert_eq!(left(&database).await, 0);
 }

@@ -31,6 +31,8 @@ mod hold;
 #[cfg(test)]
 mod holds;
 mod lines;
+#[cfg(test)]
+mod mixture;
 mod office;
 #[cfg(test)]
 mod promo_codes;

@@ -10,6 +10,7 @@ use crate::events::{
     self, Access, CodeAmount, CodeCounts, CodeError, CodeKind, CodeType, EditError, EventChange,
     EventDetails, NewPromotion, OwnEvent, PromotionChange, QuotaChange, TicketTypeChange,
 };
+use crate::testing::Database;
 use stores::db::Db;
 use values::ids::{EventId, TicketTypeId, UserId};
 use values::money::{Currency, Money};
@@ -423,4 +424,26 @@ async fn a_code_is_changed_but_not_below_what_was_used() {
     let same = code("MANY", CodeKind::None, CodeAmount::Nothing);
     let again = events::create_code(&db, &own(&db).await, same).await;
     assert!(matches!(again, Err(CodeError::Exists)));
+}
+
+#[tokio::test]
+async fn a_capacity_goes_down_by_what_the_release_before_stock_keeps_too() {
+    let database = Database::migrated().await;
+    database.add_gala(40, 30).await;
+    let db = database.process();
+    let resize = async |capacity: &str| {
+        let change = EventChange {
+            capacity: Some(value(capacity)),
+            ..EventChange::default()
+        };
+        events::change_event(&db, organizer(), &"gala".parse().unwrap(), None, &change).await
+    };
+    assert_eq!(resize("20").await.unwrap().event.available, 10);
+    assert_eq!(resize("35").await.unwrap().event.available, 25);
+    assert_eq!(resize("12").await.unwrap().event.available, 2);
+    assert!(matches!(
+        resize("9").await,
+        Err(EditError::BelowSold { least: 10 })
+    ));
+    assert_eq!(resize("10").await.unwrap().event.available, 0);
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::lines::Lines;
+use super::lines::{LineState, Lines};
 use super::stock::giving_back;
 use super::{Booking, BookingRequest, BookingRow, Status, booking_rows, expire, stock};
 use crate::events::Label;
@@ -408,6 +408,22 @@ impl Attempt<'_> {
         }
     }
 
+    /// How each line stands now. Holds whose time is over keep no tickets from anybody: they are ended first, and
+    /// all of them before anything is sold out.
+    async fn state_without_due_holds(&self) -> Result<Vec<LineState>, sqlx::Error> {
+        let Self {
+            db, request, lines, ..
+        } = self;
+        loop {
+            let more = expire::expire_due(db, &request.event_id).await?;
+            let code = request.promo_code.as_ref();
+            let lines = lines.state(db, &request.event_id, code).await?;
+            if !more || !lines.iter().any(|line| line.sold_out || line.code_used_up) {
+                return Ok(lines);
+            }
+        }
+    }
+
     /// Finds out why nothing was reserved. Returns `None` if another try could succeed now. If stock alone is too
     /// small, it first moves in a part of `event.available`.
     async fn explain(&self) -> Result<Option<Reservation>, ReserveError> {
@@ -415,13 +431,7 @@ impl Attempt<'_> {
         if let Some(made) = before {
             return Ok(Some(made));
         }
-        // Holds whose time is over keep no tickets from anybody. First: what is read after it counts.
-        expire::expire_due(self.db, &self.request.event_id).await?;
-        let code = self.request.promo_code.as_ref();
-        let lines = self
-            .lines
-            .state(self.db, &self.request.event_id, code)
-            .await?;
+        let lines = self.state_without_due_holds().await?;
         let first = lines.first().ok_or(ReserveError::EventNotFound)?;
         if first.begun {
             return Err(ReserveError::SalesClosed);
@@ -492,7 +502,10 @@ async fn made_before(
         r#"
         select b.booking_id as "booking_id: BookingId", b.user_id as "user_id: UserId",
                b.event_id as "event_id: EventId", b.tickets as "tickets: Tickets", b.amount_minor, b.currency,
-               b.status, b.payment_id as "payment_id: PaymentId", b.created_at, b.hold_until,
+               b.status, b.payment_id as "payment_id: PaymentId", b.created_at,
+               -- As it was at first: the first attempt to pay may have put it off.
+               coalesce((select due_at from job where kind = 'EXPIRE' and key = b.booking_id::text), b.hold_until)
+                   as hold_until,
                r.request_hash as "request_hash?", r.answer
           from booking b
           left join request r on r.resource_id = b.booking_id

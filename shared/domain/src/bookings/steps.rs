@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sqlx::Executor;
 
-use super::cancel::give_back;
+use super::cancel::{explain_not_cancelled, give_back};
 use super::confirm::{charge_with, confirm, record_accepted};
 use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
-use super::{Booking, BookingRequest, Status, read};
+use super::{Booking, BookingRequest, CancelError, Status, read};
 use crate::payments::PaymentMethod;
 use crate::testing::{AVAILABLE, Database};
 use stores::db::Db;
@@ -266,4 +266,20 @@ async fn a_cancelled_booking_is_not_cancelled_again_and_is_refunded_once() {
     assert_eq!(database.count(AVAILABLE).await, 5);
     let refunds = "select count(*) from job where kind = 'REFUND' and done_at is null";
     assert_eq!(database.count(refunds).await, 1);
+}
+
+#[tokio::test]
+async fn a_booking_that_was_confirmed_just_now_can_be_cancelled_until_its_event_begins() {
+    let (database, db) = gala().await;
+    let booking = reserved(&db, 1, None).await;
+    let why = || explain_not_cancelled(&db, booking.user_id, booking.booking_id);
+    assert!(matches!(
+        why().await,
+        Err(CancelError::NotCancellable { .. })
+    ));
+    confirm(&db, booking.booking_id, true).await.unwrap();
+    assert!(why().await.unwrap().is_none());
+    let begin = "update event set starts_at = now() - interval '1 second'";
+    database.execute(begin.to_owned()).await;
+    assert!(matches!(why().await, Err(CancelError::Begun)));
 }

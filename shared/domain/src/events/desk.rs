@@ -27,9 +27,10 @@ pub struct TypeSales {
     pub revenue: Money,
 }
 
-/// What was sold on one day, in UTC.
+/// What was sold on one day, by the clocks at the venue.
 #[derive(Debug)]
 pub struct DaySales {
+    /// Its midnight.
     pub day: Timestamp,
     pub sold: i64,
 }
@@ -119,7 +120,7 @@ pub async fn sales(db: &Db, own: &OwnEvent) -> Result<Sales, GetEventError> {
     .await?;
     let days = sqlx::query!(
         r#"
-        select date_trunc('day', created_at) as "day!: Timestamp", sum(tickets)::int8 as "sold!"
+        select date_trunc('day', created_at, $3) as "day!: Timestamp", sum(tickets)::int8 as "sold!"
           from booking
          where event_id = $1 and status = 'CONFIRMED' and created_at > now() - make_interval(days => $2)
          group by 1
@@ -127,6 +128,7 @@ pub async fn sales(db: &Db, own: &OwnEvent) -> Result<Sales, GetEventError> {
         "#,
         event_id as &EventId,
         DAYS,
+        event.time_zone.as_str(),
     )
     .fetch_all(db.idempotent(FailPoint("GetSalesByDay")))
     .await?;

@@ -72,7 +72,7 @@ pub struct TicketTypeChange {
     /// Only before the first booking of the type.
     #[schema(required = false, value_type = Option<Vec<Draw>>, max_items = 50)]
     pub quotas: Option<Vec<Draw>>,
-    /// True: it is no longer shown or sold.
+    /// True: it is no longer shown or sold, for good.
     #[schema(required = false)]
     pub archived: Option<bool>,
 }
@@ -150,6 +150,12 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
     if ends_at.is_some_and(|ends| ends <= starts_at) {
         return Err(invalid("/ends_at", "must be after starts_at"));
     }
+    let most_of_booking = change.max_tickets_per_booking;
+    let mut types = now.ticket_types.iter();
+    if most_of_booking.is_some_and(|most| types.any(|kind| kind.min_per_order > most)) {
+        let detail = "must be at least the min_per_order of each ticket type";
+        return Err(invalid("/max_tickets_per_booking", detail));
+    }
     let most = change.max_per_user.unwrap_or(now.max_per_user);
     let written = resizing!(
         r#"
@@ -159,7 +165,8 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
         "#,
         r#"changed as (
             update event e
-               set version = version + 1, capacity = $4, name = $5, venue = $6, starts_at = $7, ends_at = $8,
+               set version = version + 1, available = able.available - (select coalesce(max(outside), 0) from missing),
+                   capacity = $4, name = $5, venue = $6, starts_at = $7, ends_at = $8,
                    time_zone = $9, max_tickets_per_booking = $10, max_per_user = $11, hold_seconds = $12
               from able
              where e.event_id = able.event_id

@@ -3,7 +3,9 @@
 use super::Label;
 use super::edit::{EditError, TicketTypeChange, invalid};
 use super::own::{MAX_READS, OwnEvent, own};
-use super::types::{Access, Draw, EventDetails, MAX_TYPES, NewTicketType, TicketType};
+use super::types::{
+    Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, TicketType, most_of,
+};
 use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{EventId, TicketTypeId, UserId};
@@ -36,6 +38,7 @@ pub async fn add_type(
         }
         check_name(&now, &new.name, None)?;
         check_draws(&now, &new.quotas)?;
+        check_new(&now, new)?;
         if insert_type(db, &event, id, new).await? {
             return type_of(event.details(db).await?, id);
         }
@@ -115,8 +118,8 @@ pub async fn change_type(
             check_draws(&now, draws)?;
         }
         let most_of_event = now.event.max_tickets_per_booking;
-        let changed = merged(type_of(now, id)?, change);
-        check(&changed, most_of_event)?;
+        let changed = merged(type_of(now, id)?, change, most_of_event);
+        check(&changed, change, most_of_event)?;
         match write_type(db, &event, &changed, change).await? {
             Written::Changed if change.archived == Some(true) => return Ok(changed),
             Written::Changed => return type_of(event.details(db).await?, id),
@@ -127,7 +130,10 @@ pub async fn change_type(
     Err(EditError::Contended)
 }
 
-fn merged(now: TicketType, change: &TicketTypeChange) -> TicketType {
+fn merged(now: TicketType, change: &TicketTypeChange, most_of_event: Tickets) -> TicketType {
+    let most = change
+        .max_per_order
+        .map(|most| most.unwrap_or(most_of_event));
     TicketType {
         name: change.name.clone().unwrap_or(now.name),
         description: change.description.clone().unwrap_or(now.description),
@@ -136,13 +142,17 @@ fn merged(now: TicketType, change: &TicketTypeChange) -> TicketType {
         sale_from: change.sale_from.unwrap_or(now.sale_from),
         sale_until: change.sale_until.unwrap_or(now.sale_until),
         min_per_order: change.min_per_order.unwrap_or(now.min_per_order),
-        max_per_order: change.max_per_order.flatten().unwrap_or(now.max_per_order),
+        max_per_order: most.unwrap_or(now.max_per_order),
         admits: change.admits.unwrap_or(now.admits),
         ..now
     }
 }
 
-fn check(changed: &TicketType, most_of_event: Tickets) -> Result<(), EditError> {
+fn check(
+    changed: &TicketType,
+    change: &TicketTypeChange,
+    most_of_event: Tickets,
+) -> Result<(), EditError> {
     if changed
         .sale_from
         .zip(changed.sale_until)
@@ -150,15 +160,39 @@ fn check(changed: &TicketType, most_of_event: Tickets) -> Result<(), EditError> 
     {
         return Err(invalid("/sale_until", "must be after sale_from"));
     }
-    if changed.max_per_order > most_of_event {
+    if change.max_per_order.is_some() && changed.max_per_order > most_of_event {
         let detail = "must be at most the event's max_tickets_per_booking";
         return Err(invalid("/max_per_order", detail));
     }
-    if changed.min_per_order > changed.max_per_order {
+    let ordered = change.min_per_order.is_some() || change.max_per_order.is_some();
+    if ordered && changed.min_per_order > changed.max_per_order {
         return Err(invalid("/min_per_order", "must be at most max_per_order"));
     }
     if changed.is_default && changed.access != Access::Public {
         return Err(invalid("/access", "must be PUBLIC for the default type"));
+    }
+    Ok(())
+}
+
+/// What `POST /events` asks of a type, too.
+fn check_new(event: &EventDetails, new: &NewTicketType) -> Result<(), EditError> {
+    let most_of_event = event.event.max_tickets_per_booking;
+    if new.max_per_order.is_some_and(|most| most > most_of_event) {
+        let detail = "must be at most the event's max_tickets_per_booking";
+        return Err(invalid("/max_per_order", detail));
+    }
+    let most = new.max_per_order.unwrap_or(most_of_event);
+    if new.min_per_order.is_some_and(|least| least > most) {
+        return Err(invalid("/min_per_order", "must be at most max_per_order"));
+    }
+    let quotas = event.quotas.iter().map(|quota| NewQuota {
+        name: quota.name.clone(),
+        capacity: quota.capacity,
+    });
+    let quotas: Vec<_> = quotas.collect();
+    if most_of(new, event.event.capacity, &quotas) == 0 {
+        let detail = "of the capacity or of a quota are more than there are";
+        return Err(invalid("/units", detail));
     }
     Ok(())
 }

@@ -418,7 +418,7 @@ async fn details(
     let event: Event = row.try_into()?;
     Ok(EventDetails {
         ticket_types: types::list(db, event_id, event.currency, shown).await?,
-        quotas: types::quotas(db, event_id).await?,
+        quotas: types::quotas(db, event_id, shown).await?,
         time_zone: event.time_zone.clone(),
         ends_at,
         max_per_user,

@@ -12,7 +12,9 @@ macro_rules! resizing {
         sqlx::query!(
             r#"
             with held as materialized (
-                select event_id from event where event_id = $1 and organizer_id = $2 and version = $3 for no key update
+                select event_id, available from event
+                 where event_id = $1 and organizer_id = $2 and version = $3
+                   for no key update
             ), own as materialized ( "# + $quotas + r#" for no key update of q
             ), locked as materialized (
                 select s.quota_id, s.shard, s.free
@@ -28,12 +30,16 @@ macro_rules! resizing {
                   from locked join own using (quota_id)
                 window by_quota as (partition by quota_id), by_shard as (partition by quota_id order by shard),
                        before as (by_shard rows between unbounded preceding and 1 preceding)
-            ), short as (
-                select own.quota_id, own.capacity - share.total as least
-                  from own join share using (quota_id)
+            ), missing as (
+                -- What the shards lack, and the release before stock may have.
+                select own.quota_id, own.capacity - share.total as given_out, own.capacity - share.total - own.wanted as outside,
+                       case when q.kind = 'ROOT' then held.available else 0 end as available
+                  from own join share using (quota_id) join quota q using (quota_id) cross join held
                  where share.place = 1 and own.wanted < own.capacity - share.total
+            ), short as (
+                select given_out - available as least from missing where outside > available
             ), able as (
-                select event_id from held where not exists (select from short)
+                select event_id, available from held where not exists (select from short)
             ), resized as (
                 update quota q
                    set capacity = own.wanted, name = own.name

@@ -372,8 +372,12 @@ pub(super) async fn list(
         .collect()
 }
 
-/// The quotas of an event beside its capacity.
-pub(super) async fn quotas(db: &Db, event_id: &EventId) -> Result<Vec<Quota>, sqlx::Error> {
+/// The quotas of an event beside its capacity: those of types that everybody may buy, or all.
+pub(super) async fn quotas(
+    db: &Db,
+    event_id: &EventId,
+    shown: &Shown<'_>,
+) -> Result<Vec<Quota>, sqlx::Error> {
     sqlx::query_as!(
         Quota,
         r#"
@@ -381,9 +385,12 @@ pub(super) async fn quotas(db: &Db, event_id: &EventId) -> Result<Vec<Quota>, sq
                (select coalesce(sum(free), 0)::int from stock where stock.quota_id = quota.quota_id) as "available!"
           from quota
          where event_id = $1 and kind = 'SHARED'
+           and ($2 or exists (select from ticket_type_quota d join ticket_type t using (ticket_type_id)
+                               where d.quota_id = quota.quota_id and t.access = 'PUBLIC' and t.archived_at is null))
          order by name
         "#,
         event_id as &EventId,
+        matches!(shown, Shown::All),
     )
     .fetch_all(db.idempotent(FailPoint("GetQuotas")))
     .await
