@@ -75,9 +75,12 @@ pub struct BookingRow {
     pub answer: Option<String>,
     /// The kinds of its jobs that are not done.
     pub jobs: Vec<String>,
-    /// Whether its tickets were held to be paid, and whether a card was tried then.
+    /// Whether its tickets were held to be paid, whether a card was tried then, and whether the time for that is over.
     pub held: bool,
     pub tried: bool,
+    pub over: bool,
+    /// What its promo code takes off, in percent.
+    pub percent: i64,
     pub refund_due: bool,
     pub refunded: bool,
     pub created: SystemTime,
@@ -154,7 +157,9 @@ impl Books {
                    amount_minor, currency, status, r.idempotency_key, r.answer,
                    array(select kind from job
                           where key in (booking_id::text, booking_id || '.confirmed') and done_at is null) as jobs,
-                   hold_until is not null as held, attempt > 0 as tried, refund_due_at is not null as due, refunded_at is not null as refunded,
+                   hold_until is not null as held, attempt_id is not null as tried, coalesce(hold_until < now(), false) as over,
+                   coalesce((select value from promo_code c where c.event_id = booking.event_id
+                                and c.code = booking.promo_code and c.kind = 'PERCENT'), 0) as percent, refund_due_at is not null as due, refunded_at is not null as refunded,
                    booking.created_at, updated_at
               from booking
               left join request r on r.resource_id = booking_id
@@ -241,6 +246,9 @@ impl Books {
         for booking in &self.bookings {
             if booking.status == "PENDING" {
                 unsettled.push(breach(&booking.id, "is still pending"));
+            }
+            if booking.status == "HELD" && booking.over {
+                unsettled.push(breach(&booking.id, "is still held, beyond its time"));
             }
             // A hold waits for its buyer.
             let open = booking
@@ -600,7 +608,12 @@ impl Books {
             let what = "was made for nobody's request, or not as it asked";
             check(wanted, "told", &booking.id, what);
             let due = self.events.get(&booking.event);
-            let due = due.map(|event| (event.price * booking.tickets, event.currency.as_str()));
+            let due = due.map(|event| {
+                // Rounded half up.
+                let off = (event.price * booking.percent + 50) / 100;
+                let amount = (event.price - off) * booking.tickets;
+                (amount, event.currency.as_str())
+            });
             let costs = (booking.amount, booking.currency.as_str());
             let what = format!("costs {costs:?}, not {due:?}");
             check(due == Some(costs), "charged", &booking.id, &what);
@@ -617,13 +630,27 @@ impl Books {
     ) {
         let state = row.map_or("nothing", |row| row.status.as_str());
         let sound = match (heard.asked, heard.status, heard.problem.as_deref()) {
+            ("book", Some(201), _) if purchase.hold => state != "nothing",
+            // They hold others.
+            ("book", Some(409), Some("hold-open")) => purchase.hold,
+            ("pay", Some(200), _) => matches!(state, "CONFIRMED" | "CANCELLED"),
+            ("pay", Some(202 | 402), _) => state != "nothing",
+            ("pay", Some(409), Some("hold-expired")) | ("release", Some(200), _) => {
+                state == "EXPIRED"
+            }
+            ("release", Some(409), Some("not-held")) => {
+                matches!(state, "CONFIRMED" | "CANCELLED")
+            }
+            ("pay" | "release", Some(409), Some("payment-in-progress")) => true,
+            // Five cards were tried.
+            ("pay", Some(429), _) => state != "nothing",
             ("book", Some(201), _) => {
                 state == "CONFIRMED" || (state == "CANCELLED" && purchase.cancelled)
             }
             ("book", Some(202), _) => state != "nothing",
             ("book", Some(402), _) => matches!(state, "REJECTED" | "EXPIRED"),
             // Nothing was made then; but a repeat, or a twin, tries too, and may find tickets that came back.
-            ("book", Some(409), Some("sold-out")) => {
+            ("book", Some(409), Some("sold-out" | "promo-used-up")) => {
                 let mut others = purchase
                     .heard
                     .iter()
@@ -639,6 +666,7 @@ impl Books {
             },
             ("book", Some(409), Some("request-in-progress")) => is_running(heard, purchase),
             ("cancel", Some(409), Some("not-cancellable")) => match row {
+                Some(row) if row.held && heard.from < row.updated => true,
                 // Before it was settled, or where there is nothing to cancel.
                 Some(row) if heard.retry_after => {
                     row.status != "CONFIRMED" || heard.from < row.updated
@@ -674,7 +702,9 @@ impl Books {
             );
             let paid = match (heard.state.as_deref(), row.amount) {
                 (Some("CONFIRMED" | "CANCELLED"), 1..) => shown["payment_id"] == row.payment(),
-                (Some("PENDING" | "CONFIRMED" | "CANCELLED"), _) => shown["payment_id"].is_null(),
+                (Some("HELD" | "PENDING" | "CONFIRMED" | "CANCELLED"), _) => {
+                    shown["payment_id"].is_null()
+                }
                 _ => true,
             };
             check(
@@ -846,6 +876,8 @@ fn booking(row: &sqlx::postgres::PgRow) -> Result<BookingRow, sqlx::Error> {
         tickets: row.try_get("tickets")?,
         units: row.try_get("units")?,
         held: row.try_get("held")?,
+        over: row.try_get("over")?,
+        percent: row.try_get("percent")?,
         tried: row.try_get("tried")?,
         items: row
             .try_get::<Option<i64>, _>("item_tickets")?

@@ -45,6 +45,9 @@ pub struct Purchase {
     pub cancelled: bool,
     /// Whether the key is not sent: then the request can't be repeated.
     pub keyless: bool,
+    /// Whether the tickets are held first, and paid later.
+    pub hold: bool,
+    pub code: Option<&'static str>,
 }
 
 impl Purchase {
@@ -59,14 +62,22 @@ impl Purchase {
             heard: Vec::new(),
             cancelled: false,
             keyless: false,
+            hold: false,
+            code: None,
         }
     }
 
     /// Sends the request once.
     pub async fn ask(&mut self, app: &TestApp) -> Option<Answer> {
-        let mut body = json!({
-            "user_id": self.user.id, "event_id": self.event, "payment_method": self.method,
-        });
+        let mut body = json!({"user_id": self.user.id, "event_id": self.event});
+        if self.hold {
+            body["hold"] = true.into();
+        } else {
+            body["payment_method"] = self.method.into();
+        }
+        if let Some(code) = self.code {
+            body["promo_code"] = code.into();
+        }
         if self.types.is_empty() {
             body["tickets"] = self.tickets.into();
         } else {
@@ -126,6 +137,51 @@ impl Purchase {
             sleep(Duration::from_millis(200)).await;
         }
         false
+    }
+
+    /// Pays what is held, by its own card and then by one that pays, until it is known how that ended, or for so long.
+    pub async fn pay(&mut self, app: &TestApp, patience: Duration) {
+        let Some(booking) = self.booking() else {
+            return;
+        };
+        let mut method = self.method;
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let path = format!("/bookings/{booking}/pay");
+            let request = app.request("POST", &path).bearer_auth(&self.user.token);
+            let request = request.json(&json!({"payment_method": method}));
+            match self.send(app, "pay", request).await {
+                Some(answer) if answer.status == 402 => method = "pm_card_visa",
+                Some(answer)
+                    if answer.status == 409 && answer.problem() == "payment-in-progress" =>
+                {
+                    sleep(Duration::from_millis(500)).await;
+                }
+                Some(answer) if is_final(&answer) && answer.status != 202 => return,
+                _ => sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    /// Gives back what is held, or tries to, for so long.
+    pub async fn release(&mut self, app: &TestApp, patience: Duration) {
+        let Some(booking) = self.booking() else {
+            return;
+        };
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let path = format!("/bookings/{booking}/release");
+            let request = app.request("POST", &path).bearer_auth(&self.user.token);
+            match self.send(app, "release", request).await {
+                Some(answer)
+                    if answer.status == 409 && answer.problem() == "payment-in-progress" =>
+                {
+                    sleep(Duration::from_millis(500)).await;
+                }
+                Some(answer) if is_final(&answer) => return,
+                _ => sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// Cancels the booking, until it is known how that ended, or for so long; whether it is known.

@@ -44,7 +44,10 @@ impl Crowd {
         }
         let mut events = Vec::new();
         for capacity in [8, 15, 30, 60, 120, 100_000] {
-            events.push(app.event_with(capacity).await);
+            events.push(match capacity {
+                60 => with_code(app, capacity).await,
+                _ => app.event_with(capacity).await,
+            });
         }
         let free = app.event(json!({"price": 0, "capacity": 200})).await;
         events.push(free.text("event_id"));
@@ -99,6 +102,28 @@ impl Crowd {
         done
     }
 
+    /// Holds tickets, and pays for them, gives them back, or forgets them.
+    async fn hold(&self, app: &TestApp, mut purchase: Purchase, rng: &mut Rng) -> Purchase {
+        purchase.hold = true;
+        purchase.pursue(app, PATIENCE).await;
+        match rng.u8(..8) {
+            0 => {}
+            1 => purchase.release(app, PATIENCE).await,
+            // By two cards at once.
+            2 => {
+                let mut twin = purchase.clone();
+                let before = twin.heard.len();
+                tokio::join!(purchase.pay(app, PATIENCE), twin.pay(app, PATIENCE));
+                purchase.heard.extend(twin.heard.drain(before..));
+            }
+            _ => purchase.pay(app, PATIENCE).await,
+        }
+        if rng.u8(..10) < 2 {
+            purchase.cancel(app, PATIENCE).await;
+        }
+        purchase
+    }
+
     async fn book(&self, app: &TestApp, user: &User, rng: &mut Rng) -> Purchase {
         // Half of all want the event that never sells out: there is always something to do.
         let event = match rng.bool() {
@@ -109,6 +134,12 @@ impl Crowd {
         if self.events.last() == Some(event) && rng.bool() {
             let first = rng.usize(..self.types.len());
             purchase.types = self.types[first..].to_vec();
+        }
+        if event == &self.events[3] && rng.bool() {
+            purchase.code = Some(CODE);
+        }
+        if rng.u8(..4) == 0 {
+            return self.hold(app, purchase, rng).await;
         }
         match rng.u8(..10) {
             // Asks once and is not seen again.
@@ -127,6 +158,22 @@ impl Crowd {
         }
         purchase
     }
+}
+
+/// What each code is called.
+const CODE: &str = "TENTH";
+
+/// Makes a code of few uses, which takes a tenth off; the organizer's event.
+async fn with_code(app: &TestApp, capacity: i64) -> String {
+    let organizer = app.user().await;
+    let body = TestApp::event_body(json!({"capacity": capacity, "hold_seconds": 60}));
+    let made = app.post(&organizer, "/events", body).await;
+    let event = made.text("event_id");
+    let code = json!({"code": CODE, "kind": "PERCENT", "value": 10, "uses": 12});
+    let path = format!("/events/{event}/promo-codes");
+    let coded = app.post(&organizer, &path, code).await;
+    assert_eq!(coded.status, 201, "{coded:?}");
+    event
 }
 
 /// An event of three types of one price, two of which take of a second quota; its id, and theirs.
@@ -155,6 +202,15 @@ fn method(rng: &mut Rng) -> &'static str {
         1 => "pm_admit_timeout",
         _ => "pm_card_visa",
     }
+}
+
+/// Ends the time of all holds, as if it were later: what was forgotten goes back now.
+pub async fn let_holds_lapse(app: &TestApp) {
+    let lapse = "with lapsed as (update booking set hold_until = now() - interval '1 second', attempt_until = null
+                                  where hold_until > now() and status in ('HELD', 'PENDING') returning booking_id)
+                 update job set next_attempt_at = now() from lapsed
+                  where key = lapsed.booking_id::text and kind in ('EXPIRE', 'SETTLE') and done_at is null";
+    sqlx::query(lapse).execute(&app.bookings).await.unwrap();
 }
 
 /// Lists something, or logs in; what is not true of the answer, if there is one.

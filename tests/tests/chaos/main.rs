@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use std::{env, fs};
 
-use crowd::Crowd;
+use crowd::{Crowd, let_holds_lapse};
 use futures_util::future::join_all;
 use mischief::Mischief;
 use proxy::Link;
@@ -105,6 +105,7 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
     let asking = crowds.payments.iter_mut();
     let paid = join_all(asking.map(|payment| payment.pursue(&app, patience)));
     let (booked, paid) = tokio::join!(booked, paid);
+    let_holds_lapse(&app).await;
     let asked = Asked {
         users: crowd.users.iter().map(|user| user.id).collect(),
         events: crowd.events.clone(),
