@@ -12,11 +12,11 @@ use shared::ids::{EventId, UserId};
 use shared::money::Currency;
 use shared::time::TimeZone;
 
-use crate::edit;
 use crate::edit_forms::amount;
 use crate::format::{When, money, price};
 use crate::frame::Frame;
 use crate::language::Language;
+use crate::organizer::{own, wrong};
 use crate::respond::{log_in_first, page, see_other};
 use crate::session;
 
@@ -124,7 +124,7 @@ pub async fn show_sales(db: &Db, tokens: &TokenVerifier, request: &Request) -> A
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(request.raw_path());
     };
-    let own = edit::own(db, user, &event_id).await?;
+    let own = own(db, user, &event_id).await?;
     let Sales { event, types, days } = events::sales(db, &own).await?;
     let frame = Frame::of(request, true);
     let t = frame.language;
@@ -383,14 +383,5 @@ fn field_of(pointer: &str, form: &Form) -> String {
         ["quotas", place, ..] => format!("limit_{}", row(&limited, place)),
         [field, ..] => (*field).to_owned(),
         [] => "name".to_owned(),
-    }
-}
-
-/// What is wrong with a field, for who filled in the form.
-pub(crate) fn wrong(t: Language, field: &str, detail: &str) -> String {
-    match field.split('_').next().unwrap_or_default() {
-        "date" => t.desk_wrong_date().to_owned(),
-        "price" => t.desk_wrong_price().to_owned(),
-        _ => t.desk_wrong(detail),
     }
 }

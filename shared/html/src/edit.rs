@@ -6,20 +6,17 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use shared::auth::TokenVerifier;
 use shared::db::Db;
-use shared::events::{
-    self, CodeError, EditError, EventChange, GetEventError, OwnEvent, OwnEventError, Quota,
-    QuotaChange,
-};
+use shared::events::{self, CodeError, EditError, EventChange, OwnEvent, Quota, QuotaChange};
 use shared::http::{
     Answer, Fields, Form, Problem, Request, decode_code, decode_code_change, decode_type,
     decode_type_change,
 };
-use shared::ids::{EventId, PromoCode, QuotaId, TicketTypeId, UserId};
+use shared::ids::{EventId, PromoCode, QuotaId, TicketTypeId};
 
-use crate::desk::wrong;
 use crate::edit_forms::{self, FormView, Input};
 use crate::frame::Frame;
 use crate::language::Language;
+use crate::organizer::{own, wrong};
 use crate::respond::{log_in_first, page, see_other};
 use crate::session;
 
@@ -126,15 +123,6 @@ pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answe
             show_forms(db, request, &own, status, Some(sent)).await
         }
     }
-}
-
-/// An event of the visitor's. Another person's is not found.
-pub(crate) async fn own(db: &Db, user: UserId, event_id: &EventId) -> Result<OwnEvent, Problem> {
-    let own = events::own(db, user, event_id).await;
-    own.map_err(|error| match error {
-        OwnEventError::NotFound | OwnEventError::NotOrganizer => GetEventError::NotFound.into(),
-        OwnEventError::Database(cause) => cause.into(),
-    })
 }
 
 /// Shows the forms; the one that was sent as it was filled in, with what is wrong with it.

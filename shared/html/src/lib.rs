@@ -14,6 +14,7 @@ mod format;
 mod frame;
 mod language;
 mod order;
+mod organizer;
 pub mod problem;
 mod respond;
 mod session;
