@@ -1,7 +1,7 @@
 -- Fail after two seconds without a lock, rather than keep buyers waiting. `event` before `booking`, as sellers do.
 set local lock_timeout = '2s';
 
--- Raised by each change of what an event is or sells: who changes it says which version they saw.
+-- Incremented by every change of the event or of what it sells. A writer names the version that it read.
 alter table event add column version integer not null default 1;
 
 alter table booking
@@ -62,10 +62,10 @@ select c.event_id, c.code, t.ticket_type_id, coalesce(named.unlocks, false) as u
 
 grant select on promo_code_offer to admit_reader, admit_office;
 grant select on promo_code, promo_code_type to admit_reader;
--- Which of a booking's quotas are a code's uses.
+-- Needed to tell which of a booking's quotas are a code's uses.
 grant select on promo_code to admit_office;
 
--- The desk changes what an event is and sells. It sells nothing itself, and reads no person's data.
+-- The desk changes what an event is and sells. It sells nothing itself, and reads no name, address or contact.
 do $$
 begin
     execute format('grant connect on database %I to admit_desk', current_database());

@@ -218,14 +218,14 @@ const tests = {
     const hold = page.url();
     for (const [answer, next] of [['No', 'Your tickets are reserved'], ['Yes, pay', 'You’re going!']]) {
       // Asked, and gone away from: the hold is there still.
-      await page.getByLabel('A card whose bank asks you').check();
+      await page.getByLabel('Test card (bank asks for confirmation)').check();
       await press(page, 'Pay 40.00\u00a0EUR');
-      await title(page, 'Your bank asks');
+      await title(page, 'Confirm your payment');
       await sound(page, 320);
       await page.goto(hold);
-      await page.getByLabel('A card whose bank asks you').check();
+      await page.getByLabel('Test card (bank asks for confirmation)').check();
       await press(page, 'Pay 40.00\u00a0EUR');
-      await title(page, 'Your bank asks');
+      await title(page, 'Confirm your payment');
       await press(page, answer);
       await title(page, next);
     }

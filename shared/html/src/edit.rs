@@ -104,7 +104,7 @@ pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answe
     let own = own(db, user, &event_id).await?;
     let target = Target::of(request)?;
     let t = Language::of(request);
-    // Two tabs: the second was filled in from what is no more.
+    // With two tabs open, the second form may have been filled in from an older version.
     let version = form.parse::<i32>("version");
     let changed = if version.is_some_and(|version| version != own.version) {
         Err(conflict("", t.edit_stale().to_owned()))
@@ -195,7 +195,7 @@ async fn show_forms(
     page(request, status, &edit)
 }
 
-/// Changes what a form says. The outer error is a problem of ours, or of the address.
+/// Changes what a form says. The outer error is a problem that no field can mend: ours, or a wrong address.
 async fn apply(
     db: &Db,
     t: Language,
@@ -209,7 +209,7 @@ async fn apply(
             Ok(Err(conflict("capacity", t.edit_least(least))))
         }
         Err(NotChanged::Code(CodeError::BelowUsed { least })) => {
-            Ok(Err(conflict("uses", t.edit_least(least))))
+            Ok(Err(conflict("uses", t.edit_least_uses(least))))
         }
         Err(NotChanged::Code(CodeError::Exists)) => {
             Ok(Err(conflict("code", t.edit_code_exists().to_owned())))
@@ -303,7 +303,7 @@ fn conflict(field: &str, text: String) -> Refused {
     }
 }
 
-/// The fields that a problem is about. A problem of none is passed on.
+/// The fields that a problem is about. A problem that names no field is returned as it is.
 fn field_errors(t: Language, problem: Problem) -> Result<Refused, Problem> {
     if problem.errors().is_empty() {
         return Err(problem);

@@ -410,7 +410,8 @@ impl<'f> Body<'f> {
     }
 }
 
-/// What of a form differs from what it would show now: what nobody touched is not changed, not by a second.
+/// The fields that differ from what the form shows now. A time that nobody touched is not sent: the input has no seconds, and
+/// would cut them off.
 fn touched(form: &Form, shown: &FormView, mut body: Map<String, Value>) -> Map<String, Value> {
     body.retain(|name, _| {
         let field = shown.fields.iter().find(|field| field.name == *name);
@@ -433,7 +434,7 @@ pub(crate) fn event_body(form: &Form, event: &EventDetails) -> Map<String, Value
         .number("max_per_user")
         .fields;
     if zone != event.time_zone {
-        // The same clocks are other moments.
+        // In another zone the same local times are other moments.
         return body;
     }
     touched(form, &self::event(Language::English, "", event), body)

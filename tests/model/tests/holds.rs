@@ -1,8 +1,8 @@
 //! A model of paying a hold, checked exhaustively: two attempts by cards of every kind, a bank that asks, the buyer who gives
-//! the tickets back, and the sweep, in every order, while any of them may stop for good at any step and time may run out
-//! at any moment.
+//! the tickets back, and the sweep, in every order. A payer or the buyer may stop for good at any step, the sweep may stop and
+//! come again, and time may run out at any moment.
 //!
-//! One step is one statement or one call of the code and has its name there. The gateway decides once for each payment,
+//! One step is one statement or one call of the code. The gateway decides once for each payment,
 //! as in `protocol`, which has what this leaves out: lost answers of the database, tickets that others want, refunds.
 use stateright::{Checker, Model, Property};
 
@@ -83,7 +83,7 @@ struct State {
     payers: [Payer; PAYERS],
     sweep: Settler,
     releaser: Settler,
-    /// Whether a card was declined, and whether its owner said no.
+    /// Whether a card was declined, or its owner said no.
     declined: bool,
 }
 

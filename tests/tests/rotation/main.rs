@@ -17,8 +17,21 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Does everything that a person can do, each once; none of it may fail.
 async fn do_everything(app: &TestApp, user: &User, event: &str) {
-    // Registers, logs in, and makes an event.
-    app.event_with(1).await;
+    // Registers, logs in, and makes an event, and changes it.
+    let organizer = app.user().await;
+    let made = app
+        .post(&organizer, "/events", TestApp::event_body(json!({})))
+        .await;
+    let own = format!("/events/{}", made.text("event_id"));
+    let change = app.request("PATCH", &own).bearer_auth(&organizer.token);
+    let changed = app.send(change.json(&json!({"capacity": 50}))).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let hold =
+        json!({"user_id": user.id, "event_id": made.text("event_id"), "tickets": 1, "hold": true});
+    let held = app.post(user, "/bookings", hold).await;
+    let path = format!("/bookings/{}/pay", held.text("booking_id"));
+    let paid = app.post(user, &path, json!({})).await;
+    assert_eq!(paid.status, 200, "{paid:?}");
     let listed = app.send(app.request("GET", "/events?limit=1")).await;
     assert_eq!(listed.status, 200, "{listed:?}");
     let booked = app.book(user, event, 1).await;

@@ -1,5 +1,5 @@
 //! Everything at once: many processes reserve, hold, pay, are declined, give back, let lapse and cancel, while the organizer
-//! changes capacities and prices. `ADMIT_OPERATIONS=100000 make steps STEPS=mixture` for more of it.
+//! changes capacities. `ADMIT_OPERATIONS=100000 make steps STEPS=mixture` for more of it.
 
 use std::env;
 use std::time::Duration;

@@ -28,7 +28,7 @@ pub enum CodeKind {
     Percent,
     /// Takes an amount off each ticket, down to nothing.
     Fixed,
-    /// Is what each ticket costs.
+    /// Sets the price of each ticket.
     Price,
     /// Changes no price.
     None,
@@ -80,7 +80,7 @@ pub struct CodeType {
 pub struct NewPromotion {
     pub code: PromoCode,
     pub kind: CodeKind,
-    /// Required, but for NONE.
+    /// Required unless `kind` is NONE.
     #[schema(required = false, value_type = Option<CodeValue>)]
     pub value: CodeAmount,
     /// How often it can be used; null: any number of times.
@@ -269,7 +269,7 @@ fn unlocks(types: &[CodeType]) -> Vec<bool> {
     types.iter().map(|named| named.unlocks).collect()
 }
 
-/// Whether the event has all of these types, which it then keeps.
+/// Checks that the event has all of these types. Types are archived, never deleted, so this stays true.
 async fn check_types(db: &Db, event: &OwnEvent, types: &[CodeType]) -> Result<(), CodeError> {
     let known = sqlx::query_scalar!(
         r#"select ticket_type_id as "id: TicketTypeId" from ticket_type where event_id = $1"#,
@@ -361,8 +361,8 @@ pub async fn own_code(db: &Db, event: &OwnEvent, code: &PromoCode) -> Result<Pro
     found.into_iter().next().ok_or(CodeError::NotFound)
 }
 
-/// Changes a promo code of an event of `organizer`. `decode` says what to change, once it is known what kind the code
-/// is and in which currency.
+/// Changes a promo code of an event of `organizer`: reads it, merges `change` into it and writes it, and starts again if the
+/// event changed meanwhile.
 ///
 /// # Errors
 /// See [`CodeError`].

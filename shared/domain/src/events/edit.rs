@@ -35,7 +35,8 @@ pub struct EventChange {
     pub capacity: Option<Capacity>,
     #[schema(required = false)]
     pub max_tickets_per_booking: Option<Tickets>,
-    /// Null: any number. It counts what is booked while there is a limit.
+    /// Null removes the limit. Only tickets that are held, or booked while there is a limit, count towards it. A person with
+    /// several accounts has several limits.
     #[schema(required = false, value_type = Option<Capacity>)]
     pub max_per_user: Option<Option<Capacity>>,
     #[schema(required = false)]

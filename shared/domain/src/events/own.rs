@@ -1,6 +1,6 @@
-//! An event of an organizer, to be changed. Each change says which version of the event it was made from; one that
-//! others changed meanwhile is read again, and changed from there. So a change may be repeated: one whose answer was lost
-//! finds the event changed, and is made again.
+//! An event of an organizer, to be changed. A change is written only if the event still has the version that was read. If
+//! not, the event is read and the change made again. So a change whose answer was lost can be repeated. A promo code is
+//! made without: its name is its guard.
 
 use super::{EventDetails, GetEventError, details, types};
 use runtime::faults::FailPoint;

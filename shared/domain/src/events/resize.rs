@@ -5,8 +5,9 @@
 /// its shards and new ones; less is taken from those that have it. `$rest` are the CTEs that follow: they read `able`,
 /// which has the event's row unless a quota has given out more than it shall have.
 ///
-/// The first three parameters are the event, its organizer, and the version that the change was made from. The answer
-/// is whether it was changed, and how much must be left to a quota that has given out too much.
+/// The first three parameters are the event, its organizer, and the version that the change was made from. Returns `able`,
+/// whether the event has this version and could be changed, and `least`, the lowest capacity that a quota can have where the
+/// wanted one is too low.
 macro_rules! resizing {
     ($quotas:tt, $rest:tt $(, $parameter:expr)* $(,)?) => {
         sqlx::query!(
@@ -31,7 +32,8 @@ macro_rules! resizing {
                 window by_quota as (partition by quota_id), by_shard as (partition by quota_id order by shard),
                        before as (by_shard rows between unbounded preceding and 1 preceding)
             ), missing as (
-                -- What the shards lack, and the release before stock may have.
+                -- Where the cut exceeds what is free in the shards: the rest, `outside`, must come from `event.available`,
+                -- where the release before stock keeps tickets.
                 select own.quota_id, own.capacity - share.total as given_out, own.capacity - share.total - own.wanted as outside,
                        case when q.kind = 'ROOT' then held.available else 0 end as available
                   from own join share using (quota_id) join quota q using (quota_id) cross join held
