@@ -397,7 +397,7 @@ impl Traveller<'_> {
         let id = format!("E{}", Uuid::now_v7().simple());
         let event = json!({
             "event_id": id, "name": "Fair", "venue": "Hall", "starts_at": "2040-05-01T17:00:00Z", "capacity": 50,
-            "quotas": [{"name": "Chairs", "capacity": 20}], "ticket_types": [{"name": "Standing", "price": 25}],
+            "quotas": [{"name": "Chairs", "capacity": 20}], "ticket_types": [{"name": "Standing", "price": 25, "quotas": [{"name": "Chairs"}]}],
         });
         let make = || self.as_user("POST", "/events").json(&event);
         let mut answers = vec![self.insist(&[201, 409], make).await];
