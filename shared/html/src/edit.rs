@@ -6,9 +6,9 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use shared::auth::TokenVerifier;
 use shared::db::Db;
-use shared::events::{self, CodeError, EditError, EventChange, OwnEvent, Quota, QuotaChange};
+use shared::events::{self, EventChange, OwnEvent, Quota, QuotaChange};
 use shared::http::{
-    Answer, Fields, Form, Problem, Request, decode_code, decode_code_change, decode_type,
+    Answer, Code, Fields, Form, Problem, Request, decode_code, decode_code_change, decode_type,
     decode_type_change,
 };
 use shared::ids::{EventId, PromoCode, QuotaId, TicketTypeId};
@@ -203,86 +203,52 @@ async fn apply(
     target: &Target,
     form: &Form,
 ) -> Result<Result<(), Refused>, Problem> {
-    match change_by(db, own, target, form).await {
-        Ok(()) => Ok(Ok(())),
-        Err(NotChanged::Edit(EditError::BelowSold { least })) => {
-            Ok(Err(conflict("capacity", t.edit_least(least))))
+    let Err(problem) = change_by(db, own, target, form).await else {
+        return Ok(Ok(()));
+    };
+    let least = || problem.member("least").cloned().unwrap_or_default();
+    match (problem.code(), target) {
+        (Code::CapacityBelowSold, Target::Code(_)) => {
+            Ok(Err(conflict("uses", t.edit_least_uses(least()))))
         }
-        Err(NotChanged::Code(CodeError::BelowUsed { least })) => {
-            Ok(Err(conflict("uses", t.edit_least_uses(least))))
-        }
-        Err(NotChanged::Code(CodeError::Exists)) => {
-            Ok(Err(conflict("code", t.edit_code_exists().to_owned())))
-        }
-        Err(NotChanged::Edit(error)) => field_errors(t, error.into()).map(Err),
-        Err(NotChanged::Code(error)) => field_errors(t, error.into()).map(Err),
-        Err(NotChanged::Problem(problem)) => field_errors(t, problem).map(Err),
+        (Code::CapacityBelowSold, _) => Ok(Err(conflict("capacity", t.edit_least(least())))),
+        (Code::PromoExists, _) => Ok(Err(conflict("code", t.edit_code_exists().to_owned()))),
+        _ => field_errors(t, problem).map(Err),
     }
 }
 
-/// Why nothing was changed.
-enum NotChanged {
-    Problem(Problem),
-    Edit(EditError),
-    Code(CodeError),
-}
-
-impl From<Problem> for NotChanged {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<EditError> for NotChanged {
-    fn from(error: EditError) -> Self {
-        Self::Edit(error)
-    }
-}
-
-impl From<CodeError> for NotChanged {
-    fn from(error: CodeError) -> Self {
-        Self::Code(error)
-    }
-}
-
-async fn change_by(
-    db: &Db,
-    own: &OwnEvent,
-    target: &Target,
-    form: &Form,
-) -> Result<(), NotChanged> {
-    let event = own.details(db).await.map_err(Problem::from)?;
+async fn change_by(db: &Db, own: &OwnEvent, target: &Target, form: &Form) -> Result<(), Problem> {
+    let event = own.details(db).await?;
     let read = |body: Map<String, Value>| Fields::parse(Value::Object(body).to_string().as_bytes());
-    let (user, id) = (own.organizer, &own.event_id);
     match target {
         Target::Event => {
             let change = edit_forms::event_body(form, &event);
             let change: EventChange = read(change)?.decode()?;
-            events::change_event(db, user, id, None, &change).await?;
+            events::change_event(db, own, &change).await?;
         }
         Target::NewType => {
             let new = read(edit_forms::new_type_body(form, &event))?;
             let new = decode_type(new, own.currency)?;
-            events::add_type(db, user, id, &new).await?;
+            events::add_type(db, own, &new).await?;
         }
         Target::Type(kind) => {
             let change = read(edit_forms::type_body(form, &event, *kind))?;
             let change = decode_type_change(change, own.currency)?;
-            events::change_type(db, user, id, *kind, &change).await?;
+            events::change_type(db, own, *kind, &change).await?;
         }
         Target::Quota(quota) => {
             let quota_is = |known: &&Quota| known.quota_id == *quota;
             let known = event.quotas.iter().find(quota_is);
             let change = edit_forms::quota_body(form, known);
             let change: QuotaChange = read(change)?.decode()?;
-            events::change_quota(db, user, id, *quota, &change).await?;
+            events::change_quota(db, own, *quota, &change).await?;
         }
         Target::NewCode => {
             let new = read(edit_forms::new_code_body(form, &event))?;
             let new = decode_code(new, own.currency)?;
             if new.ticket_types.is_empty() && form.text("unlocks") == "on" {
                 let detail = "must be the ticket type that the code unlocks";
-                return Err(Problem::field("/ticket_types", detail).into());
+                return Err(Problem::field("/ticket_types", detail));
             }
             events::create_code(db, own, new).await?;
         }
@@ -290,7 +256,7 @@ async fn change_by(
             let known = events::own_code(db, own, code).await?;
             let change = read(edit_forms::code_body(form, &event, &known))?;
             let change = decode_code_change(change, known.kind, own.currency)?;
-            events::change_code(db, user, id, code, &change).await?;
+            events::change_code(db, own, code, &change).await?;
         }
     }
     Ok(())

@@ -3,7 +3,8 @@
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value, json};
 use shared::events::{
-    Access, CodeAmount, CodeCounts, CodeKind, EventDetails, Promotion, Quota, TicketType,
+    Access, EventDetails, PromoCodeAmount, PromoCodeCounts, PromoCodeDetails, PromoCodeKind, Quota,
+    TicketType,
 };
 use shared::http::Form;
 use shared::ids::TicketTypeId;
@@ -237,22 +238,29 @@ pub(crate) fn quota(t: Language, there: &str, quota: &Quota) -> FormView {
 }
 
 /// A promo code that there is.
-pub(crate) fn code(t: Language, there: &str, event: &EventDetails, code: &Promotion) -> FormView {
+pub(crate) fn code(
+    t: Language,
+    there: &str,
+    event: &EventDetails,
+    code: &PromoCodeDetails,
+) -> FormView {
     let action = format!("{there}/codes/{}", code.code);
     let id = format!("code-{}", code.code);
     let does = match (code.kind, code.value) {
-        (CodeKind::Percent, CodeAmount::Percent(percent)) => t.edit_percent_off(percent),
-        (CodeKind::Fixed, CodeAmount::Amount(amount)) => t.edit_amount_off(money(t, amount)),
-        (_, CodeAmount::Amount(amount)) => t.edit_costs(money(t, amount)),
+        (PromoCodeKind::Percent, PromoCodeAmount::Percent(percent)) => t.edit_percent_off(percent),
+        (PromoCodeKind::Fixed, PromoCodeAmount::Amount(amount)) => {
+            t.edit_amount_off(money(t, amount))
+        }
+        (_, PromoCodeAmount::Amount(amount)) => t.edit_costs(money(t, amount)),
         _ => t.edit_no_discount().to_owned(),
     };
     let used = code.used.map(|used| t.edit_used(used)).unwrap_or_default();
     let legend = format!("{} – {does} {used}", code.code);
     let form = FormView::new(&id, action, legend.trim_end().to_owned(), t.edit_save());
     let value = match code.value {
-        CodeAmount::Percent(percent) => Some(percent.to_string()),
-        CodeAmount::Amount(amount) => Some(amount.to_string()),
-        CodeAmount::Nothing => None,
+        PromoCodeAmount::Percent(percent) => Some(percent.to_string()),
+        PromoCodeAmount::Amount(amount) => Some(amount.to_string()),
+        PromoCodeAmount::Nothing => None,
     };
     let form = match value {
         Some(value) => form.must("value", "text", t.edit_value(), value),
@@ -276,15 +284,15 @@ pub(crate) fn code(t: Language, there: &str, event: &EventDetails, code: &Promot
 /// A promo code to be made.
 pub(crate) fn new_code(t: Language, there: &str, event: &EventDetails) -> FormView {
     let kinds = [
-        (CodeKind::Percent, t.edit_kind_percent()),
-        (CodeKind::Fixed, t.edit_kind_fixed()),
-        (CodeKind::Price, t.edit_kind_price()),
-        (CodeKind::None, t.edit_no_discount()),
+        (PromoCodeKind::Percent, t.edit_kind_percent()),
+        (PromoCodeKind::Fixed, t.edit_kind_fixed()),
+        (PromoCodeKind::Price, t.edit_kind_price()),
+        (PromoCodeKind::None, t.edit_no_discount()),
     ];
     let kinds = kinds.map(|(kind, label)| (kind.as_ref().to_owned(), label.to_owned()));
     let counts = [
-        (CodeCounts::Orders, t.edit_counts_orders()),
-        (CodeCounts::Tickets, t.edit_counts_tickets()),
+        (PromoCodeCounts::Orders, t.edit_counts_orders()),
+        (PromoCodeCounts::Tickets, t.edit_counts_tickets()),
     ];
     let counts = counts.map(|(counts, label)| (counts.as_ref().to_owned(), label.to_owned()));
     let all = (String::new(), t.edit_all_types().to_owned());
@@ -494,7 +502,7 @@ pub(crate) fn quota_body(form: &Form, known: Option<&Quota>) -> Map<String, Valu
 pub(crate) fn code_body(
     form: &Form,
     event: &EventDetails,
-    known: &Promotion,
+    known: &PromoCodeDetails,
 ) -> Map<String, Value> {
     let zone = &event.time_zone;
     let body = Body::of(form)
@@ -502,8 +510,8 @@ pub(crate) fn code_body(
         .moment("valid_from", zone)
         .moment("valid_until", zone);
     let body = match known.kind {
-        CodeKind::None => body.fields,
-        CodeKind::Percent | CodeKind::Fixed | CodeKind::Price => {
+        PromoCodeKind::None => body.fields,
+        PromoCodeKind::Percent | PromoCodeKind::Fixed | PromoCodeKind::Price => {
             body.amount("value", event.event.currency).fields
         }
     };

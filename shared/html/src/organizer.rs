@@ -9,10 +9,10 @@ use crate::language::Language;
 
 /// An event of the visitor's. Another person's is not found.
 pub(crate) async fn own(db: &Db, user: UserId, event_id: &EventId) -> Result<OwnEvent, Problem> {
-    let own = events::own(db, user, event_id).await;
+    let own = events::own(db, user, event_id, None).await;
     own.map_err(|error| match error {
         OwnEventError::NotFound | OwnEventError::NotOrganizer => GetEventError::NotFound.into(),
-        OwnEventError::Database(cause) => cause.into(),
+        error @ (OwnEventError::Stale { .. } | OwnEventError::Database(_)) => error.into(),
     })
 }
 

@@ -111,6 +111,19 @@ impl Fields {
         self.changed(name)
     }
 
+    /// Takes the new elements of a list that is there always. The inner `None` means that they stay as they are.
+    pub fn changed_list<T: Decode>(&mut self, name: &str, most: usize) -> Option<Option<Vec<T>>> {
+        if !self.names(name) {
+            return Some(None);
+        }
+        if !self.has(name) {
+            self.take(name);
+            self.reject(name, "must be a list");
+            return None;
+        }
+        self.list(name, most).map(Some)
+    }
+
     /// Whether a field is there, null too, and was not taken yet.
     pub fn names(&self, name: &str) -> bool {
         self.left.iter().any(|(key, _)| key == name)

@@ -76,10 +76,11 @@ pub fn decode_type_change(fields: Fields, currency: Currency) -> Result<TicketTy
         let max_per_order = fields.changed_or_removed("max_per_order");
         let admits = fields.changed("admits");
         let units = fields.changed("units");
-        let gives_quotas = fields.names("quotas");
-        let quotas = fields.list::<Draw>("quotas", MAX_TYPES);
+        let quotas = fields.changed_list::<Draw>("quotas", MAX_TYPES);
         let archived = fields.changed::<bool>("archived");
-        check_draws("", quotas.as_deref().unwrap_or_default(), fields);
+        if let Some(Some(quotas)) = &quotas {
+            check_draws("", quotas, fields);
+        }
         Some(TicketTypeChange {
             name: name?,
             description: description?,
@@ -91,7 +92,7 @@ pub fn decode_type_change(fields: Fields, currency: Currency) -> Result<TicketTy
             max_per_order: max_per_order?,
             admits: admits?,
             units: units?,
-            quotas: quotas.map(|quotas| gives_quotas.then_some(quotas))?,
+            quotas: quotas?,
             archived: archived?,
         })
     })

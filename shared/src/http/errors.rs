@@ -5,7 +5,7 @@ use domain::bookings::{
     BookError, CancelError, GetBookingError, PayHoldError, QuoteError, ReleaseError, ReserveError,
     Status,
 };
-use domain::events::{CodeError, CreateEventError, EditError, GetEventError, OwnEventError};
+use domain::events::{CreateEventError, EditError, GetEventError, OwnEventError, PromoCodeError};
 use domain::payments::{GetPaymentError, PayError};
 use domain::users::{LoginError, RegisterError};
 
@@ -67,6 +67,11 @@ impl From<OwnEventError> for Problem {
             OwnEventError::NotOrganizer => {
                 Self::new(Code::Forbidden, "Only the event's organizer may do this.")
             }
+            OwnEventError::Stale { version } => Self::new(
+                Code::PreconditionFailed,
+                "The event was changed meanwhile. Read it again.",
+            )
+            .with("version", version),
             OwnEventError::Database(cause) => cause.into(),
         }
     }
@@ -77,11 +82,6 @@ impl From<EditError> for Problem {
         match error {
             EditError::Event(cause) => cause.into(),
             EditError::NotFound(what) => Self::not_found(what),
-            EditError::Stale { version } => Self::new(
-                Code::PreconditionFailed,
-                "The event was changed meanwhile. Read it again.",
-            )
-            .with("version", version),
             EditError::BelowSold { least } => Self::below_sold(least, "/capacity"),
             EditError::TypeSold => Self::new(
                 Code::TypeSold,
@@ -94,22 +94,24 @@ impl From<EditError> for Problem {
     }
 }
 
-impl From<CodeError> for Problem {
-    fn from(error: CodeError) -> Self {
+impl From<PromoCodeError> for Problem {
+    fn from(error: PromoCodeError) -> Self {
         match error {
-            CodeError::Event(cause) => cause.into(),
-            CodeError::NotFound => Self::not_found("promo code"),
-            CodeError::Exists => Self::new(Code::PromoExists, "The event has this code already."),
-            CodeError::TypeNotFound { place } => Self::field(
+            PromoCodeError::Event(cause) => cause.into(),
+            PromoCodeError::NotFound => Self::not_found("promo code"),
+            PromoCodeError::Exists => {
+                Self::new(Code::PromoExists, "The event has this code already.")
+            }
+            PromoCodeError::TypeNotFound { place } => Self::field(
                 &format!("/ticket_types/{place}/ticket_type_id"),
                 "must be a ticket type of the event",
             ),
-            CodeError::EndsBeforeItBegins => {
+            PromoCodeError::EndsBeforeItBegins => {
                 Self::field("/valid_until", "must be after valid_from")
             }
-            CodeError::BelowUsed { least } => Self::below_sold(least, "/uses"),
-            CodeError::Contended => Self::unavailable("changing a promo code", error),
-            CodeError::Database(cause) => cause.into(),
+            PromoCodeError::BelowUsed { least } => Self::below_sold(least, "/uses"),
+            PromoCodeError::Contended => Self::unavailable("changing a promo code", error),
+            PromoCodeError::Database(cause) => cause.into(),
         }
     }
 }

@@ -286,6 +286,11 @@ impl Problem {
         self.code
     }
 
+    /// A member of the document that only this kind of problem has.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.extra.as_ref()?.members.get(name)
+    }
+
     /// Tells the client when a repeat may fare better, in seconds.
     pub fn retry_after(self, seconds: u32) -> Self {
         Self {

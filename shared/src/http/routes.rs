@@ -12,8 +12,8 @@ use crate::bookings::{
     Booking, BookingDetails, BookingRequest, PayRequest, PendingPayment, Quote, QuoteRequest,
 };
 use crate::events::{
-    CodeOffer, Event, EventChange, EventDetails, NewEvent, NewPromotion, NewTicketType, Promotion,
-    PromotionChange, Quota, QuotaChange, TicketType, TicketTypeChange,
+    Event, EventChange, EventDetails, NewEvent, NewPromoCode, NewTicketType, PromoCodeChange,
+    PromoCodeDetails, PromoCodeOffer, Quota, QuotaChange, TicketType, TicketTypeChange,
 };
 use crate::notifications::Notification;
 use crate::payments::{Payment, PaymentRequest};
@@ -259,7 +259,12 @@ pub static UPDATE_TICKET_TYPE: Route = Route {
     signed_in: true,
     body: Some(Body::Required(Shape::of::<TicketTypeChange>())),
     answers: &[answer::<TicketType>(StatusCode::OK, "The ticket type.")],
-    problems: &[Code::Forbidden, Code::NotFound, Code::TypeSold],
+    problems: &[
+        Code::Forbidden,
+        Code::NotFound,
+        Code::TypeSold,
+        Code::PreconditionFailed,
+    ],
     ..Route::new(
         "update-ticket-type",
         PATCH,
@@ -272,7 +277,12 @@ pub static UPDATE_QUOTA: Route = Route {
     signed_in: true,
     body: Some(Body::Required(Shape::of::<QuotaChange>())),
     answers: &[answer::<Quota>(StatusCode::OK, "The quota.")],
-    problems: &[Code::Forbidden, Code::NotFound, Code::CapacityBelowSold],
+    problems: &[
+        Code::Forbidden,
+        Code::NotFound,
+        Code::CapacityBelowSold,
+        Code::PreconditionFailed,
+    ],
     ..Route::new(
         "update-quota",
         PATCH,
@@ -283,8 +293,11 @@ pub static UPDATE_QUOTA: Route = Route {
 
 pub static CREATE_PROMO_CODE: Route = Route {
     signed_in: true,
-    body: Some(Body::Required(Shape::of::<NewPromotion>())),
-    answers: &[answer::<Promotion>(StatusCode::CREATED, "The promo code.")],
+    body: Some(Body::Required(Shape::of::<NewPromoCode>())),
+    answers: &[answer::<PromoCodeDetails>(
+        StatusCode::CREATED,
+        "The promo code.",
+    )],
     problems: &[Code::Forbidden, Code::NotFound, Code::PromoExists],
     ..Route::new(
         "create-promo-code",
@@ -297,7 +310,9 @@ pub static CREATE_PROMO_CODE: Route = Route {
 pub static LIST_PROMO_CODES: Route = Route {
     signed_in: true,
     paged: true,
-    answers: &[page::<Promotion>("The event's promo codes, by name.")],
+    answers: &[page::<PromoCodeDetails>(
+        "The event's promo codes, by name.",
+    )],
     problems: &[Code::Forbidden, Code::NotFound],
     ..Route::new(
         "list-promo-codes",
@@ -308,7 +323,7 @@ pub static LIST_PROMO_CODES: Route = Route {
 };
 
 pub static GET_PROMO_CODE: Route = Route {
-    answers: &[answer::<CodeOffer>(
+    answers: &[answer::<PromoCodeOffer>(
         StatusCode::OK,
         "What the code is good for now.",
     )],
@@ -323,9 +338,17 @@ pub static GET_PROMO_CODE: Route = Route {
 
 pub static UPDATE_PROMO_CODE: Route = Route {
     signed_in: true,
-    body: Some(Body::Required(Shape::of::<PromotionChange>())),
-    answers: &[answer::<Promotion>(StatusCode::OK, "The promo code.")],
-    problems: &[Code::Forbidden, Code::NotFound, Code::CapacityBelowSold],
+    body: Some(Body::Required(Shape::of::<PromoCodeChange>())),
+    answers: &[answer::<PromoCodeDetails>(
+        StatusCode::OK,
+        "The promo code.",
+    )],
+    problems: &[
+        Code::Forbidden,
+        Code::NotFound,
+        Code::CapacityBelowSold,
+        Code::PreconditionFailed,
+    ],
     ..Route::new(
         "update-promo-code",
         PATCH,

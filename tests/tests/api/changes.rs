@@ -142,6 +142,10 @@ async fn types_are_added_and_changed() {
     assert_eq!((booked.status, &booked.body["amount"]), (201, &json!(60.5)));
     let units = patch(&app, &organizer, &seat, json!({"units": 2})).await;
     assert_refused(&units, 409, "type-sold");
+    let stale = app.request("PATCH", &seat).bearer_auth(&organizer.token);
+    let stale = stale.header("if-match", "\"1\"");
+    let stale = app.send(stale.json(&json!({"price": 1}))).await;
+    assert_refused(&stale, 412, "precondition-failed");
     // The default type's price is the event's.
     let standing = format!("{types}/{}", type_id(&event, 0));
     let cheaper = patch(&app, &organizer, &standing, json!({"price": 20})).await;
@@ -153,6 +157,8 @@ async fn types_are_added_and_changed() {
         ("/price", json!({"price": 0.001})),
         ("/name", json!({"name": "Seat"})),
         ("/name", json!({"name": null})),
+        ("/quotas", json!({"quotas": null})),
+        ("/price", json!({"price": null})),
         (
             "/min_per_order",
             json!({"min_per_order": 5, "max_per_order": 4}),

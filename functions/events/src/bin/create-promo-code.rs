@@ -11,7 +11,7 @@ async fn handle(app: &App, request: Request) -> Answer {
     let organizer = request.user(&app.tokens)?;
     let event_id = request.path("event_id", "event")?;
     let fields = request.fields()?;
-    let event = events::own(&app.bookings, organizer, &event_id).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, None).await?;
     let new = decode_code(fields, event.currency)?;
     let made = events::create_code(&app.bookings, &event, new).await?;
     Ok(created(&made))

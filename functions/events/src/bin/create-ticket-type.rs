@@ -11,9 +11,9 @@ async fn handle(app: &App, request: Request) -> Answer {
     let organizer = request.user(&app.tokens)?;
     let event_id = request.path("event_id", "event")?;
     let fields = request.fields()?;
-    let event = events::own(&app.bookings, organizer, &event_id).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, None).await?;
     let new = decode_type(fields, event.currency)?;
-    let made = events::add_type(&app.bookings, organizer, &event_id, &new).await?;
+    let made = events::add_type(&app.bookings, &event, &new).await?;
     Ok(created(&made))
 }
 

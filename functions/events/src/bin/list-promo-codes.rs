@@ -11,7 +11,7 @@ async fn handle(app: &App, request: Request) -> Answer {
     let organizer = request.user(&app.tokens)?;
     let event_id = request.path("event_id", "event")?;
     let page = request.page(&format!("codes of {event_id}"))?;
-    let event = events::own(&app.bookings, organizer, &event_id).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, None).await?;
     let codes = events::list_codes(&app.bookings, &event, &page).await?;
     Ok(ok(&codes))
 }

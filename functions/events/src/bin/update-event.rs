@@ -11,10 +11,9 @@ clients! { App { tokens: TokenVerifier, bookings: Db } }
 async fn handle(app: &App, request: Request) -> Answer {
     let organizer = request.user(&app.tokens)?;
     let event_id = request.path("event_id", "event")?;
-    let version = request.if_match()?;
     let change: EventChange = request.fields()?.decode()?;
-    let db = &app.bookings;
-    let event = events::change_event(db, organizer, &event_id, version, &change).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, request.if_match()?).await?;
+    let event = events::change_event(&app.bookings, &event, &change).await?;
     Ok(ok_of_version(&event, event.version))
 }
 

@@ -12,11 +12,10 @@ async fn handle(app: &App, request: Request) -> Answer {
     let event_id = request.path("event_id", "event")?;
     let code = request.path("code", "promo code")?;
     let fields = request.fields()?;
-    let event = events::own(&app.bookings, organizer, &event_id).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, request.if_match()?).await?;
     let kind = events::own_code(&app.bookings, &event, &code).await?.kind;
     let change = decode_code_change(fields, kind, event.currency)?;
-    let db = &app.bookings;
-    let changed = events::change_code(db, organizer, &event_id, &code, &change).await?;
+    let changed = events::change_code(&app.bookings, &event, &code, &change).await?;
     Ok(ok(&changed))
 }
 

@@ -13,8 +13,8 @@ async fn handle(app: &App, request: Request) -> Answer {
     let event_id = request.path("event_id", "event")?;
     let quota_id = request.path("quota_id", "quota")?;
     let change: QuotaChange = request.fields()?.decode()?;
-    let db = &app.bookings;
-    let changed = events::change_quota(db, organizer, &event_id, quota_id, &change).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, request.if_match()?).await?;
+    let changed = events::change_quota(&app.bookings, &event, quota_id, &change).await?;
     Ok(ok(&changed))
 }
 

@@ -12,10 +12,9 @@ async fn handle(app: &App, request: Request) -> Answer {
     let event_id = request.path("event_id", "event")?;
     let ticket_type_id = request.path("ticket_type_id", "ticket type")?;
     let fields = request.fields()?;
-    let event = events::own(&app.bookings, organizer, &event_id).await?;
+    let event = events::own(&app.bookings, organizer, &event_id, request.if_match()?).await?;
     let change = decode_type_change(fields, event.currency)?;
-    let db = &app.bookings;
-    let changed = events::change_type(db, organizer, &event_id, ticket_type_id, &change).await?;
+    let changed = events::change_type(&app.bookings, &event, ticket_type_id, &change).await?;
     Ok(ok(&changed))
 }
 

@@ -16,7 +16,9 @@ use super::hold::{Card, begin_attempt, close_attempt};
 use super::holds::WRONG;
 use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
 use super::{Booking, BookingRequest, Status};
-use crate::events::{self, CodeAmount, CodeCounts, CodeKind, EditError, EventChange, NewPromotion};
+use crate::events::{
+    self, EditError, EventChange, NewPromoCode, PromoCodeAmount, PromoCodeCounts, PromoCodeKind,
+};
 use crate::testing::Database;
 use stores::db::Db;
 use values::ids::{EventId, TicketTypeId, UserId};
@@ -177,7 +179,8 @@ impl Process<'_> {
             capacity: Some(value(&capacity.to_string())),
             ..EventChange::default()
         };
-        match events::change_event(&self.db, UserId::from(1), &event, None, &change).await {
+        let own = events::own(&self.db, UserId::from(1), &event, None).await;
+        match events::change_event(&self.db, &own.unwrap(), &change).await {
             Ok(_) | Err(EditError::BelowSold { .. } | EditError::Contended) => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -215,17 +218,17 @@ async fn whatever_many_processes_do_at_once_all_adds_up_and_nothing_deadlocks() 
     let operations = env::var("ADMIT_OPERATIONS").map_or(4000, |number| number.parse().unwrap());
     let (database, db, event) = fair().await;
     let quiet = quiet_events(&db).await;
-    let tenth = NewPromotion {
+    let tenth = NewPromoCode {
         code: "TENTH".parse().unwrap(),
-        kind: CodeKind::Percent,
-        value: CodeAmount::Percent(10),
+        kind: PromoCodeKind::Percent,
+        value: PromoCodeAmount::Percent(10),
         uses: Some(value("9")),
-        counts: CodeCounts::Orders,
+        counts: PromoCodeCounts::Orders,
         valid_from: None,
         valid_until: None,
         ticket_types: Vec::new(),
     };
-    let own = events::own(&db, UserId::from(1), &"fair".parse().unwrap()).await;
+    let own = events::own(&db, UserId::from(1), &"fair".parse().unwrap(), None).await;
     events::create_code(&db, &own.unwrap(), tenth)
         .await
         .unwrap();

@@ -7,8 +7,9 @@ use super::baskets::{WRONG_QUOTAS, basket, book, execute, fair, ids, value};
 use super::reserve::{ReserveError, release};
 use super::{BookingRequest, Status};
 use crate::events::{
-    self, Access, CodeAmount, CodeCounts, CodeError, CodeKind, CodeType, EditError, EventChange,
-    EventDetails, NewPromotion, OwnEvent, PromotionChange, QuotaChange, TicketTypeChange,
+    self, Access, EditError, EventChange, EventDetails, NewPromoCode, OwnEvent, OwnEventError,
+    PromoCodeAmount, PromoCodeChange, PromoCodeCounts, PromoCodeError, PromoCodeKind,
+    PromoCodeType, QuotaChange, TicketTypeChange,
 };
 use crate::testing::Database;
 use stores::db::Db;
@@ -26,27 +27,35 @@ fn organizer() -> UserId {
 }
 
 async fn own(db: &Db) -> OwnEvent {
-    events::own(db, organizer(), &event_id()).await.unwrap()
+    own_at(db, &event_id(), None).await.unwrap()
 }
 
-fn dollars(amount: &str) -> CodeAmount {
-    CodeAmount::Amount(Money::new(value(amount), Currency::default(), 1000).unwrap())
+async fn own_at(
+    db: &Db,
+    event_id: &EventId,
+    version: Option<i32>,
+) -> Result<OwnEvent, OwnEventError> {
+    events::own(db, organizer(), event_id, version).await
 }
 
-fn code(name: &str, kind: CodeKind, amount: CodeAmount) -> NewPromotion {
-    NewPromotion {
+fn dollars(amount: &str) -> PromoCodeAmount {
+    PromoCodeAmount::Amount(Money::new(value(amount), Currency::default(), 1000).unwrap())
+}
+
+fn code(name: &str, kind: PromoCodeKind, amount: PromoCodeAmount) -> NewPromoCode {
+    NewPromoCode {
         code: name.parse().unwrap(),
         kind,
         value: amount,
         uses: None,
-        counts: CodeCounts::Orders,
+        counts: PromoCodeCounts::Orders,
         valid_from: None,
         valid_until: None,
         ticket_types: Vec::new(),
     }
 }
 
-async fn add(db: &Db, new: NewPromotion) {
+async fn add(db: &Db, new: NewPromoCode) {
     events::create_code(db, &own(db).await, new).await.unwrap();
 }
 
@@ -57,8 +66,8 @@ fn with(name: &str, user: i64, items: &[(TicketTypeId, i32)]) -> BookingRequest 
     }
 }
 
-fn good_for(ticket_type_id: TicketTypeId, unlocks: bool) -> Vec<CodeType> {
-    vec![CodeType {
+fn good_for(ticket_type_id: TicketTypeId, unlocks: bool) -> Vec<PromoCodeType> {
+    vec![PromoCodeType {
         ticket_type_id,
         unlocks,
     }]
@@ -70,21 +79,29 @@ async fn a_code_changes_the_price_of_each_ticket_that_it_is_good_for() {
     let [standing, seat, _] = ids(&event);
     add(
         &db,
-        code("THIRD", CodeKind::Percent, CodeAmount::Percent(33)),
+        code(
+            "THIRD",
+            PromoCodeKind::Percent,
+            PromoCodeAmount::Percent(33),
+        ),
     )
     .await;
     add(
         &db,
-        code("HALF", CodeKind::Percent, CodeAmount::Percent(50)),
+        code("HALF", PromoCodeKind::Percent, PromoCodeAmount::Percent(50)),
     )
     .await;
-    add(&db, code("OFF-30", CodeKind::Fixed, dollars("30"))).await;
-    let seats_only = NewPromotion {
+    add(&db, code("OFF-30", PromoCodeKind::Fixed, dollars("30"))).await;
+    let seats_only = NewPromoCode {
         ticket_types: good_for(seat, false),
-        ..code("SEATS", CodeKind::Price, dollars("9.99"))
+        ..code("SEATS", PromoCodeKind::Price, dollars("9.99"))
     };
     add(&db, seats_only).await;
-    add(&db, code("HELLO", CodeKind::None, CodeAmount::Nothing)).await;
+    add(
+        &db,
+        code("HELLO", PromoCodeKind::None, PromoCodeAmount::Nothing),
+    )
+    .await;
     // 33 % of 25.00 are 8.25, of 40.50 are 13.365, which is rounded up; 30 off 25 leave nothing.
     for (name, of_standing, of_seat) in [
         ("third", 1675, 2713),
@@ -116,16 +133,20 @@ async fn a_code_changes_the_price_of_each_ticket_that_it_is_good_for() {
 async fn a_code_is_used_as_often_as_it_can_be_whoever_races_and_comes_back_with_the_tickets() {
     let (database, db, event) = fair().await;
     let [standing, seat, _] = ids(&event);
-    let three_orders = NewPromotion {
+    let three_orders = NewPromoCode {
         uses: Some(value("3")),
-        ..code("THREE", CodeKind::Percent, CodeAmount::Percent(10))
+        ..code(
+            "THREE",
+            PromoCodeKind::Percent,
+            PromoCodeAmount::Percent(10),
+        )
     };
     add(&db, three_orders).await;
-    let five_seats = NewPromotion {
+    let five_seats = NewPromoCode {
         uses: Some(value("5")),
-        counts: CodeCounts::Tickets,
+        counts: PromoCodeCounts::Tickets,
         ticket_types: good_for(seat, false),
-        ..code("FIVE", CodeKind::Percent, CodeAmount::Percent(10))
+        ..code("FIVE", PromoCodeKind::Percent, PromoCodeAmount::Percent(10))
     };
     add(&db, five_seats).await;
     let processes: Vec<_> = (0..8).map(|_| database.process()).collect();
@@ -176,9 +197,9 @@ async fn a_type_with_access_by_code_is_sold_to_who_has_one_that_unlocks_it() {
         ("SHOWS", seat, false),
         ("PAIRS", pair, true),
     ] {
-        let new = NewPromotion {
+        let new = NewPromoCode {
             ticket_types: good_for(ticket_type, unlocks),
-            ..code(name, CodeKind::None, CodeAmount::Nothing)
+            ..code(name, PromoCodeKind::None, PromoCodeAmount::Nothing)
         };
         add(&db, new).await;
     }
@@ -220,7 +241,7 @@ async fn a_type_with_access_by_code_is_sold_to_who_has_one_that_unlocks_it() {
 async fn a_code_is_good_in_its_time_and_a_price_that_changed_is_said() {
     let (database, db, event) = fair().await;
     let [standing, _, _] = ids(&event);
-    add(&db, code("EARLY", CodeKind::Fixed, dollars("5"))).await;
+    add(&db, code("EARLY", PromoCodeKind::Fixed, dollars("5"))).await;
     let expecting = |amount: &str| BookingRequest {
         expected_amount: Some(value(amount)),
         ..with("EARLY", 5, &[(standing, 2)])
@@ -265,7 +286,7 @@ async fn an_event_that_sells_is_resized_and_gives_out_no_more_than_it_has() {
                 capacity: Some(value(capacity)),
                 ..EventChange::default()
             };
-            match events::change_event(&db, organizer(), &event_id(), None, &change).await {
+            match events::change_event(&db, &own(&db).await, &change).await {
                 Ok(changed) => assert_eq!(changed.event.capacity.get().to_string(), capacity),
                 Err(EditError::BelowSold { .. }) => {}
                 Err(error) => panic!("{error:?}"),
@@ -285,7 +306,7 @@ async fn an_event_that_sells_is_resized_and_gives_out_no_more_than_it_has() {
         capacity: Some(value(&(sold - 1).to_string())),
         ..EventChange::default()
     };
-    let refused = events::change_event(&db, organizer(), &event_id(), None, &change).await;
+    let refused = events::change_event(&db, &own(&db).await, &change).await;
     match refused.unwrap_err() {
         EditError::BelowSold { least } => assert_eq!(i64::from(least), sold),
         error => panic!("{error:?}"),
@@ -294,7 +315,7 @@ async fn an_event_that_sells_is_resized_and_gives_out_no_more_than_it_has() {
         capacity: Some(value("1000")),
         ..EventChange::default()
     };
-    let grown = events::change_event(&db, organizer(), &event_id(), None, &change).await;
+    let grown = events::change_event(&db, &own(&db).await, &change).await;
     assert_eq!(i64::from(grown.unwrap().event.available), 1000 - sold);
     let shards =
         "select count(*) from stock join quota using (quota_id) where kind = 'ROOT' and free > 0";
@@ -304,7 +325,7 @@ async fn an_event_that_sells_is_resized_and_gives_out_no_more_than_it_has() {
         capacity: Some(value("31")),
         name: Some(value("\"Armchairs\"")),
     };
-    let changed = events::change_quota(&db, organizer(), &event_id(), chairs, &change).await;
+    let changed = events::change_quota(&db, &own(&db).await, chairs, &change).await;
     assert_eq!(changed.unwrap().name.as_str(), "Armchairs");
     assert_eq!(database.count(WRONG_QUOTAS).await, 0);
 }
@@ -314,7 +335,7 @@ async fn change(
     ticket_type: TicketTypeId,
     change: TicketTypeChange,
 ) -> Result<events::TicketType, EditError> {
-    events::change_type(db, organizer(), &event_id(), ticket_type, &change).await
+    events::change_type(db, &own(db).await, ticket_type, &change).await
 }
 
 #[tokio::test]
@@ -366,23 +387,35 @@ async fn a_change_is_made_by_the_organizer_and_from_the_version_that_was_read() 
         ..EventChange::default()
     };
     let put = async |version, name: &str| -> Result<EventDetails, EditError> {
-        events::change_event(&db, organizer(), &event_id(), version, &named(name)).await
+        let own = own_at(&db, &event_id(), version).await?;
+        events::change_event(&db, &own, &named(name)).await
     };
     assert_eq!(put(Some(1), "A").await.unwrap().version, 2);
     assert!(matches!(
         put(Some(1), "B").await,
-        Err(EditError::Stale { version: 2 })
+        Err(EditError::Event(OwnEventError::Stale { version: 2 }))
     ));
     let racing = ["C", "D", "E"].map(|name| put(None, name));
     for changed in join_all(racing).await {
         changed.unwrap();
     }
     assert_eq!(put(None, "F").await.unwrap().version, 6);
-    let other = UserId::from(ORGANIZER + 1);
-    let refused = events::change_event(&db, other, &event_id(), None, &named("G")).await;
+    // Read before another change, and pinned to that.
+    let (pinned, other) = (
+        own_at(&db, &event_id(), Some(6)).await.unwrap(),
+        own(&db).await,
+    );
+    events::change_event(&db, &other, &named("G"))
+        .await
+        .unwrap();
     assert!(matches!(
-        refused,
-        Err(EditError::Event(events::OwnEventError::NotOrganizer))
+        events::change_event(&db, &pinned, &named("H")).await,
+        Err(EditError::Event(OwnEventError::Stale { version: 7 }))
+    ));
+    let stranger = UserId::from(ORGANIZER + 1);
+    assert!(matches!(
+        events::own(&db, stranger, &event_id(), None).await,
+        Err(OwnEventError::NotOrganizer)
     ));
 }
 
@@ -392,11 +425,11 @@ async fn a_code_is_changed_but_not_below_what_was_used() {
     let [standing, _, _] = ids(&event);
     add(
         &db,
-        code("MANY", CodeKind::Percent, CodeAmount::Percent(10)),
+        code("MANY", PromoCodeKind::Percent, PromoCodeAmount::Percent(10)),
     )
     .await;
-    let uses = |uses: Option<&str>| PromotionChange {
-        value: Some(CodeAmount::Percent(20)),
+    let uses = |uses: Option<&str>| PromoCodeChange {
+        value: Some(PromoCodeAmount::Percent(20)),
         uses: Some(uses.map(value)),
         valid_from: None,
         valid_until: None,
@@ -404,7 +437,7 @@ async fn a_code_is_changed_but_not_below_what_was_used() {
     };
     let put = async |many: Option<&str>| {
         let code = "MANY".parse().unwrap();
-        events::change_code(&db, organizer(), &event_id(), &code, &uses(many)).await
+        events::change_code(&db, &own(&db).await, &code, &uses(many)).await
     };
     put(Some("2")).await.unwrap();
     for user in [5, 6] {
@@ -415,15 +448,15 @@ async fn a_code_is_changed_but_not_below_what_was_used() {
     }
     assert!(matches!(
         put(Some("1")).await,
-        Err(CodeError::BelowUsed { least: 2 })
+        Err(PromoCodeError::BelowUsed { least: 2 })
     ));
     assert_eq!(put(Some("3")).await.unwrap().used, Some(2));
     assert_eq!(put(None).await.unwrap().uses, None);
     book(&db, &with("MANY", 7, &[(standing, 1)])).await.unwrap();
     assert_eq!(database.count(WRONG_QUOTAS).await, 0);
-    let same = code("MANY", CodeKind::None, CodeAmount::Nothing);
+    let same = code("MANY", PromoCodeKind::None, PromoCodeAmount::Nothing);
     let again = events::create_code(&db, &own(&db).await, same).await;
-    assert!(matches!(again, Err(CodeError::Exists)));
+    assert!(matches!(again, Err(PromoCodeError::Exists)));
 }
 
 #[tokio::test]
@@ -436,7 +469,8 @@ async fn a_capacity_goes_down_by_what_the_release_before_stock_keeps_too() {
             capacity: Some(value(capacity)),
             ..EventChange::default()
         };
-        events::change_event(&db, organizer(), &"gala".parse().unwrap(), None, &change).await
+        let gala = own_at(&db, &"gala".parse().unwrap(), None).await?;
+        events::change_event(&db, &gala, &change).await
     };
     assert_eq!(resize("20").await.unwrap().event.available, 10);
     assert_eq!(resize("35").await.unwrap().event.available, 25);

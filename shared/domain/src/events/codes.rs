@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
-use super::own::{MAX_READS, OwnEvent, OwnEventError, own};
+use super::own::{MAX_READS, OwnEvent, OwnEventError};
 use super::resize::resizing;
 use super::{GetEventError, MAX_PRICE, TicketType, get};
 use runtime::faults::FailPoint;
@@ -23,7 +23,7 @@ use values::tickets::Capacity;
 )]
 #[serde(rename_all = "UPPERCASE")]
 #[strum(serialize_all = "UPPERCASE")]
-pub enum CodeKind {
+pub enum PromoCodeKind {
     /// Takes a whole percentage off each ticket, rounded half up to minor units.
     Percent,
     /// Takes an amount off each ticket, down to nothing.
@@ -50,7 +50,7 @@ pub enum CodeKind {
 )]
 #[serde(rename_all = "UPPERCASE")]
 #[strum(serialize_all = "UPPERCASE")]
-pub enum CodeCounts {
+pub enum PromoCodeCounts {
     /// A booking.
     #[default]
     Orders,
@@ -59,7 +59,7 @@ pub enum CodeCounts {
 }
 
 amount_schema!(
-    CodeValue,
+    PromoCodeValue,
     "A whole percentage from 1 to 100 for PERCENT; an amount of the event's currency for FIXED and PRICE.",
     0,
     MAX_PRICE
@@ -67,7 +67,7 @@ amount_schema!(
 
 /// A type that a code is good for.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct CodeType {
+pub struct PromoCodeType {
     pub ticket_type_id: TicketTypeId,
     /// Whether the code lets people buy the type, where its access is CODE.
     #[schema(required = false)]
@@ -77,18 +77,18 @@ pub struct CodeType {
 /// A promo code to be made.
 #[derive(Debug, Clone, ToSchema)]
 #[schema(example = json!({"code": "EARLY", "kind": "PERCENT", "value": 20, "uses": 100}))]
-pub struct NewPromotion {
+pub struct NewPromoCode {
     pub code: PromoCode,
-    pub kind: CodeKind,
+    pub kind: PromoCodeKind,
     /// Required unless `kind` is NONE.
-    #[schema(required = false, value_type = Option<CodeValue>)]
-    pub value: CodeAmount,
+    #[schema(required = false, value_type = Option<PromoCodeValue>)]
+    pub value: PromoCodeAmount,
     /// How often it can be used; null: any number of times.
     #[schema(required = false)]
     pub uses: Option<Capacity>,
     /// ORDERS when absent.
-    #[schema(required = false, value_type = Option<CodeCounts>)]
-    pub counts: CodeCounts,
+    #[schema(required = false, value_type = Option<PromoCodeCounts>)]
+    pub counts: PromoCodeCounts,
     /// Null: from now on.
     #[schema(required = false)]
     pub valid_from: Option<DateTime<Utc>>,
@@ -96,15 +96,15 @@ pub struct NewPromotion {
     #[schema(required = false)]
     pub valid_until: Option<DateTime<Utc>>,
     /// The types that it is good for: all, when absent. At most 50.
-    #[schema(required = false, value_type = Option<Vec<CodeType>>, max_items = 50)]
-    pub ticket_types: Vec<CodeType>,
+    #[schema(required = false, value_type = Option<Vec<PromoCodeType>>, max_items = 50)]
+    pub ticket_types: Vec<PromoCodeType>,
 }
 
 /// Changes of a promo code: what is absent stays as it is.
 #[derive(Debug, ToSchema)]
-pub struct PromotionChange {
-    #[schema(required = false, value_type = Option<CodeValue>)]
-    pub value: Option<CodeAmount>,
+pub struct PromoCodeChange {
+    #[schema(required = false, value_type = PromoCodeValue)]
+    pub value: Option<PromoCodeAmount>,
     /// Null: any number of times.
     #[schema(required = false, value_type = Option<Capacity>)]
     pub uses: Option<Option<Capacity>>,
@@ -113,20 +113,20 @@ pub struct PromotionChange {
     #[schema(required = false, value_type = Option<DateTime<Utc>>)]
     pub valid_until: Option<Option<DateTime<Utc>>>,
     /// Empty: all.
-    #[schema(required = false, value_type = Option<Vec<CodeType>>, max_items = 50)]
-    pub ticket_types: Option<Vec<CodeType>>,
+    #[schema(required = false, value_type = Vec<PromoCodeType>, max_items = 50)]
+    pub ticket_types: Option<Vec<PromoCodeType>>,
 }
 
 /// The number that a code takes off, or that a ticket costs with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum CodeAmount {
+pub enum PromoCodeAmount {
     Percent(i64),
     Amount(Money),
     Nothing,
 }
 
-impl CodeAmount {
+impl PromoCodeAmount {
     fn stored(self) -> i64 {
         match self {
             Self::Percent(percent) => percent,
@@ -135,36 +135,38 @@ impl CodeAmount {
         }
     }
 
-    fn of(kind: CodeKind, stored: i64, currency: Currency) -> Self {
+    fn of(kind: PromoCodeKind, stored: i64, currency: Currency) -> Self {
         match kind {
-            CodeKind::Percent => Self::Percent(stored),
-            CodeKind::Fixed | CodeKind::Price => Self::Amount(Money::from_minor(stored, currency)),
-            CodeKind::None => Self::Nothing,
+            PromoCodeKind::Percent => Self::Percent(stored),
+            PromoCodeKind::Fixed | PromoCodeKind::Price => {
+                Self::Amount(Money::from_minor(stored, currency))
+            }
+            PromoCodeKind::None => Self::Nothing,
         }
     }
 }
 
 /// A promo code as its organizer sees it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Promotion {
+pub struct PromoCodeDetails {
     pub code: PromoCode,
-    pub kind: CodeKind,
-    #[schema(value_type = Option<CodeValue>)]
-    pub value: CodeAmount,
+    pub kind: PromoCodeKind,
+    #[schema(value_type = Option<PromoCodeValue>)]
+    pub value: PromoCodeAmount,
     /// Null: any number of times.
     pub uses: Option<Capacity>,
     /// How many of its uses are taken right now; null where they are not limited.
     pub used: Option<i32>,
-    pub counts: CodeCounts,
+    pub counts: PromoCodeCounts,
     pub valid_from: Option<DateTime<Utc>>,
     pub valid_until: Option<DateTime<Utc>>,
     /// The types that it is good for: all, where none is named.
-    pub ticket_types: Vec<CodeType>,
+    pub ticket_types: Vec<PromoCodeType>,
 }
 
 /// What a promo code is good for right now.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct CodeOffer {
+pub struct PromoCodeOffer {
     pub code: PromoCode,
     /// Each with its `price_with_code`.
     pub ticket_types: Vec<TicketType>,
@@ -172,7 +174,7 @@ pub struct CodeOffer {
 
 /// Why a promo code was not made or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum CodeError {
+pub enum PromoCodeError {
     #[error("no event of the organizer's")]
     Event(#[from] OwnEventError),
     #[error("the event has no such code")]
@@ -194,12 +196,12 @@ pub enum CodeError {
 /// Makes a promo code of `event`.
 ///
 /// # Errors
-/// See [`CodeError`].
+/// See [`PromoCodeError`].
 pub async fn create_code(
     db: &Db,
     event: &OwnEvent,
-    new: NewPromotion,
-) -> Result<Promotion, CodeError> {
+    new: NewPromoCode,
+) -> Result<PromoCodeDetails, PromoCodeError> {
     check_types(db, event, &new.ticket_types).await?;
     // Not repeated: it would find the code taken, by itself.
     let made = sqlx::query!(
@@ -240,7 +242,7 @@ pub async fn create_code(
     .execute(db.once(FailPoint("CreateCode")))
     .await;
     match made {
-        Ok(_) => Ok(Promotion {
+        Ok(_) => Ok(PromoCodeDetails {
             used: new.uses.map(|_| 0),
             code: new.code,
             kind: new.kind,
@@ -255,22 +257,26 @@ pub async fn create_code(
         Err(error)
             if db::violates(&error, "promo_code_pkey") || db::violates(&error, "quota_pkey") =>
         {
-            Err(CodeError::Exists)
+            Err(PromoCodeError::Exists)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn ids(types: &[CodeType]) -> Vec<TicketTypeId> {
+fn ids(types: &[PromoCodeType]) -> Vec<TicketTypeId> {
     types.iter().map(|named| named.ticket_type_id).collect()
 }
 
-fn unlocks(types: &[CodeType]) -> Vec<bool> {
+fn unlocks(types: &[PromoCodeType]) -> Vec<bool> {
     types.iter().map(|named| named.unlocks).collect()
 }
 
 /// Checks that the event has all of these types. Types are archived, never deleted, so this stays true.
-async fn check_types(db: &Db, event: &OwnEvent, types: &[CodeType]) -> Result<(), CodeError> {
+async fn check_types(
+    db: &Db,
+    event: &OwnEvent,
+    types: &[PromoCodeType],
+) -> Result<(), PromoCodeError> {
     let known = sqlx::query_scalar!(
         r#"select ticket_type_id as "id: TicketTypeId" from ticket_type where event_id = $1"#,
         &event.event_id as &EventId,
@@ -280,7 +286,7 @@ async fn check_types(db: &Db, event: &OwnEvent, types: &[CodeType]) -> Result<()
     let unknown = types
         .iter()
         .position(|named| !known.contains(&named.ticket_type_id));
-    unknown.map_or(Ok(()), |place| Err(CodeError::TypeNotFound { place }))
+    unknown.map_or(Ok(()), |place| Err(PromoCodeError::TypeNotFound { place }))
 }
 
 /// A page of the promo codes of `event`, by their names.
@@ -291,7 +297,7 @@ pub async fn list_codes(
     db: &Db,
     event: &OwnEvent,
     page: &Page<PromoCode>,
-) -> Result<Paginated<Promotion>, sqlx::Error> {
+) -> Result<Paginated<PromoCodeDetails>, sqlx::Error> {
     let after = page.after().map(|position| &position.id);
     let codes = read_codes(db, event, None, after, page.rows_to_read()).await?;
     // They have no time: their names order them.
@@ -307,7 +313,7 @@ async fn read_codes(
     only: Option<&PromoCode>,
     after: Option<&PromoCode>,
     limit: i64,
-) -> Result<Vec<Promotion>, sqlx::Error> {
+) -> Result<Vec<PromoCodeDetails>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select code as "code: PromoCode", c.kind, value, counts, q.capacity as "uses?: Capacity",
@@ -333,14 +339,14 @@ async fn read_codes(
     let codes = rows.into_iter().map(|row| {
         let kind = db::column("kind", &row.kind)?;
         let types = row.types.into_iter().zip(row.unlocks);
-        let types = types.map(|(ticket_type_id, unlocks)| CodeType {
+        let types = types.map(|(ticket_type_id, unlocks)| PromoCodeType {
             ticket_type_id,
             unlocks,
         });
-        Ok(Promotion {
+        Ok(PromoCodeDetails {
             code: row.code,
             kind,
-            value: CodeAmount::of(kind, row.value, event.currency),
+            value: PromoCodeAmount::of(kind, row.value, event.currency),
             uses: row.uses,
             used: row.used,
             counts: db::column("counts", &row.counts)?,
@@ -355,26 +361,29 @@ async fn read_codes(
 /// One promo code of `event`.
 ///
 /// # Errors
-/// See [`CodeError`].
-pub async fn own_code(db: &Db, event: &OwnEvent, code: &PromoCode) -> Result<Promotion, CodeError> {
+/// See [`PromoCodeError`].
+pub async fn own_code(
+    db: &Db,
+    event: &OwnEvent,
+    code: &PromoCode,
+) -> Result<PromoCodeDetails, PromoCodeError> {
     let found = read_codes(db, event, Some(code), None, 1).await?;
-    found.into_iter().next().ok_or(CodeError::NotFound)
+    found.into_iter().next().ok_or(PromoCodeError::NotFound)
 }
 
-/// Changes a promo code of an event of `organizer`: reads it, merges `change` into it and writes it, and starts again if the
+/// Changes a promo code of an event: reads it, merges `change` into it and writes it, and starts again if the
 /// event changed meanwhile.
 ///
 /// # Errors
-/// See [`CodeError`].
+/// See [`PromoCodeError`].
 pub async fn change_code(
     db: &Db,
-    organizer: UserId,
-    event_id: &EventId,
+    event: &OwnEvent,
     code: &PromoCode,
-    change: &PromotionChange,
-) -> Result<Promotion, CodeError> {
+    change: &PromoCodeChange,
+) -> Result<PromoCodeDetails, PromoCodeError> {
+    let mut event = event.clone();
     for _ in 0..MAX_READS {
-        let event = own(db, organizer, event_id).await?;
         let mut changed = own_code(db, &event, code).await?;
         if let Some(types) = &change.ticket_types {
             check_types(db, &event, types).await?;
@@ -389,17 +398,22 @@ pub async fn change_code(
             .zip(changed.valid_until)
             .is_some_and(|(from, until)| until <= from)
         {
-            return Err(CodeError::EndsBeforeItBegins);
+            return Err(PromoCodeError::EndsBeforeItBegins);
         }
         if write_code(db, &event, &changed).await? {
             return own_code(db, &event, code).await;
         }
+        event = event.read_again(db).await?;
     }
-    Err(CodeError::Contended)
+    Err(PromoCodeError::Contended)
 }
 
 /// Writes what a code shall be; whether the event was as it was read.
-async fn write_code(db: &Db, event: &OwnEvent, code: &Promotion) -> Result<bool, CodeError> {
+async fn write_code(
+    db: &Db,
+    event: &OwnEvent,
+    code: &PromoCodeDetails,
+) -> Result<bool, PromoCodeError> {
     let written = resizing!(
         r#"
             select q.quota_id, q.capacity, $5::int as wanted, q.name
@@ -450,7 +464,7 @@ async fn write_code(db: &Db, event: &OwnEvent, code: &Promotion) -> Result<bool,
     .fetch_one(db.idempotent(FailPoint("ChangeCode")))
     .await?;
     match written.least {
-        Some(least) => Err(CodeError::BelowUsed { least }),
+        Some(least) => Err(PromoCodeError::BelowUsed { least }),
         None => Ok(written.able),
     }
 }
@@ -463,11 +477,11 @@ pub async fn offer_of(
     db: &Db,
     event_id: &EventId,
     code: PromoCode,
-) -> Result<CodeOffer, GetEventError> {
+) -> Result<PromoCodeOffer, GetEventError> {
     let mut ticket_types = get(db, event_id, Some(&code)).await?.ticket_types;
     ticket_types.retain(|kind| kind.price_with_code.is_some());
     if ticket_types.is_empty() {
         return Err(GetEventError::NotFound);
     }
-    Ok(CodeOffer { code, ticket_types })
+    Ok(PromoCodeOffer { code, ticket_types })
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
-use super::own::{MAX_READS, OwnEvent, OwnEventError, own};
+use super::own::{MAX_READS, OwnEvent, OwnEventError};
 use super::resize::resizing;
 use super::types::{Access, Draw, EventDetails, Quota};
 use super::{Label, Price};
@@ -18,28 +18,28 @@ use values::time::TimeZone;
 #[derive(Debug, Default, ToSchema)]
 #[schema(example = json!({"name": "Fair", "capacity": 600}))]
 pub struct EventChange {
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Label)]
     pub name: Option<Label>,
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Label)]
     pub venue: Option<Label>,
     /// In the future.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = DateTime<Utc>)]
     pub starts_at: Option<DateTime<Utc>>,
     /// After `starts_at`; null: not said.
     #[schema(required = false, value_type = Option<DateTime<Utc>>)]
     pub ends_at: Option<Option<DateTime<Utc>>>,
-    #[schema(required = false)]
+    #[schema(required = false, value_type = TimeZone)]
     pub time_zone: Option<TimeZone>,
     /// At least what was sold and is held.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Capacity)]
     pub capacity: Option<Capacity>,
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Tickets)]
     pub max_tickets_per_booking: Option<Tickets>,
     /// Null removes the limit. Only tickets that are held, or booked while there is a limit, count towards it. A person with
     /// several accounts has several limits.
     #[schema(required = false, value_type = Option<Capacity>)]
     pub max_per_user: Option<Option<Capacity>>,
-    #[schema(required = false)]
+    #[schema(required = false, value_type = HoldSeconds)]
     pub hold_seconds: Option<HoldSeconds>,
 }
 
@@ -47,34 +47,34 @@ pub struct EventChange {
 #[derive(Debug, Default, ToSchema)]
 #[schema(example = json!({"price": 30, "sale_until": "2040-04-01T00:00:00Z"}))]
 pub struct TicketTypeChange {
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Label)]
     pub name: Option<Label>,
     #[schema(required = false, value_type = Option<Label>)]
     pub description: Option<Option<Label>>,
     /// Of later bookings.
-    #[schema(required = false, value_type = Option<Price>)]
+    #[schema(required = false, value_type = Price)]
     pub price: Option<Money>,
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Access)]
     pub access: Option<Access>,
     #[schema(required = false, value_type = Option<DateTime<Utc>>)]
     pub sale_from: Option<Option<DateTime<Utc>>>,
     #[schema(required = false, value_type = Option<DateTime<Utc>>)]
     pub sale_until: Option<Option<DateTime<Utc>>>,
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Tickets)]
     pub min_per_order: Option<Tickets>,
     #[schema(required = false, value_type = Option<Tickets>)]
     pub max_per_order: Option<Option<Tickets>>,
     /// Only before the first booking of the type.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Admits)]
     pub admits: Option<Admits>,
-    /// Only before the first booking of the type, and together with `quotas`.
-    #[schema(required = false)]
+    /// Only before the first booking of the type.
+    #[schema(required = false, value_type = Units)]
     pub units: Option<Units>,
     /// Only before the first booking of the type.
-    #[schema(required = false, value_type = Option<Vec<Draw>>, max_items = 50)]
+    #[schema(required = false, value_type = Vec<Draw>, max_items = 50)]
     pub quotas: Option<Vec<Draw>>,
     /// True: it is no longer shown or sold, for good.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = bool)]
     pub archived: Option<bool>,
 }
 
@@ -82,10 +82,10 @@ pub struct TicketTypeChange {
 #[derive(Debug, Default, ToSchema)]
 #[schema(example = json!({"capacity": 250}))]
 pub struct QuotaChange {
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Label)]
     pub name: Option<Label>,
     /// At least what was sold and is held.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Capacity)]
     pub capacity: Option<Capacity>,
 }
 
@@ -96,8 +96,6 @@ pub enum EditError {
     Event(#[from] OwnEventError),
     #[error("the event has no such {0}")]
     NotFound(&'static str),
-    #[error("the event is of version {version} by now")]
-    Stale { version: i32 },
     #[error("{least} are sold or held")]
     BelowSold { least: i32 },
     #[error("tickets of the type were booked")]
@@ -119,26 +117,21 @@ pub(super) fn invalid(pointer: impl Into<String>, detail: &'static str) -> EditE
     EditError::Invalid { pointer, detail }
 }
 
-/// Changes an event of `organizer`, if it is of `version` still, where one is given.
+/// Changes an event.
 ///
 /// # Errors
 /// See [`EditError`].
 pub async fn change_event(
     db: &Db,
-    organizer: UserId,
-    event_id: &EventId,
-    version: Option<i32>,
+    event: &OwnEvent,
     change: &EventChange,
 ) -> Result<EventDetails, EditError> {
+    let mut event = event.clone();
     for _ in 0..MAX_READS {
-        let event = own(db, organizer, event_id).await?;
-        if version.is_some_and(|version| version != event.version) {
-            let version = event.version;
-            return Err(EditError::Stale { version });
-        }
         if write_event(db, &event, change).await? {
             return Ok(event.details(db).await?);
         }
+        event = event.read_again(db).await?;
     }
     Err(EditError::Contended)
 }
@@ -199,14 +192,13 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
     }
 }
 
-/// Changes a quota of an event of `organizer`.
+/// Changes a quota of an event.
 ///
 /// # Errors
 /// See [`EditError`].
 pub async fn change_quota(
     db: &Db,
-    organizer: UserId,
-    event_id: &EventId,
+    event: &OwnEvent,
     quota_id: QuotaId,
     change: &QuotaChange,
 ) -> Result<Quota, EditError> {
@@ -216,8 +208,8 @@ pub async fn change_quota(
             .find(|quota| quota.quota_id == quota_id)
             .ok_or(EditError::NotFound("quota"))
     };
+    let mut event = event.clone();
     for _ in 0..MAX_READS {
-        let event = own(db, organizer, event_id).await?;
         let now = event.details(db).await?;
         let mut others = now.quotas.iter().filter(|quota| quota.quota_id != quota_id);
         if others.any(|quota| Some(&quota.name) == change.name.as_ref()) {
@@ -245,7 +237,7 @@ pub async fn change_quota(
         match written.least {
             Some(least) => return Err(EditError::BelowSold { least }),
             None if written.able => return quota_of(event.details(db).await?),
-            None => {}
+            None => event = event.read_again(db).await?,
         }
     }
     Err(EditError::Contended)

@@ -2,7 +2,7 @@
 
 use super::Label;
 use super::edit::{EditError, TicketTypeChange, invalid};
-use super::own::{MAX_READS, OwnEvent, own};
+use super::own::{MAX_READS, OwnEvent};
 use super::types::{
     Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, TicketType, most_of,
 };
@@ -11,19 +11,18 @@ use stores::db::Db;
 use values::ids::{EventId, TicketTypeId, UserId};
 use values::tickets::{Admits, Tickets, Units};
 
-/// Adds a ticket type to an event of `organizer`, after those that it has.
+/// Adds a ticket type to an event, after those that it has.
 ///
 /// # Errors
 /// See [`EditError`].
 pub async fn add_type(
     db: &Db,
-    organizer: UserId,
-    event_id: &EventId,
+    event: &OwnEvent,
     new: &NewTicketType,
 ) -> Result<TicketType, EditError> {
     let id = TicketTypeId::generate();
+    let mut event = event.clone();
     for _ in 0..MAX_READS {
-        let event = own(db, organizer, event_id).await?;
         let now = event.details(db).await?;
         if now
             .ticket_types
@@ -42,6 +41,7 @@ pub async fn add_type(
         if insert_type(db, &event, id, new).await? {
             return type_of(event.details(db).await?, id);
         }
+        event = event.read_again(db).await?;
     }
     Err(EditError::Contended)
 }
@@ -97,19 +97,18 @@ async fn insert_type(
     Ok(inserted.rows_affected() > 0)
 }
 
-/// Changes a ticket type of an event of `organizer`.
+/// Changes a ticket type of an event.
 ///
 /// # Errors
 /// See [`EditError`].
 pub async fn change_type(
     db: &Db,
-    organizer: UserId,
-    event_id: &EventId,
+    event: &OwnEvent,
     id: TicketTypeId,
     change: &TicketTypeChange,
 ) -> Result<TicketType, EditError> {
+    let mut event = event.clone();
     for _ in 0..MAX_READS {
-        let event = own(db, organizer, event_id).await?;
         let now = event.details(db).await?;
         if let Some(name) = &change.name {
             check_name(&now, name, Some(id))?;
@@ -124,7 +123,7 @@ pub async fn change_type(
             Written::Changed if change.archived == Some(true) => return Ok(changed),
             Written::Changed => return type_of(event.details(db).await?, id),
             Written::Sold => return Err(EditError::TypeSold),
-            Written::Stale => {}
+            Written::Stale => event = event.read_again(db).await?,
         }
     }
     Err(EditError::Contended)

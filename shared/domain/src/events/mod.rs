@@ -28,8 +28,9 @@ use values::time::{Moment, TimeZone, Timestamp};
 use values::{amount_schema, string_schema};
 
 pub use codes::{
-    CodeAmount, CodeCounts, CodeError, CodeKind, CodeOffer, CodeType, NewPromotion, Promotion,
-    PromotionChange, change_code, create_code, list_codes, offer_of, own_code,
+    NewPromoCode, PromoCodeAmount, PromoCodeChange, PromoCodeCounts, PromoCodeDetails,
+    PromoCodeError, PromoCodeKind, PromoCodeOffer, PromoCodeType, change_code, create_code,
+    list_codes, offer_of, own_code,
 };
 pub use desk::{DaySales, Sales, TypeSales, of_organizer, sales};
 pub use edit::{EditError, EventChange, QuotaChange, TicketTypeChange, change_event, change_quota};

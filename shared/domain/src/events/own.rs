@@ -12,12 +12,14 @@ use values::money::Currency;
 pub(super) const MAX_READS: u32 = 5;
 
 /// What a change of an event needs to know of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OwnEvent {
     pub event_id: EventId,
     pub organizer: UserId,
     pub currency: Currency,
     pub version: i32,
+    /// Whether a change must be made from this very version.
+    pinned: bool,
 }
 
 /// Why an event can't be changed.
@@ -27,11 +29,14 @@ pub enum OwnEventError {
     NotFound,
     #[error("the event is another organizer's")]
     NotOrganizer,
+    #[error("the event is of version {version} by now")]
+    Stale { version: i32 },
     #[error("the event store")]
     Database(#[from] sqlx::Error),
 }
 
-/// The event of this id, which must be `organizer`'s.
+/// The event of this id, which must be `organizer`'s; and of `version` still, where one is given: changes are then made
+/// from that or not at all.
 ///
 /// # Errors
 /// See [`OwnEventError`].
@@ -39,6 +44,7 @@ pub async fn own(
     db: &Db,
     organizer: UserId,
     event_id: &EventId,
+    version: Option<i32>,
 ) -> Result<OwnEvent, OwnEventError> {
     let row = sqlx::query!(
         r#"select organizer_id = $2 as "own!", currency, version from event where event_id = $1"#,
@@ -51,7 +57,12 @@ pub async fn own(
     if !row.own {
         return Err(OwnEventError::NotOrganizer);
     }
+    if version.is_some_and(|version| version != row.version) {
+        let version = row.version;
+        return Err(OwnEventError::Stale { version });
+    }
     Ok(OwnEvent {
+        pinned: version.is_some(),
         event_id: event_id.clone(),
         organizer,
         currency: db::column("currency", &row.currency)?,
@@ -60,6 +71,12 @@ pub async fn own(
 }
 
 impl OwnEvent {
+    /// The same, after others have changed it.
+    pub(super) async fn read_again(&self, db: &Db) -> Result<Self, OwnEventError> {
+        let version = self.pinned.then_some(self.version);
+        own(db, self.organizer, &self.event_id, version).await
+    }
+
     /// The event with all of its types, as it is now.
     ///
     /// # Errors
