@@ -189,6 +189,24 @@ impl Books {
                     || array(select 'booking ' || booking_id from booking
                               where booking.event_id = event.event_id and counted > 0
                                 and status in ('REJECTED', 'EXPIRED', 'CANCELLED'))
+                    || array(select 'tickets of ' || booking_id from booking b
+                              cross join lateral (
+                                   select count(distinct unit) as units, coalesce(sum(unit_minor), 0) as paid,
+                                          count(*) filter (where t.status <> 'CANCELLED') as valid, count(*) as people
+                                     from ticket t where t.booking_id = b.booking_id) has
+                              where b.event_id = event.event_id
+                                and (units, paid, valid) is distinct from
+                                    (case when b.status in ('CONFIRMED', 'CANCELLED') then b.tickets else 0 end,
+                                     case when b.status in ('CONFIRMED', 'CANCELLED') then b.amount_minor else 0 end,
+                                     case when b.status = 'CONFIRMED' then people else 0 end))
+                    || array(select 'refunds of ' || booking_id from booking b
+                              cross join lateral (
+                                   select coalesce(sum(amount_minor), 0) as owed, count(*) > count(done_at) as open
+                                     from refund r where r.booking_id = b.booking_id) back
+                              where b.event_id = event.event_id
+                                and (owed, refund_owed_minor, open) is distinct from
+                                    (case when b.status = 'CANCELLED' then amount_minor else 0 end, owed,
+                                     refund_due_at is not null and refunded_at is null))
                     || array(select q.name from quota q
                            where q.event_id = event.event_id and kind <> 'ROOT'
                              and capacity <> (select sum(free) from stock where stock.quota_id = q.quota_id)

@@ -160,7 +160,8 @@ pub(crate) fn ticket_type(
             t.edit_description(),
             kind.description.as_ref().map_or("", |text| text.as_str()),
         )
-        .must("price", "text", t.desk_price(), kind.price);
+        .must("price", "text", t.desk_price(), kind.price)
+        .must("tax_rate", "text", t.edit_tax(), kind.tax_rate);
     if !kind.is_default {
         form = form.add(
             "access",
@@ -207,6 +208,7 @@ pub(crate) fn new_type(t: Language, there: &str, event: &EventDetails) -> FormVi
     )
     .must("name", "text", t.desk_name(), "")
     .must("price", "text", t.desk_price(), "")
+    .line("tax_rate", "text", t.edit_tax(), String::new())
     .add("access", t.edit_access(), "PUBLIC".to_owned(), accesses(t))
     .add(
         "quotas",
@@ -337,6 +339,10 @@ pub(crate) fn new_code(t: Language, there: &str, event: &EventDetails) -> FormVi
 /// An amount as people type it, with a point or a comma; null where nothing was typed. What may be a thousands separator
 /// stands as it was typed, and is refused: 1,000 must not become 1.
 pub(crate) fn amount(typed: &str, currency: Currency) -> Value {
+    decimal(typed, currency.decimals())
+}
+
+fn decimal(typed: &str, most_decimals: u32) -> Value {
     let typed = typed.trim();
     let plain = typed.replace(',', ".");
     let decimals = plain
@@ -345,7 +351,7 @@ pub(crate) fn amount(typed: &str, currency: Currency) -> Value {
     let number = serde_json::from_str(&plain);
     match number {
         _ if typed.is_empty() => Value::Null,
-        Ok(Value::Number(number)) if decimals <= currency.decimals() as usize => number.into(),
+        Ok(Value::Number(number)) if decimals <= most_decimals as usize => number.into(),
         _ => json!(typed),
     }
 }
@@ -402,6 +408,12 @@ impl<'f> Body<'f> {
         self.put(name, amount)
     }
 
+    /// A percentage with at most two decimals.
+    fn percentage(self, name: &str) -> Self {
+        let percentage = decimal(self.typed(name), 2);
+        self.put(name, percentage)
+    }
+
     /// A moment on the clocks of a zone, null where nothing was typed.
     fn moment(self, name: &str, zone: &TimeZone) -> Self {
         let typed = self.typed(name);
@@ -418,12 +430,13 @@ impl<'f> Body<'f> {
     }
 }
 
-/// The fields that differ from what the form shows now. A time that nobody touched is not sent: the input has no seconds, and
+/// The fields that differ from what the form shows now, but for those that it did not send: it may be a form of an older
+/// release. A time that nobody touched is not sent: the input has no seconds, and
 /// would cut them off.
 fn touched(form: &Form, shown: &FormView, mut body: Map<String, Value>) -> Map<String, Value> {
     body.retain(|name, _| {
         let field = shown.fields.iter().find(|field| field.name == *name);
-        field.is_none_or(|field| field.value != form.text(name))
+        field.is_none_or(|field| form.differs(name, &field.value))
     });
     body
 }
@@ -454,6 +467,7 @@ pub(crate) fn type_body(form: &Form, event: &EventDetails, id: TicketTypeId) -> 
         .text("name")
         .text_or_null("description")
         .amount("price", event.event.currency)
+        .percentage("tax_rate")
         .text("access")
         .moment("sale_from", zone)
         .moment("sale_until", zone)
@@ -484,6 +498,7 @@ pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Va
     Body::of(form)
         .text("name")
         .amount("price", event.event.currency)
+        .percentage("tax_rate")
         .text("access")
         .put("quotas", quotas.into())
         .moment("sale_from", zone)

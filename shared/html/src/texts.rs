@@ -231,6 +231,7 @@ texts! {
     edit_least_per_order: "Minimum per booking", "Mindestens pro Buchung";
     edit_most_per_order: "Maximum per booking", "Höchstens pro Buchung";
     edit_archived: "Stop selling and showing it", "Nicht mehr verkaufen und nicht mehr anzeigen";
+    edit_tax: "Tax in the price, in %", "Steuer im Preis, in %";
     edit_new_type: "New ticket type", "Neue Ticketart";
     edit_quota: "Limited by", "Begrenzt durch";
     edit_no_quota: "The event’s total only", "Nur die Gesamtzahl";

@@ -69,6 +69,7 @@ pub fn decode_type_change(fields: Fields, currency: Currency) -> Result<TicketTy
         } else {
             Some(None)
         };
+        let tax_rate = fields.changed("tax_rate");
         let access = fields.changed("access");
         let sale_from = fields.changed_or_removed::<Moment>("sale_from");
         let sale_until = fields.changed_or_removed::<Moment>("sale_until");
@@ -85,6 +86,7 @@ pub fn decode_type_change(fields: Fields, currency: Currency) -> Result<TicketTy
             name: name?,
             description: description?,
             price: price?,
+            tax_rate: tax_rate?,
             access: access?,
             sale_from: sale_from?.map(|from| from.map(|Moment(from)| from)),
             sale_until: sale_until?.map(|until| until.map(|Moment(until)| until)),
@@ -139,6 +141,7 @@ fn ticket_type(fields: &mut Fields, currency: Option<Currency>) -> Option<NewTic
     let name = fields.required("name");
     let description = fields.optional("description");
     let price = price(fields, currency);
+    let tax_rate = fields.optional("tax_rate");
     let is_default = fields.optional("is_default");
     let access = fields.optional("access");
     let sale_from = fields.optional::<Moment>("sale_from");
@@ -152,6 +155,7 @@ fn ticket_type(fields: &mut Fields, currency: Option<Currency>) -> Option<NewTic
         name: name?,
         description: description?,
         price: price?,
+        tax_rate: tax_rate?,
         is_default: is_default?,
         access: access?,
         sale_from: sale_from?.map(|Moment(from)| from),

@@ -19,6 +19,11 @@ impl Form {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// Whether a field is there and is not this.
+    pub fn differs(&self, name: &str, value: &str) -> bool {
+        self.0.get(name).is_some_and(|typed| typed != value)
+    }
+
     /// All fields.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let fields = self.0.iter();

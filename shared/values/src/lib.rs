@@ -9,6 +9,7 @@ pub mod json;
 pub mod money;
 pub mod page;
 mod schema;
+pub mod tax;
 pub mod text;
 pub mod tickets;
 pub mod time;

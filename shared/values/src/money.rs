@@ -113,6 +113,17 @@ impl Number {
             .then(|| i64::try_from(number).ok())
             .flatten()
     }
+
+    /// The whole number of hundredths that this is, if it is one.
+    pub fn to_hundredths(self) -> Option<i64> {
+        let hundredths = self.0.checked_mul(Decimal::ONE_HUNDRED)?;
+        Self(hundredths).to_whole()
+    }
+
+    /// So many hundredths, written without zeros at the end.
+    pub fn of_hundredths(hundredths: i64) -> Self {
+        Self(Decimal::new(hundredths, 2).normalize())
+    }
 }
 
 impl<'de> Deserialize<'de> for Number {

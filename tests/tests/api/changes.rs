@@ -179,6 +179,42 @@ async fn with_code(app: &TestApp, user: &User, event: &Answer, code: &str, kind:
 }
 
 #[tokio::test]
+async fn a_quote_says_the_tax_that_is_part_of_the_price() {
+    let app = TestApp::start().await;
+    let (organizer, event) = event(&app).await;
+    let standing = type_id(&event, 0);
+    let kind = format!("{}/ticket-types/{standing}", path(&event));
+    for bad in [
+        json!(-1),
+        json!(100.5),
+        json!(7.125),
+        json!("19"),
+        Value::Null,
+    ] {
+        let refused = patch(&app, &organizer, &kind, json!({"tax_rate": bad})).await;
+        assert_refused(&refused, 422, "validation-failed");
+        assert_eq!(refused.pointers(), ["/tax_rate"]);
+    }
+    let changed = patch(&app, &organizer, &kind, json!({"tax_rate": 19.0})).await;
+    assert_eq!(
+        (changed.status, &changed.body["tax_rate"]),
+        (200, &json!(19))
+    );
+    let items = json!([{"ticket_type_id": standing, "quantity": 2}]);
+    let request = app.request("POST", &format!("{}/quote", path(&event)));
+    let quoted = app.send(request.json(&json!({"items": items}))).await;
+    assert_eq!(
+        (&quoted.body["total"], &quoted.body["tax"]),
+        (&json!(50.0), &json!(7.98))
+    );
+    let line = &quoted.body["lines"][0];
+    assert_eq!(
+        (&line["tax"], &line["tax_rate"]),
+        (&json!(7.98), &json!(19))
+    );
+}
+
+#[tokio::test]
 async fn a_promo_code_is_made_quoted_used_and_used_up() {
     let app = TestApp::start().await;
     let (organizer, event) = event(&app).await;

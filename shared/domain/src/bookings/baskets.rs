@@ -37,6 +37,7 @@ pub(super) async fn fair() -> (Database, Db, EventDetails) {
         price: Money::new(value(price), Currency::default(), 1000).unwrap(),
         is_default: None,
         access: None,
+        tax_rate: None,
         sale_from: None,
         sale_until: None,
         min_per_order: None,

@@ -69,9 +69,14 @@ pub(super) async fn give_back(
            where b.booking_id = $1 and b.user_id = $2 and b.status = 'CONFIRMED' and e.starts_at > now()"#,
         r#"update booking b
                set status = 'CANCELLED', took_quota = '{}', took_units = '{}', counted = 0, updated_at = now(),
-                   refund_due_at = case when b.amount_minor > 0 then now() end
+                   refund_due_at = case when b.amount_minor > 0 then now() end, refund_owed_minor = b.amount_minor
               from held"#,
-        r#"refund_due as (
+        r#"owed as (
+            insert into refund (refund_id, booking_id, ticket_number, amount_minor)
+            select gen_random_uuid(), booking_id, number, unit_minor
+              from ended join valid using (booking_id)
+             where unit_minor > 0
+        ), refund_due as (
             insert into job (kind, key, next_attempt_at)
             select 'REFUND', booking_id::text, now() + interval '10 seconds'
               from ended
@@ -135,11 +140,17 @@ pub(super) async fn mark_refunded(db: &Db, booking_id: BookingId) -> Result<(), 
         with refunded as (
             update booking set refunded_at = now() where booking_id = $1 and refunded_at is null
             returning booking_id
+        ), done as (
+            update refund r
+               set done_at = now()
+              from refunded
+             where r.booking_id = refunded.booking_id and r.done_at is null
+            returning r.booking_id
         )
         update job
            set done_at = now()
          where kind = 'REFUND' and key = $1::uuid::text and done_at is null
-           and (select count(*) from refunded) >= 0
+           and (select count(*) from done) >= 0
         "#,
         booking_id as BookingId,
     )

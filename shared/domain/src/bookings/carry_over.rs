@@ -1,4 +1,4 @@
-//! The migrations to `job`, `request` and `stock` run while a release before them all sells. Whatever it writes
+//! The migrations to `job`, `request`, `stock` and `ticket` run while a release before them all sells. Whatever it writes
 //! before, during or after them ends up in the new tables as if the new release had written it.
 
 use std::cell::Cell;
@@ -85,7 +85,7 @@ const LIVES: [&[&str]; 9] = [
 ];
 
 /// Each returns the bookings whose rows in the new tables are not what they should be.
-const AUDITS: [(&str, &str); 9] = [
+const AUDITS: [(&str, &str); 11] = [
     (
         "an event has one default type, at its price, that takes one of its root",
         "select count(*) from event e
@@ -128,6 +128,20 @@ const AUDITS: [(&str, &str); 9] = [
         "select count(*) from booking full join (select * from job where kind = 'REFUND' and done_at is null) j
              on key = booking_id::text
           where (refund_due_at is not null and refunded_at is null) <> (key is not null)",
+    ),
+    (
+        "a booking that was paid has its tickets, valid until it is cancelled, and nothing else has",
+        "select count(*) from booking full join ticket t using (booking_id)
+          where (coalesce(booking.status, '') in ('CONFIRMED', 'CANCELLED')) <> (number is not null)
+             or (number, unit, unit_minor, holder_user_id) is distinct from (1, 1, amount_minor, user_id) and number is not null
+             or (t.status = 'CANCELLED') <> (booking.status = 'CANCELLED')",
+    ),
+    (
+        "a cancelled booking owes its amount, done when it was refunded, and nothing else does",
+        "select count(*) from booking full join refund r using (booking_id)
+          where (coalesce(status, '') = 'CANCELLED') <> (refund_id is not null)
+             or refund_owed_minor <> coalesce(r.amount_minor, 0)
+             or r.amount_minor <> booking.amount_minor or r.done_at is distinct from refunded_at",
     ),
     (
         "a key has its request, and nothing else",

@@ -1,4 +1,4 @@
-//! Confirms a paid booking. Also records that a request was told that its booking is pending.
+//! Confirms a paid booking and issues its tickets. Also records that a request was told that its booking is pending.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use values::ids::{BookingId, PaymentId};
 /// serve 22,500 in this time.
 const CHARGED_WITHIN: Duration = Duration::from_secs(180);
 
-/// PENDING → CONFIRMED, announced or not. `None` where the booking is not pending any more.
+/// PENDING → CONFIRMED, with its tickets, announced or not. `None` where the booking is not pending any more.
 ///
 /// The payment's id is the booking's own; a free booking has none. What repeats of the request are told is
 /// decided here, whoever confirms: a later cancel does not change it. If it was not announced, a job is added.
@@ -33,11 +33,15 @@ pub async fn confirm(
                    announced_at = case when $3 then now() end
              where booking_id = $1 and status = 'PENDING'
             returning b.*
+        ), issued as (
+            insert into ticket (booking_id, number, unit, event_id, ticket_type_id, unit_minor, holder_user_id)
+            select t.* from confirmed cross join lateral tickets_of(confirmed.booking_id) t
+            returning number
         ), unheld as (
             update purchase p
                set open_holds = 0
               from confirmed
-             where confirmed.hold_until is not null
+             where confirmed.hold_until is not null and (select count(*) from issued) >= 0
                and p.event_id = confirmed.event_id and p.user_id = confirmed.user_id
             returning p.user_id
         ), answered as (

@@ -19,7 +19,7 @@ use values::time;
 
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
-/// The rows that are not what bookings say: stock, what people have, and work.
+/// The rows that are not what bookings say: stock, what people have, work, tickets and refunds.
 pub(super) const WRONG: &str = "
     select (select count(*) from quota q
              where capacity <> (select coalesce(sum(free), 0) from stock s where s.quota_id = q.quota_id)
@@ -34,7 +34,18 @@ pub(super) const WRONG: &str = "
          + (select count(*) from booking b
              where (status = 'HELD') <> exists (select from job where kind = 'EXPIRE' and key = b.booking_id::text and done_at is null)
                 or counted > 0 and status in ('REJECTED', 'EXPIRED', 'CANCELLED')
-                or (status = 'PENDING') <> exists (select from job where kind = 'SETTLE' and key = b.booking_id::text and done_at is null))";
+                or (status = 'PENDING') <> exists (select from job where kind = 'SETTLE' and key = b.booking_id::text and done_at is null))
+         + (select count(*) from booking b
+             cross join lateral (select count(distinct unit) as units, coalesce(sum(unit_minor), 0) as paid,
+                                        bool_and(t.status = 'VALID' and b.status = 'CONFIRMED'
+                                                 or t.status = 'CANCELLED' and b.status = 'CANCELLED') as in_step
+                                   from ticket t where t.booking_id = b.booking_id) has
+             cross join lateral (select coalesce(sum(amount_minor), 0) as owed, count(*) filter (where done_at is null) as open
+                                   from refund r where r.booking_id = b.booking_id) back
+             where case when b.status in ('CONFIRMED', 'CANCELLED') then (units, paid, in_step) is distinct from (b.tickets, b.amount_minor, true)
+                        else units <> 0 end
+                or (owed, refund_owed_minor) is distinct from (case when b.status = 'CANCELLED' then amount_minor else 0 end, owed)
+                or (open > 0) <> (refund_due_at is not null and refunded_at is null))";
 
 /// A database with the event `gala`, of 5 tickets, at most `limit` a person.
 async fn gala(limit: Option<i32>) -> (Database, Db) {

@@ -31,7 +31,7 @@ impl Lines {
             LineState,
             r#"
             with line as (
-                select e.starts_at <= now() as begun, e.currency, max_tickets_per_booking as most,
+                select e.starts_at <= now() or e.status <> 'ON_SALE' as closed, e.currency, max_tickets_per_booking as most,
                        e.available as outside, number, quantity, t.*,
                        (t.sale_from <= now()) is not false and (now() < t.sale_until) is not false as on_sale
                   from event e
@@ -62,7 +62,7 @@ impl Lines {
                   from part join quota q using (quota_id)
                  group by q.quota_id
             )
-            select begun as "begun!", currency as "currency!", most as "most!", quantity as "quantity!",
+            select closed as "closed!", currency as "currency!", most as "most!", quantity as "quantity!",
                    name as "name?", on_sale as "on_sale!", coalesce(min_per_order, 1)::int as "least!",
                    coalesce(max_per_order, most)::int as "most_of_type!", coalesce(unit_minor, 0) as "unit_minor!",
                    code is not null as "with_code!",
@@ -86,7 +86,8 @@ impl Lines {
 
 /// A line of a basket, as its type and quotas are now.
 pub(super) struct LineState {
-    pub begun: bool,
+    /// Whether its event has begun, or is not on sale.
+    pub closed: bool,
     pub currency: String,
     /// Whether the request's code is good for anything now.
     pub code_is_valid: bool,

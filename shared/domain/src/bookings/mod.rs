@@ -44,6 +44,8 @@ mod settle;
 mod steps;
 mod stock;
 mod sweep;
+#[cfg(test)]
+mod tickets;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

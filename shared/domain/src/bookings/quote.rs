@@ -8,6 +8,7 @@ use crate::events::{self, GetEventError};
 use stores::db::Db;
 use values::ids::{EventId, PromoCode, TicketTypeId};
 use values::money::{Currency, Money};
+use values::tax::TaxRate;
 use values::tickets::Tickets;
 
 /// A basket that somebody thinks of.
@@ -32,6 +33,9 @@ pub struct QuoteLine {
     pub discount: Money,
     /// Of all of them, with the promo code.
     pub amount: Money,
+    /// The tax in `amount`, at `tax_rate` percent of the price without it.
+    pub tax: Money,
+    pub tax_rate: TaxRate,
 }
 
 /// What a basket costs now.
@@ -41,6 +45,8 @@ pub struct Quote {
     pub lines: Vec<QuoteLine>,
     /// What the promo code takes off.
     pub discount: Money,
+    /// The tax in `total`.
+    pub tax: Money,
     pub total: Money,
     pub currency: Currency,
 }
@@ -92,13 +98,17 @@ pub async fn quote(
         let of_all = |price: Money| price.minor() * i64::from(wanted.quantity.get());
         let full = of_all(kind.price);
         let amount = of_all(kind.price_with_code.unwrap_or(kind.price));
+        let discount = Money::from_minor((full - amount).max(0), currency);
+        let amount = Money::from_minor(amount, currency);
         Ok(QuoteLine {
             ticket_type_id: kind.ticket_type_id,
             name: kind.name.as_str().to_owned(),
             quantity: wanted.quantity,
             price: kind.price,
-            discount: Money::from_minor((full - amount).max(0), currency),
-            amount: Money::from_minor(amount, currency),
+            discount,
+            amount,
+            tax: kind.tax_rate.part_of(amount),
+            tax_rate: kind.tax_rate,
         })
     });
     let lines = lines.collect::<Result<Vec<_>, QuoteError>>()?;
@@ -112,6 +122,7 @@ pub async fn quote(
     Ok(Quote {
         event_id: event.event.event_id,
         discount: sum(|line| line.discount),
+        tax: sum(|line| line.tax),
         total: sum(|line| line.amount),
         lines,
         currency,

@@ -173,11 +173,11 @@ macro_rules! reserve_by {
                 select event_id, currency, max_tickets_per_booking as most, hold_seconds, max_per_user
                   from event
                  where event_id = $3
-                   and starts_at > now()
+                   and status = 'ON_SALE' and starts_at > now()
                    and not exists (select from request where caller = $6 and route = $7 and idempotency_key = $8)
             ), item as (
                 select t.ticket_type_id, basket.quantity, price_with_code(t.price_minor, o.kind, o.value) as unit_minor,
-                       o.code, o.counts, o.quota_id as code_quota
+                       t.tax_rate_bp, o.code, o.counts, o.quota_id as code_quota
                   from sale
                   join ticket_type t using (event_id)
                   join basket on basket.ticket_type_id = t.ticket_type_id
@@ -225,10 +225,10 @@ macro_rules! reserve_by {
                  where exists (select from taken)
                 returning *
             ), items as (
-                insert into booking_item (booking_id, ticket_type_id, quantity, unit_minor)
-                select made.booking_id, ticket_type_id, quantity, unit_minor
+                insert into booking_item (booking_id, ticket_type_id, quantity, unit_minor, tax_rate_bp)
+                select made.booking_id, ticket_type_id, quantity, unit_minor, tax_rate_bp
                   from made, item
-                 where not exists (select from basket where basket.ticket_type_id is null)
+                 where tax_rate_bp > 0 or not exists (select from basket where basket.ticket_type_id is null)
             ), kept as (
                 insert into request (caller, route, idempotency_key, request_hash, resource_id, answer)
                 select $6, $7, $8, $9, booking_id, case when $11::bool then 'HELD' end
@@ -433,7 +433,7 @@ impl Attempt<'_> {
         }
         let lines = self.state_without_due_holds().await?;
         let first = lines.first().ok_or(ReserveError::EventNotFound)?;
-        if first.begun {
+        if first.closed {
             return Err(ReserveError::SalesClosed);
         }
         let total: i32 = self.lines.quantities.iter().sum();

@@ -6,7 +6,8 @@
 
 /// The statement that ends a booking and gives back what it holds, to any one shard of each quota. `$held` says
 /// which booking may end, `$ended` how, and `$rest` are CTEs that follow: they read `ended`, and `given_back` so
-/// that they come after it. What its buyer has is counted down too. Nothing happens unless all that it holds has gone back.
+/// that they come after it. What its buyer has is counted down too, and its tickets, `valid`, let nobody in any more.
+/// Nothing happens unless all that it holds has gone back.
 macro_rules! giving_back {
     ($held:tt, $ended:tt, $rest:tt $(, $parameter:expr)* $(,)?) => {
         $crate::bookings::booking_rows!(
@@ -15,6 +16,12 @@ macro_rules! giving_back {
                 select b.booking_id, b.took_quota, b.took_units, b.event_id, b.user_id, b.counted,
                        (b.hold_until is not null and b.status in ('HELD', 'PENDING'))::int as open_hold "# + $held + r#"
                    for no key update of b
+            ), valid as materialized (
+                select t.booking_id, t.number, t.unit_minor, t.code_version
+                  from held join ticket t using (booking_id)
+                 where t.status = 'VALID'
+                 order by t.number
+                   for no key update of t
             ), shard as materialized (
                 select s.quota_id, s.shard, s.free + took.units as free
                   from held
@@ -26,10 +33,16 @@ macro_rules! giving_back {
                          order by random()
                          limit 1
                            for no key update) s
+                 where (select count(*) from valid) >= 0
             ), ended as ( "# + $ended + r#"
                  where b.booking_id = held.booking_id
                    and (select count(*) from shard) = cardinality(held.took_units)
                 returning b.*
+            ), voided as (
+                update ticket t
+                   set status = 'CANCELLED', code_version = valid.code_version + 1
+                  from valid, ended
+                 where t.booking_id = valid.booking_id and t.number = valid.number
             ), restocked as (
                 update stock s
                    set free = shard.free

@@ -11,6 +11,7 @@ use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{EventId, QuotaId, UserId};
 use values::money::Money;
+use values::tax::TaxRate;
 use values::tickets::{Admits, Capacity, HoldSeconds, Tickets, Units};
 use values::time::TimeZone;
 
@@ -54,6 +55,9 @@ pub struct TicketTypeChange {
     /// Of later bookings.
     #[schema(required = false, value_type = Price)]
     pub price: Option<Money>,
+    /// Of later bookings.
+    #[schema(required = false, value_type = TaxRate)]
+    pub tax_rate: Option<TaxRate>,
     #[schema(required = false, value_type = Access)]
     pub access: Option<Access>,
     #[schema(required = false, value_type = Option<DateTime<Utc>>)]

@@ -9,6 +9,7 @@ use super::types::{
 use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{EventId, TicketTypeId, UserId};
+use values::tax::TaxRate;
 use values::tickets::{Admits, Tickets, Units};
 
 /// Adds a ticket type to an event, after those that it has.
@@ -60,9 +61,9 @@ async fn insert_type(
             select event_id from event where event_id = $1 and organizer_id = $2 and version = $3 for no key update
         ), made as (
             insert into ticket_type (ticket_type_id, event_id, name, description, position, price_minor, access, sale_from,
-                                     sale_until, min_per_order, max_per_order, admits)
+                                     sale_until, min_per_order, max_per_order, admits, tax_rate_bp)
             select $4, event_id, $5, $6, (select max(position) + 1 from ticket_type t where t.event_id = held.event_id),
-                   $7, $8, $9, $10, $11, $12, $13
+                   $7, $8, $9, $10, $11, $12, $13, $17
               from held
             returning event_id
         ), draws as (
@@ -91,6 +92,7 @@ async fn insert_type(
         new.units.unwrap_or(Units::ONE).get(),
         &names,
         &units,
+        new.tax_rate.unwrap_or_default() as TaxRate,
     )
     .execute(db.idempotent(FailPoint("CreateTicketType")))
     .await?;
@@ -137,6 +139,7 @@ fn merged(now: TicketType, change: &TicketTypeChange, most_of_event: Tickets) ->
         name: change.name.clone().unwrap_or(now.name),
         description: change.description.clone().unwrap_or(now.description),
         price: change.price.unwrap_or(now.price),
+        tax_rate: change.tax_rate.unwrap_or(now.tax_rate),
         access: change.access.unwrap_or(now.access),
         sale_from: change.sale_from.unwrap_or(now.sale_from),
         sale_until: change.sale_until.unwrap_or(now.sale_until),
@@ -230,7 +233,7 @@ async fn write_type(
             update ticket_type t
                set name = $5, description = $6, price_minor = $7, access = $8, sale_from = $9, sale_until = $10,
                    min_per_order = $11, max_per_order = case when $18 then $12 else t.max_per_order end, admits = $19,
-                   archived_at = case when $20 then now() end
+                   archived_at = case when $20 then now() end, tax_rate_bp = $22
               from able
              where t.event_id = able.event_id and t.ticket_type_id = $4
             returning t.event_id
@@ -278,6 +281,7 @@ async fn write_type(
         small(changed.admits.get()),
         change.archived == Some(true),
         change.quotas.is_some(),
+        changed.tax_rate as TaxRate,
     )
     .fetch_one(db.idempotent(FailPoint("ChangeTicketType")))
     .await?;

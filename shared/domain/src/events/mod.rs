@@ -181,6 +181,7 @@ impl NewEvent {
             name: Label("Ticket".to_owned()),
             description: None,
             price: self.price,
+            tax_rate: None,
             is_default: None,
             access: None,
             sale_from: None,
@@ -339,13 +340,14 @@ pub async fn create(
               from quotas, generate_series(0, shards - 1) as shard
         ), types as (
             insert into ticket_type (ticket_type_id, event_id, name, description, position, is_default, price_minor,
-                                     access, sale_from, sale_until, min_per_order, max_per_order, admits)
+                                     access, sale_from, sale_until, min_per_order, max_per_order, admits, tax_rate_bp)
             select t.ticket_type_id, event_id, t.name, t.description, t.position, t.is_default, t.price_minor,
-                   t.access, t.sale_from, t.sale_until, t.min_per_order, t.max_per_order, t.admits
+                   t.access, t.sale_from, t.sale_until, t.min_per_order, t.max_per_order, t.admits,
+                   t.tax_rate_bp
               from made, jsonb_to_recordset($13::text::jsonb)
                    as t (ticket_type_id uuid, name text, description text, position smallint, is_default boolean,
                          price_minor bigint, access text, sale_from timestamptz, sale_until timestamptz,
-                         min_per_order smallint, max_per_order smallint, admits smallint)
+                         min_per_order smallint, max_per_order smallint, admits smallint, tax_rate_bp integer)
         ), draws as (
             insert into ticket_type_quota (ticket_type_id, quota_id, units)
             select d.ticket_type_id, d.quota_id, d.units
@@ -437,7 +439,7 @@ pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, sql
     let after = page.after();
     let rows = event_rows!(
         r#"
-         where starts_at > now()
+         where status = 'ON_SALE' and starts_at > now()
            and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
          order by starts_at, event_id
          limit $3

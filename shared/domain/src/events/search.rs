@@ -70,7 +70,7 @@ pub async fn search(
     let (from, until) = search.bounds();
     let rows = event_rows!(
         r#"
-         where starts_at > now()
+         where status = 'ON_SALE' and starts_at > now()
            and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
            and ($4::timestamptz is null or starts_at >= $4)
            and ($5::timestamptz is null or starts_at < $5)

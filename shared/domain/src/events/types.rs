@@ -11,6 +11,7 @@ use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::ids::{EventId, PromoCode, QuotaId, TicketTypeId};
 use values::money::{Currency, Money};
+use values::tax::TaxRate;
 use values::tickets::{Admits, Capacity, HoldSeconds, Tickets, Units};
 use values::time::{self, TimeZone};
 
@@ -71,6 +72,9 @@ pub struct NewTicketType {
     /// Of one ticket; 0 is free.
     #[schema(value_type = Price)]
     pub price: Money,
+    /// 0 when absent.
+    #[schema(required = false)]
+    pub tax_rate: Option<TaxRate>,
     /// Whether a booking without items is of this type. The first type is, where none says so.
     #[schema(required = false)]
     pub is_default: Option<bool>,
@@ -112,6 +116,7 @@ pub struct TicketType {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub price_with_code: Option<Money>,
+    pub tax_rate: TaxRate,
     pub is_default: bool,
     pub access: Access,
     /// Tickets left right now, of this type alone.
@@ -188,6 +193,7 @@ impl Layout {
             type_rows.push(serde_json::json!({
                 "ticket_type_id": id.uuid(), "name": new.name, "description": new.description, "position": position,
                 "is_default": position == default, "price_minor": new.price.minor(),
+                "tax_rate_bp": new.tax_rate.unwrap_or_default().basis_points(),
                 "access": new.access.unwrap_or_default().as_ref(),
                 "sale_from": new.sale_from, "sale_until": new.sale_until,
                 "min_per_order": new.min_per_order.unwrap_or(Tickets::ONE), "max_per_order": new.max_per_order,
@@ -268,6 +274,7 @@ pub(super) fn shown(
             description: new.description,
             price: new.price,
             price_with_code: None,
+            tax_rate: new.tax_rate.unwrap_or_default(),
             sale_from: new.sale_from,
             sale_until: new.sale_until,
         });
@@ -280,6 +287,7 @@ struct TypeRow {
     description: Option<Label>,
     price_minor: i64,
     price_with_code: Option<i64>,
+    tax_rate: TaxRate,
     is_default: bool,
     access: String,
     available: i32,
@@ -300,6 +308,7 @@ impl TypeRow {
             description: self.description,
             price: Money::from_minor(self.price_minor, currency),
             price_with_code: with_code.map(|minor| Money::from_minor(minor, currency)),
+            tax_rate: self.tax_rate,
             is_default: self.is_default,
             access: db::column("access", &self.access)?,
             available: self.available,
@@ -347,9 +356,10 @@ pub(super) async fn list(
         select t.ticket_type_id as "ticket_type_id: TicketTypeId", t.name as "name: Label",
                description as "description: Label", t.price_minor, is_default, access,
                case when o.code is not null then price_with_code(t.price_minor, o.kind, o.value) end as price_with_code,
+               tax_rate_bp as "tax_rate: TaxRate",
                (select min(free / units) from ticket_type_quota d join stock_left using (quota_id)
                  where d.ticket_type_id = t.ticket_type_id) as "available!",
-               e.starts_at > now() and (sale_from <= now()) is not false and (now() < sale_until) is not false as "on_sale!",
+               e.status = 'ON_SALE' and e.starts_at > now() and (sale_from <= now()) is not false and (now() < sale_until) is not false as "on_sale!",
                sale_from, sale_until, min_per_order::int as "min_per_order!: Tickets",
                coalesce(max_per_order, max_tickets_per_booking) as "max_per_order!: Tickets",
                admits::int as "admits!: Admits"

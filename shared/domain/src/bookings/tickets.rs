@@ -1,0 +1,101 @@
+//! The tickets and refunds of bookings, on a database of their own.
+
+use super::baskets::{basket, book, fair, ids};
+use super::cancel::{give_back, mark_refunded};
+use super::confirm::confirm;
+use super::holds::WRONG;
+use super::reserve::release;
+use super::{Booking, Status};
+use crate::testing::Database;
+use stores::db::Db;
+use values::ids::UserId;
+
+/// What the triggers for the release before write would hide what the statements forget.
+const WITHOUT_TRIGGERS: &str =
+    "drop trigger carry_over_tickets on booking; drop trigger owe_refund on booking";
+
+/// A booking of a pair that lets in two, of two seats at 19 % tax, and of something that lets in nobody.
+async fn booked() -> (Database, Db, Booking) {
+    let (database, db, event) = fair().await;
+    let types = "update ticket_type set admits = case name when 'Pair' then 2 when 'Standing' then 0 else 1 end,
+                                        tax_rate_bp = case name when 'Seat' then 1900 else 0 end";
+    database.execute(types.to_owned()).await;
+    database.execute(WITHOUT_TRIGGERS.to_owned()).await;
+    let [standing, seat, pair] = ids(&event);
+    let request = basket(1, &[(pair, 1), (seat, 2), (standing, 1)]);
+    let booking = book(&db, &request).await.unwrap();
+    (database, db, booking)
+}
+
+/// The tickets as they are, one a line.
+async fn tickets(database: &Database) -> String {
+    let tickets = "select coalesce(string_agg(concat_ws(' ', number, unit, t.name, unit_minor, k.status, code_version), e'\\n'
+                                              order by number), '')
+                     from ticket k join ticket_type t using (ticket_type_id)";
+    let mut connection = database.connect().await;
+    let tickets = sqlx::query_scalar(tickets).fetch_one(&mut connection).await;
+    tickets.unwrap()
+}
+
+#[tokio::test]
+async fn a_paid_unit_has_a_ticket_for_each_person_and_its_price_on_the_first() {
+    let (database, db, booking) = booked().await;
+    assert_eq!(tickets(&database).await, "");
+    confirm(&db, booking.booking_id, true).await.unwrap();
+    assert!(
+        confirm(&db, booking.booking_id, true)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let issued = tickets(&database).await;
+    let expected = "1 1 Standing 2500 VALID 0\n\
+                    2 2 Seat 4050 VALID 0\n\
+                    3 3 Seat 4050 VALID 0\n\
+                    4 4 Pair 7000 VALID 0\n\
+                    5 4 Pair 0 VALID 0";
+    assert_eq!(issued, expected);
+    let taxed = "select count(*) from booking_item where tax_rate_bp = 1900 and quantity = 2";
+    assert_eq!(database.count(taxed).await, 1);
+    assert_eq!(database.count(WRONG).await, 0);
+}
+
+#[tokio::test]
+async fn a_booking_that_is_not_paid_has_no_tickets() {
+    let (database, db, booking) = booked().await;
+    release(&db, booking.booking_id, Status::Rejected)
+        .await
+        .unwrap();
+    assert_eq!(tickets(&database).await, "");
+    assert_eq!(database.count(WRONG).await, 0);
+}
+
+#[tokio::test]
+async fn a_cancelled_booking_owes_the_price_of_each_ticket_until_it_is_refunded() {
+    let (database, db, booking) = booked().await;
+    confirm(&db, booking.booking_id, true).await.unwrap();
+    let user = UserId::from(1);
+    assert!(
+        give_back(&db, user, booking.booking_id)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let cancelled = tickets(&database).await;
+    assert!(
+        cancelled
+            .lines()
+            .all(|ticket| ticket.ends_with(" CANCELLED 1")),
+        "{cancelled}"
+    );
+    let owed =
+        "select count(*) from refund where done_at is null and amount_minor in (2500, 4050, 7000)";
+    assert_eq!(database.count(owed).await, 4);
+    assert_eq!(database.count(WRONG).await, 0);
+    for _ in 0..2 {
+        mark_refunded(&db, booking.booking_id).await.unwrap();
+    }
+    let done = "select count(*) from refund where done_at is not null";
+    assert_eq!(database.count(done).await, 4);
+    assert_eq!(database.count(WRONG).await, 0);
+}
