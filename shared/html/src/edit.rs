@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use shared::auth::TokenVerifier;
 use shared::db::Db;
-use shared::events::{self, EventChange, OwnEvent, Quota, QuotaChange};
+use shared::events::{self, EventChange, NewQuota, OwnEvent, Quota, QuotaChange};
 use shared::http::{
     Answer, Code, Fields, Form, Problem, Request, decode_code, decode_code_change, decode_type,
     decode_type_change,
@@ -25,6 +25,7 @@ enum Target {
     Event,
     NewType,
     Type(TicketTypeId),
+    NewQuota,
     Quota(QuotaId),
     NewCode,
     Code(PromoCode),
@@ -37,6 +38,7 @@ impl Target {
             "/desk/{event_id}/types/{ticket_type_id}" => {
                 Self::Type(request.path("ticket_type_id", "ticket type")?)
             }
+            "/desk/{event_id}/quotas" => Self::NewQuota,
             "/desk/{event_id}/quotas/{quota_id}" => Self::Quota(request.path("quota_id", "quota")?),
             "/desk/{event_id}/codes" => Self::NewCode,
             "/desk/{event_id}/codes/{code}" => Self::Code(request.path("code", "promo code")?),
@@ -72,6 +74,7 @@ struct EditPage {
     types: Vec<FormView>,
     new_type: FormView,
     quotas: Vec<FormView>,
+    new_quota: FormView,
     codes: Vec<FormView>,
     new_code: FormView,
     more: Option<String>,
@@ -154,6 +157,7 @@ async fn show_forms(
             .iter()
             .map(|quota| edit_forms::quota(t, &there, quota))
             .collect(),
+        new_quota: edit_forms::new_quota(t, &there),
         codes: codes
             .items
             .iter()
@@ -185,7 +189,13 @@ async fn show_forms(
         errors,
     }) = sent
     {
-        let forms = [&mut edit.event, &mut edit.new_type, &mut edit.new_code].into_iter();
+        let forms = [
+            &mut edit.event,
+            &mut edit.new_type,
+            &mut edit.new_quota,
+            &mut edit.new_code,
+        ]
+        .into_iter();
         let lists = [&mut edit.types, &mut edit.quotas, &mut edit.codes];
         let mut forms = forms.chain(lists.into_iter().flatten());
         if let Some(view) = forms.find(|view| view.action == action) {
@@ -235,6 +245,10 @@ async fn change_by(db: &Db, own: &OwnEvent, target: &Target, form: &Form) -> Res
             let change = read(edit_forms::type_body(form, &event, *kind))?;
             let change = decode_type_change(change, own.currency)?;
             events::change_type(db, own, *kind, &change).await?;
+        }
+        Target::NewQuota => {
+            let new: NewQuota = read(edit_forms::quota_body(form, None))?.decode()?;
+            events::add_quota(db, own, &new).await?;
         }
         Target::Quota(quota) => {
             let quota_is = |known: &&Quota| known.quota_id == *quota;

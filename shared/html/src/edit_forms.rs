@@ -216,6 +216,8 @@ pub(crate) fn new_type(t: Language, there: &str, event: &EventDetails) -> FormVi
         String::new(),
         Input::Choice(quotas),
     )
+    .line("units", "number", t.edit_units(), "1")
+    .line("admits", "number", t.edit_admits(), "1")
     .moment("sale_from", t.edit_sale_from(), zone, None)
     .moment("sale_until", t.edit_sale_until(), zone, None)
 }
@@ -237,6 +239,18 @@ pub(crate) fn quota(t: Language, there: &str, quota: &Quota) -> FormView {
     FormView::new(&id, action, quota.name.as_str().to_owned(), t.edit_save())
         .must("name", "text", t.desk_name(), quota.name.as_str())
         .must("capacity", "number", t.desk_limit(), quota.capacity)
+}
+
+/// A quota to be added.
+pub(crate) fn new_quota(t: Language, there: &str) -> FormView {
+    FormView::new(
+        "new-quota",
+        format!("{there}/quotas"),
+        t.edit_new_quota().to_owned(),
+        t.edit_add(),
+    )
+    .must("name", "text", t.desk_name(), "")
+    .must("capacity", "number", t.desk_limit(), "")
 }
 
 /// A promo code that there is.
@@ -491,16 +505,20 @@ pub(crate) fn type_body(form: &Form, event: &EventDetails, id: TicketTypeId) -> 
 pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Value> {
     let zone = &event.time_zone;
     let quota = Some(form.text("quotas")).filter(|name| !name.is_empty());
-    let quotas: Vec<_> = quota
-        .map(|name| json!({"name": name}))
-        .into_iter()
-        .collect();
-    Body::of(form)
+    let body = Body::of(form)
         .text("name")
         .amount("price", event.event.currency)
         .percentage("tax_rate")
         .text("access")
-        .put("quotas", quotas.into())
+        .number("units")
+        .number("admits");
+    // Who needs two places needs two of the limit.
+    let units = body.fields.get("units").cloned();
+    let quotas: Vec<_> = quota
+        .map(|name| json!({"name": name, "units": units}))
+        .into_iter()
+        .collect();
+    body.put("quotas", quotas.into())
         .moment("sale_from", zone)
         .moment("sale_until", zone)
         .fields

@@ -232,6 +232,9 @@ texts! {
     edit_most_per_order: "Maximum per booking", "Höchstens pro Buchung";
     edit_archived: "Stop selling and showing it", "Nicht mehr verkaufen und nicht mehr anzeigen";
     edit_tax: "Tax in the price, in %", "Steuer im Preis, in %";
+    edit_new_quota: "New limit", "Neues Kontingent";
+    edit_units: "Places that one ticket takes", "Plätze, die ein Ticket braucht";
+    edit_admits: "People that one ticket admits", "Personen, für die ein Ticket gilt";
     edit_new_type: "New ticket type", "Neue Ticketart";
     edit_quota: "Limited by", "Begrenzt durch";
     edit_no_quota: "The event’s total only", "Nur die Gesamtzahl";

@@ -31,6 +31,7 @@ pub const ALL: &[Function] = &[
     function("create-event", 15),
     function("create-payment", 25),
     function("create-promo-code", 15),
+    function("create-quota", 15),
     function("create-ticket-type", 15),
     function("forget-notifications", 30),
     function("get-booking", 15),

@@ -12,8 +12,9 @@ use crate::bookings::{
     Booking, BookingDetails, BookingRequest, PayRequest, PendingPayment, Quote, QuoteRequest,
 };
 use crate::events::{
-    Event, EventChange, EventDetails, NewEvent, NewPromoCode, NewTicketType, PromoCodeChange,
-    PromoCodeDetails, PromoCodeOffer, Quota, QuotaChange, TicketType, TicketTypeChange,
+    Event, EventChange, EventDetails, NewEvent, NewPromoCode, NewQuota, NewTicketType,
+    PromoCodeChange, PromoCodeDetails, PromoCodeOffer, Quota, QuotaChange, TicketType,
+    TicketTypeChange,
 };
 use crate::notifications::Notification;
 use crate::payments::{Payment, PaymentRequest};
@@ -270,6 +271,19 @@ pub static UPDATE_TICKET_TYPE: Route = Route {
         PATCH,
         "/events/{event_id}/ticket-types/{ticket_type_id}",
         "Change a ticket type of one of your events",
+    )
+};
+
+pub static CREATE_QUOTA: Route = Route {
+    signed_in: true,
+    body: Some(Body::Required(Shape::of::<NewQuota>())),
+    answers: &[answer::<Quota>(StatusCode::CREATED, "The quota.")],
+    problems: &[Code::Forbidden, Code::NotFound],
+    ..Route::new(
+        "create-quota",
+        POST,
+        "/events/{event_id}/quotas",
+        "Add a quota to one of your events",
     )
 };
 
@@ -554,7 +568,7 @@ pub static GET_DOCS_ASSET: Route = Route {
 };
 
 /// Every route, in the order in which a newcomer meets them.
-pub static ALL: [&Route; 26] = [
+pub static ALL: [&Route; 27] = [
     &REGISTER_USER,
     &LOGIN,
     &CREATE_EVENT,
@@ -563,6 +577,7 @@ pub static ALL: [&Route; 26] = [
     &UPDATE_EVENT,
     &CREATE_TICKET_TYPE,
     &UPDATE_TICKET_TYPE,
+    &CREATE_QUOTA,
     &UPDATE_QUOTA,
     &CREATE_PROMO_CODE,
     &LIST_PROMO_CODES,
@@ -665,6 +680,8 @@ pub static TYPE_FORM: Route = Route::new(
     "/desk/{event_id}/types/{ticket_type_id}",
     "Change a ticket type",
 );
+pub static NEW_QUOTA_FORM: Route =
+    Route::new("pages-edit", POST, "/desk/{event_id}/quotas", "Add a quota");
 pub static QUOTA_FORM: Route = Route::new(
     "pages-edit",
     POST,
@@ -698,7 +715,7 @@ pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", 
 pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
 
 /// Every route of the pages for people, which the description of the API leaves out.
-pub static PAGES: [&Route; 27] = [
+pub static PAGES: [&Route; 28] = [
     &EVENTS_PAGE,
     &EVENT_PAGE,
     &PAGE_ASSET,
@@ -716,6 +733,7 @@ pub static PAGES: [&Route; 27] = [
     &EDIT_FORM,
     &NEW_TYPE_FORM,
     &TYPE_FORM,
+    &NEW_QUOTA_FORM,
     &QUOTA_FORM,
     &NEW_CODE_FORM,
     &CODE_FORM,

@@ -179,6 +179,39 @@ async fn with_code(app: &TestApp, user: &User, event: &Answer, code: &str, kind:
 }
 
 #[tokio::test]
+async fn a_quota_is_added_and_a_new_type_draws_on_it() {
+    let app = TestApp::start().await;
+    let (organizer, event) = event(&app).await;
+    let quotas = format!("{}/quotas", path(&event));
+    let tables = json!({"name": "Tables", "capacity": 120});
+    let other = app.user().await;
+    let refused = app.post(&other, &quotas, tables.clone()).await;
+    assert_refused(&refused, 403, "forbidden");
+    let made = app.post(&organizer, &quotas, tables.clone()).await;
+    assert_eq!(
+        (made.status, &made.body["available"]),
+        (201, &json!(120)),
+        "{made:?}"
+    );
+    let refused = app.post(&organizer, &quotas, tables).await;
+    assert_refused(&refused, 422, "validation-failed");
+    assert_eq!(refused.pointers(), ["/name"]);
+    let refused = app
+        .post(&organizer, &quotas, json!({"name": "None", "capacity": 0}))
+        .await;
+    assert_eq!(refused.pointers(), ["/capacity"]);
+    let table = json!({"name": "Table", "price": 90, "quotas": [{"name": "Tables", "units": 30}]});
+    let made = app
+        .post(&organizer, &format!("{}/ticket-types", path(&event)), table)
+        .await;
+    assert_eq!(
+        (made.status, &made.body["available"]),
+        (201, &json!(4)),
+        "{made:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_quote_says_the_tax_that_is_part_of_the_price() {
     let app = TestApp::start().await;
     let (organizer, event) = event(&app).await;
@@ -515,6 +548,7 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
     let seat_path = format!("{desk}/types/{seat}");
     let quota_path = format!("{desk}/quotas/{quota}");
     let (types, codes) = (format!("{desk}/types"), format!("{desk}/codes"));
+    let quotas = format!("{desk}/quotas");
     let code = format!("{codes}/VIP");
     for (path, fields) in [
         (
@@ -524,6 +558,19 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
                 ("price", "12,50"),
                 ("access", "PUBLIC"),
                 ("quotas", "Chairs"),
+            ],
+        ),
+        (&quotas, vec![("name", "Tables"), ("capacity", "8")]),
+        (
+            &types,
+            vec![
+                ("name", "Table"),
+                ("price", "80"),
+                ("tax_rate", "7,7"),
+                ("access", "PUBLIC"),
+                ("quotas", "Tables"),
+                ("units", "2"),
+                ("admits", "4"),
             ],
         ),
         (
@@ -572,6 +619,11 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
         (&json!("Fair 2"), &json!("2040-05-02T16:30:00Z"), &json!(20))
     );
     assert_eq!(shown.body["ticket_types"][1]["price"], 12.5);
+    let table = &shown.body["ticket_types"][2];
+    assert_eq!(
+        (&table["available"], &table["admits"], &table["tax_rate"]),
+        (&json!(4), &json!(4), &json!(7.7))
+    );
     let offer = get(&app, &format!("{api}/promo-codes/VIP")).await;
     assert_eq!(offer.body["ticket_types"][0]["price_with_code"], 32.8);
     for (path, fields, field) in [

@@ -11,6 +11,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("CountLoginFailure", "login", Way::FailToLogIn),
     ("CreateEvent", "create-event", Way::CreateEvent),
     ("ChangeEvent", "update-event", Way::ChangeAnEvent),
+    ("CreateQuota", "create-quota", Way::ChangeAnEvent),
     ("ChangeQuota", "update-quota", Way::ChangeAnEvent),
     ("CreateTicketType", "create-ticket-type", Way::ChangeAnEvent),
     ("ChangeTicketType", "update-ticket-type", Way::ChangeAnEvent),
@@ -173,8 +174,8 @@ pub fn to_function(name: &str) -> Option<Way> {
         "cancel-booking" => Way::Cancel,
         "charge-payment" | "create-booking" | "send-notification" => Way::Book,
         "create-event" => Way::CreateEvent,
-        "update-event" | "update-quota" | "create-ticket-type" | "update-ticket-type"
-        | "create-promo-code" | "update-promo-code" => Way::ChangeAnEvent,
+        "update-event" | "create-quota" | "update-quota" | "create-ticket-type"
+        | "update-ticket-type" | "create-promo-code" | "update-promo-code" => Way::ChangeAnEvent,
         "create-payment" => Way::Pay,
         "list-bookings" => Way::ListBookings,
         "login" => Way::LogIn,

@@ -415,6 +415,12 @@ impl Traveller<'_> {
                 json!({"capacity": 10}),
                 200,
             ),
+            (
+                "POST",
+                "/quotas".to_owned(),
+                json!({"name": "Tables", "capacity": 5}),
+                422,
+            ),
             ("POST", "/ticket-types".to_owned(), seat, 422),
             (
                 "PATCH",

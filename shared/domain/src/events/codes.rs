@@ -211,11 +211,10 @@ pub async fn create_code(
         ), uses as (
             insert into quota (quota_id, event_id, name, kind, capacity)
             select $2, event_id, $3, 'USES', $4::int from held where $4::int is not null
-            returning quota_id, capacity, least(64, greatest(1, capacity / 50)) as shards
+            returning quota_id, capacity
         ), opened as (
             insert into stock (quota_id, shard, free)
-            select quota_id, shard, capacity / shards + (shard < capacity % shards)::int
-              from uses, generate_series(0, shards - 1) as shard
+            select quota_id, shard, free from uses cross join shards_of(capacity)
         ), made as (
             insert into promo_code (event_id, code, kind, value, counts, quota_id, valid_from, valid_until)
             select event_id, $3, $5, $6, $7, (select quota_id from uses), $8, $9 from held
@@ -425,11 +424,10 @@ async fn write_code(
             select $6, c.event_id, c.code, 'USES', $5
               from able join promo_code c using (event_id)
              where c.code = $4 and c.quota_id is null and $5::int is not null
-            returning quota_id, capacity, least(64, greatest(1, capacity / 50)) as shards
+            returning quota_id, capacity
         ), opened as (
             insert into stock (quota_id, shard, free)
-            select quota_id, shard, capacity / shards + (shard < capacity % shards)::int
-              from uses, generate_series(0, shards - 1) as shard
+            select quota_id, shard, free from uses cross join shards_of(capacity)
         ), changed as (
             update promo_code c
                set value = $7, valid_from = $8, valid_until = $9,

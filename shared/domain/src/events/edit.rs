@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::own::{MAX_READS, OwnEvent, OwnEventError};
 use super::resize::resizing;
-use super::types::{Access, Draw, EventDetails, Quota};
+use super::types::{Access, Draw, EventDetails, MAX_TYPES, NewQuota, Quota};
 use super::{Label, Price};
 use runtime::faults::FailPoint;
 use stores::db::Db;
@@ -194,6 +194,61 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
         Some(least) => Err(EditError::BelowSold { least }),
         None => Ok(written.able),
     }
+}
+
+/// Adds a quota to an event, beside its capacity.
+///
+/// # Errors
+/// See [`EditError`].
+pub async fn add_quota(db: &Db, event: &OwnEvent, new: &NewQuota) -> Result<Quota, EditError> {
+    let id = QuotaId::generate();
+    let mut event = event.clone();
+    for _ in 0..MAX_READS {
+        let now = event.details(db).await?;
+        if let Some(made) = now.quotas.iter().find(|quota| quota.quota_id == id) {
+            // Added, though its answer was lost.
+            return Ok(made.clone());
+        }
+        if now.quotas.len() >= MAX_TYPES {
+            return Err(invalid("", "the event has 50 quotas already"));
+        }
+        if now.quotas.iter().any(|quota| quota.name == new.name) {
+            return Err(invalid("/name", "is that of another quota"));
+        }
+        let inserted = sqlx::query!(
+            r#"
+            with held as materialized (
+                select event_id from event where event_id = $1 and organizer_id = $2 and version = $3 for no key update
+            ), made as (
+                insert into quota (quota_id, event_id, name, kind, capacity)
+                select $4, event_id, $5, 'SHARED', $6 from held
+                returning quota_id, event_id, capacity
+            ), opened as (
+                insert into stock (quota_id, shard, free)
+                select quota_id, shard, free from made cross join shards_of(capacity)
+            )
+            update event e set version = version + 1 from made where e.event_id = made.event_id
+            "#,
+            &event.event_id as &EventId,
+            event.organizer as UserId,
+            event.version,
+            id as QuotaId,
+            &new.name as &Label,
+            new.capacity as Capacity,
+        )
+        .execute(db.idempotent(FailPoint("CreateQuota")))
+        .await?;
+        if inserted.rows_affected() > 0 {
+            return Ok(Quota {
+                quota_id: id,
+                name: new.name.clone(),
+                capacity: new.capacity,
+                available: new.capacity.get(),
+            });
+        }
+        event = event.read_again(db).await?;
+    }
+    Err(EditError::Contended)
 }
 
 /// Changes a quota of an event.

@@ -33,7 +33,9 @@ pub use codes::{
     list_codes, offer_of, own_code,
 };
 pub use desk::{DaySales, Sales, TypeSales, of_organizer, sales};
-pub use edit::{EditError, EventChange, QuotaChange, TicketTypeChange, change_event, change_quota};
+pub use edit::{
+    EditError, EventChange, QuotaChange, TicketTypeChange, add_quota, change_event, change_quota,
+};
 pub use edit_types::{add_type, change_type};
 pub use own::{OwnEvent, OwnEventError, own};
 pub use search::{Listed, Search, search};
@@ -333,11 +335,10 @@ pub async fn create(
             insert into quota (quota_id, event_id, name, kind, capacity)
             select q.quota_id, event_id, q.name, q.kind, q.capacity
               from made, jsonb_to_recordset($12::text::jsonb) as q (quota_id uuid, name text, kind text, capacity int)
-            returning quota_id, capacity, least(64, greatest(1, capacity / 50)) as shards
+            returning quota_id, capacity
         ), opened as (
             insert into stock (quota_id, shard, free)
-            select quota_id, shard, capacity / shards + (shard < capacity % shards)::int
-              from quotas, generate_series(0, shards - 1) as shard
+            select quota_id, shard, free from quotas cross join shards_of(capacity)
         ), types as (
             insert into ticket_type (ticket_type_id, event_id, name, description, position, is_default, price_minor,
                                      access, sale_from, sale_until, min_per_order, max_per_order, admits, tax_rate_bp)
