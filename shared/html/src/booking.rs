@@ -149,7 +149,8 @@ fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, P
         ReserveError::PromoForOthers => return Ok(about_code(t.err_code_others())),
         ReserveError::PromoUsedUp => return Ok(about_code(t.err_code_used_up())),
         ReserveError::SoldOut { ticket_type } => {
-            (t.err_sold_out(ticket_type.unwrap_or_default()), None)
+            let name = ticket_type.map(|(_, name)| name);
+            (t.err_sold_out(name.unwrap_or_default()), None)
         }
         ReserveError::SalesClosed => (t.event_started().to_owned(), None),
         ReserveError::NotOnSale { ticket_type } => (t.err_closed(ticket_type), None),

@@ -160,11 +160,12 @@ impl From<ReserveError> for Problem {
                 Self::new(Code::SoldOut, "There are not enough tickets left.")
             }
             ReserveError::SoldOut {
-                ticket_type: Some(name),
+                ticket_type: Some((id, name)),
             } => Self::new(
                 Code::SoldOut,
                 format!("There are not enough tickets left of the type {name:?}."),
-            ),
+            )
+            .with("ticket_type_id", id.to_string()),
             ReserveError::PurchaseLimit { most, have } => Self::new(
                 Code::PurchaseLimit,
                 format!("A person may have {most} tickets of this event; you have {have}."),
@@ -387,7 +388,10 @@ mod tests {
             BookError::AnotherUser.into(),
             ReserveError::SoldOut { ticket_type: None }.into(),
             ReserveError::SoldOut {
-                ticket_type: Some("Seat".to_owned()),
+                ticket_type: Some((
+                    "tt_01a22b51517c6a70369b5104367d1cd1".parse().unwrap(),
+                    "Seat".to_owned(),
+                )),
             }
             .into(),
             ReserveError::SalesClosed.into(),

@@ -10,16 +10,16 @@ use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, SchemaType};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, Info, License, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required,
-    Response, ResponseBuilder, Schema, Server, Type,
+    AllOfBuilder, Components, Info, License, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref,
+    RefOr, Required, Response, ResponseBuilder, Schema, Server, Type,
 };
 
 use super::problem::{Code, Document};
 use super::routes::{self, Body, Content, Route, Shape};
-use crate::ids::{BookingId, EventId, PaymentId};
+use crate::ids::{BookingId, EventId, PaymentId, PromoCode, QuotaId, TicketTypeId};
 
 const BEARER: &str = "bearer";
 
@@ -82,6 +82,15 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
                 let schema = RefOr::Ref(reference(shape, schemas));
                 response.content("application/json", content.schema(Some(schema)).build())
             }
+            Content::Either(one, other) => {
+                let schema = AnyOfBuilder::new()
+                    .item(reference(one, schemas))
+                    .item(reference(other, schemas));
+                response.content(
+                    "application/json",
+                    content.schema(Some(Schema::AnyOf(schema.build()))).build(),
+                )
+            }
             Content::Page(shape) => {
                 let schema = page(reference(shape, schemas));
                 response.content("application/json", content.schema(Some(schema)).build())
@@ -92,6 +101,9 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
             response = response
                 .header("Location", text_header())
                 .header("Retry-After", seconds_header());
+        }
+        if route.versioned {
+            response = response.header("ETag", text_header());
         }
         operation = operation.response(answer.status.as_str(), response.build());
     }
@@ -199,6 +211,12 @@ fn parameters(route: &Route) -> Vec<Parameter> {
         parameters
             .push(parameter(ParameterIn::Header, "Idempotency-Key", key).schema(Some(schema)));
     }
+    if route.problems.contains(&Code::PreconditionFailed) {
+        let description =
+            "The event's ETag that you read: if it was changed since, nothing is done.";
+        parameters
+            .push(parameter(ParameterIn::Header, "If-Match", description).schema(Some(string())));
+    }
     parameters
         .into_iter()
         .map(ParameterBuilder::build)
@@ -211,6 +229,9 @@ fn path_parameter(name: &str) -> RefOr<Schema> {
         "event_id" => EventId::schema(),
         "booking_id" => BookingId::schema(),
         "payment_id" => PaymentId::schema(),
+        "ticket_type_id" => TicketTypeId::schema(),
+        "quota_id" => QuotaId::schema(),
+        "code" => PromoCode::schema(),
         _ => ObjectBuilder::new().schema_type(Type::String).into(),
     }
 }
@@ -238,7 +259,7 @@ fn problem_response(codes: &[Code], schemas: &mut Schemas) -> Response {
         .map(|code| format!("`/problems/{}`", code.parts().0))
         .collect();
     let content = ContentBuilder::new()
-        .schema(Some(reference(&Shape::of::<Document<'_>>(), schemas)))
+        .schema(Some(problem_schema(codes, schemas)))
         .build();
     let mut response = ResponseBuilder::new()
         .description(names.join(" or "))
@@ -249,15 +270,33 @@ fn problem_response(codes: &[Code], schemas: &mut Schemas) -> Response {
     {
         response = response.header("WWW-Authenticate", text_header());
     }
-    if codes.iter().any(|code| {
-        matches!(
-            code,
-            Code::Unavailable | Code::TooManyRequests | Code::RequestInProgress
-        )
-    }) {
+    if codes.iter().any(|code| code.may_pass()) {
         response = response.header("Retry-After", seconds_header());
     }
+    if codes.contains(&Code::HoldOpen) {
+        response = response.header("Location", text_header());
+    }
     response.build()
+}
+
+/// What all problems say, and what those of these kinds say besides.
+fn problem_schema(codes: &[Code], schemas: &mut Schemas) -> RefOr<Schema> {
+    let common = reference(&Shape::of::<Document<'_>>(), schemas);
+    let mut own = ObjectBuilder::new();
+    for code in codes {
+        for (name, kind, text) in code.members() {
+            let description = format!("{text} Only of `/problems/{}`.", code.parts().0);
+            let member = ObjectBuilder::new()
+                .schema_type(kind.clone())
+                .description(Some(description));
+            own = own.property(*name, member);
+        }
+    }
+    let own = own.build();
+    if own.properties.is_empty() {
+        return RefOr::Ref(common);
+    }
+    AllOfBuilder::new().item(common).item(own).into()
 }
 
 fn text_header() -> Header {

@@ -10,6 +10,7 @@ use http::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use utoipa::openapi::Type;
 
 use super::{IDEMPOTENT_REPLAYED, Response, text_response};
 use crate::telemetry;
@@ -146,6 +147,47 @@ impl Code {
                 "Temporarily unavailable",
             ),
         }
+    }
+}
+
+/// A member of a problem's document that problems of few kinds have: its name, its JSON type and what it says.
+pub(super) type Member = (&'static str, Type, &'static str);
+
+impl Code {
+    /// The members that only this kind of problem has.
+    pub(super) fn members(self) -> &'static [Member] {
+        match self {
+            Self::SoldOut => &[(
+                "ticket_type_id",
+                Type::String,
+                "The type that is sold out, of a request with `items`.",
+            )],
+            Self::PurchaseLimit => &[
+                ("most", Type::Integer, "How many tickets a person may have."),
+                ("have", Type::Integer, "How many you have."),
+            ],
+            Self::PriceChanged => &[("amount", Type::Number, "What the tickets cost now.")],
+            Self::PaymentDeclined => &[(
+                "hold_until",
+                Type::String,
+                "Of a hold: until when another card may pay.",
+            )],
+            Self::CapacityBelowSold => &[("least", Type::Integer, "The least possible.")],
+            Self::PreconditionFailed => &[("version", Type::Integer, "The version now.")],
+            _ => &[],
+        }
+    }
+
+    /// Whether the answer may say when to come back.
+    pub(super) fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable
+                | Self::TooManyRequests
+                | Self::RequestInProgress
+                | Self::PaymentInProgress
+                | Self::NotCancellable
+        )
     }
 }
 
@@ -307,6 +349,11 @@ impl Problem {
 
     /// Adds a member to the document.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let known = self.code.members();
+        debug_assert!(
+            known.iter().any(|(member, ..)| *member == name),
+            "{name} is not described"
+        );
         let members = &mut self.extra.get_or_insert_default().members;
         members.insert(name.to_owned(), value.into());
         self

@@ -39,6 +39,8 @@ pub struct Route {
     pub signed_in: bool,
     /// Whether it takes an `Idempotency-Key`.
     pub idempotency: bool,
+    /// Whether its answer has an `ETag`, the version of the event.
+    pub versioned: bool,
     /// Whether it takes `limit` and `cursor`.
     pub paged: bool,
     pub body: Option<Body>,
@@ -68,6 +70,8 @@ pub struct Success {
 #[derive(Debug)]
 pub enum Content {
     Json(Shape),
+    /// One of two.
+    Either(Shape, Shape),
     /// A page of these.
     Page(Shape),
     /// Some other media type.
@@ -122,6 +126,7 @@ impl Route {
             summary,
             signed_in: false,
             idempotency: false,
+            versioned: false,
             paged: false,
             body: None,
             answers: &[],
@@ -194,10 +199,11 @@ pub static LOGIN: Route = Route {
 pub static CREATE_EVENT: Route = Route {
     signed_in: true,
     body: Some(Body::Required(Shape::of::<NewEvent>())),
-    answers: &[answer::<Event>(
-        StatusCode::CREATED,
-        "The event, on sale. With ticket types, a time zone or an end, as GET /events/{event_id} shows it.",
-    )],
+    answers: &[Success {
+        status: StatusCode::CREATED,
+        description: "The event, on sale. With ticket types, a time zone or an end, as GET /events/{event_id} shows it.",
+        content: Content::Either(Shape::of::<EventDetails>(), Shape::of::<Event>()),
+    }],
     problems: &[Code::EventExists],
     ..Route::new("create-event", POST, "/events", "Put an event on sale")
 };
@@ -209,6 +215,7 @@ pub static LIST_EVENTS: Route = Route {
 };
 
 pub static GET_EVENT: Route = Route {
+    versioned: true,
     answers: &[answer::<EventDetails>(StatusCode::OK, "The event.")],
     problems: &[Code::NotFound],
     ..Route::new(
@@ -221,6 +228,7 @@ pub static GET_EVENT: Route = Route {
 
 pub static UPDATE_EVENT: Route = Route {
     signed_in: true,
+    versioned: true,
     body: Some(Body::Required(Shape::of::<EventChange>())),
     answers: &[answer::<EventDetails>(
         StatusCode::OK,

@@ -67,7 +67,7 @@ async fn an_event_with_types_is_shown_as_it_was_made() {
     pair.as_object_mut().unwrap().remove("ticket_type_id");
     let expected = json!({
         "name": "Pair", "description": null, "price": 70.0, "is_default": false, "access": "PUBLIC", "available": 15,
-        "on_sale": true, "sale_from": null, "sale_until": null, "min_per_order": 1, "max_per_order": 10, "admits": 2,
+        "on_sale": true, "sale_from": null, "sale_until": null, "min_per_order": 1, "max_per_order": 10, "admits": 2, "tax_rate": 0,
     });
     assert_eq!(pair, expected);
 }

@@ -218,7 +218,9 @@ async fn a_basket_that_can_not_be_had_takes_nothing_and_says_why() {
     ));
     // Two seats and two pairs are six chairs; each type alone would fit.
     match refused(&[(standing, 1), (seat, 2), (pair, 2)]).await {
-        ReserveError::SoldOut { ticket_type } => assert_eq!(ticket_type.as_deref(), Some("Seat")),
+        ReserveError::SoldOut { ticket_type } => {
+            assert_eq!(ticket_type, Some((seat, "Seat".to_owned())));
+        }
         other => panic!("{other:?}"),
     }
     for (change, shown) in [

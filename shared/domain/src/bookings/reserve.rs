@@ -44,7 +44,9 @@ pub enum ReserveError {
     TooManyTickets { most: i32, of_items: bool },
     /// The type is `None` where it is the default one, of a request without items.
     #[error("not enough tickets are left")]
-    SoldOut { ticket_type: Option<String> },
+    SoldOut {
+        ticket_type: Option<(TicketTypeId, String)>,
+    },
     #[error("the event has no such promo code now")]
     PromoInvalid,
     #[error("the promo code is for none of these tickets")]
@@ -477,9 +479,10 @@ impl Attempt<'_> {
             let amount = Money::from_minor(amount, currency);
             return Err(ReserveError::PriceChanged { amount });
         }
-        if let Some(line) = lines.iter().find(|line| line.sold_out) {
-            let named = line.name.clone().filter(|_| self.request.tickets.is_none());
-            return Err(ReserveError::SoldOut { ticket_type: named });
+        let mut wanted = self.lines.types.iter().zip(&lines);
+        if let Some((id, line)) = wanted.find(|(_, line)| line.sold_out) {
+            let ticket_type = (*id).zip(line.name.clone());
+            return Err(ReserveError::SoldOut { ticket_type });
         }
         if first.code_used_up {
             return Err(ReserveError::PromoUsedUp);
