@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::bookings::Shop;
 use crate::figures::{self, Figure, row};
-use crate::steps::{Bare, Statements};
+use crate::steps::{Bare, Statements, Target};
 
 const RUNS: usize = 500;
 
@@ -28,7 +28,7 @@ const PARTS: [&str; 7] = [
 
 /// Measures a booking and each part in turn.
 pub async fn measure(app: &TestApp, shop: &Shop) {
-    let mut bare = Bare::connect(Arc::new(Statements::read())).await;
+    let mut bare = Bare::connect(1, Arc::new(Statements::read())).await;
     let client = Client::new();
     let (user, mut took) = (&shop.users[0], BTreeMap::<&str, Figure>::new());
     for run in 0..RUNS {
@@ -47,7 +47,11 @@ pub async fn measure(app: &TestApp, shop: &Shop) {
         assert_eq!(refused.status(), 401);
         refused.bytes().await.unwrap();
         done(PARTS[0]);
-        bare.reserve(id, event).await;
+        let target = Target {
+            event: event.clone(),
+            kind: None,
+        };
+        bare.reserve(id, &target, false).await;
         done(PARTS[1]);
         let url = format!(
             "{}/2015-03-31/functions/charge-payment/invocations",

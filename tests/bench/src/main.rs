@@ -14,6 +14,7 @@ mod figures;
 mod inventory;
 mod latency;
 mod logins;
+mod pages;
 mod pgbench;
 mod reads;
 mod starts;
@@ -40,7 +41,7 @@ async fn main() {
         let app = TestApp::start().await;
         let shop = bookings::Shop::open(&app).await;
         if wanted("steps") {
-            steps::measure(&shop.events).await;
+            steps::measure(&app, &shop).await;
         }
         if wanted("latency") {
             latency::measure(&app, &shop).await;
@@ -57,6 +58,9 @@ async fn main() {
         if wanted("backlog") {
             backlog::measure(&app).await;
         }
+    }
+    if wanted("pages") {
+        pages::measure(&TestApp::start().await).await;
     }
     if wanted("crowd") {
         crowd::measure().await;

@@ -1,4 +1,4 @@
-//! PostgreSQL's own benchmark, with our two statements: as fast as a client can be.
+//! PostgreSQL's own benchmark, with our statements: as fast as a client can be.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use tests::{secrets, setting};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::steps::{Statements, TIME};
+use crate::steps::{Statements, TIME, Target, Work};
 
-/// Bookings a second: reserve and confirm, by so many clients.
-pub async fn race(statements: &Statements, events: &[String], clients: usize) -> f64 {
+/// Bookings a second: reserve and confirm, and for a hold what comes between, by so many clients.
+pub async fn race(statements: &Statements, targets: &[Target], work: Work, clients: usize) -> f64 {
     let file = std::env::temp_dir().join(format!("admit-{}.pgbench", Uuid::now_v7().simple()));
-    fs::write(&file, script(statements, events)).unwrap();
+    fs::write(&file, script(statements, targets, work)).unwrap();
     let office = secrets::account("office").await;
     let mut command = Command::new(setting("ADMIT_PGBENCH"));
     command
@@ -44,32 +44,60 @@ pub async fn race(statements: &Statements, events: &[String], clients: usize) ->
 }
 
 /// A booking: its id grows, as ours do.
-fn script(statements: &Statements, events: &[String]) -> String {
+fn script(statements: &Statements, targets: &[Target], work: Work) -> String {
     let now = shared::time::now().timestamp();
     let id = "lpad(:id::text, 32, '0')::uuid";
-    let events: Vec<_> = events.iter().map(|event| format!("'{event}'")).collect();
-    let event = format!("(array[{}])[:event::int]", events.join(","));
-    let reserve = statements
-        .reserve
-        .replace("$1", id)
-        .replace("$2", "1")
-        .replace("$3", &event)
-        .replace("$4", "1")
-        .replace("$5", "'user:1'")
-        .replace("$6", "'POST /bookings'")
-        .replace("$7", "null::text")
-        .replace("$8", "null::text")
-        .replace("$9", "60");
-    let confirm = statements
-        .confirm
-        .replace("$1", id)
-        .replace("$2", id)
-        .replace("$3", "true");
+    let one_of = |texts: Vec<String>| format!("(array[{}])[:target::int]", texts.join(","));
+    let events = targets.iter().map(|target| format!("'{}'", target.event));
+    let event = one_of(events.collect());
+    let kinds = targets.iter().map(|target| {
+        let kind = target.kind.map(|kind| format!("'{}'::uuid", kind.uuid()));
+        kind.unwrap_or_else(|| "null::uuid".to_owned())
+    });
+    let kind = format!("array[{}]", one_of(kinds.collect()));
+    let hold = if work == Work::Hold { "true" } else { "false" };
+    let (user, caller) = ("(:client_id + 1)::bigint", "'user:' || :client_id + 1");
+    let text = "null::text";
+    let reserve = fill(
+        &statements.reserve,
+        &[
+            id,
+            user,
+            &event,
+            &kind,
+            "array[1]",
+            caller,
+            "'POST /bookings'",
+            text,
+            text,
+            "60",
+            hold,
+            text,
+            "null::bigint",
+            text,
+            text,
+        ],
+    );
+    let begin = fill(&statements.begin, &[id, user, id, "5", "30", "600"]);
+    let begin = if work == Work::Hold {
+        format!("{begin};\n")
+    } else {
+        String::new()
+    };
+    let confirm = fill(&statements.confirm, &[id, id, "true"]);
     format!(
-        "\\set event random(1, {})\n\
+        "\\set target random(1, {})\n\
          \\set number :number + 1\n\
          \\set id {now} * 1000000000 + :number * 1000 + :client_id\n\
-         {reserve};\n{confirm};\n",
-        events.len()
+         {reserve};\n{begin}{confirm};\n",
+        targets.len()
     )
+}
+
+/// A statement with values for its parameters.
+fn fill(statement: &str, values: &[&str]) -> String {
+    let numbered = values.iter().enumerate().rev();
+    numbered.fold(statement.to_owned(), |text, (number, value)| {
+        text.replace(&format!("${}", number + 1), value)
+    })
 }

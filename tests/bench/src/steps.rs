@@ -7,32 +7,42 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::bookings::{BookingRequest, Reservation, confirm, reserve};
+use domain::bookings::{BookingRequest, Item, Reservation, begin_attempt, confirm, reserve};
 use domain::notifications::Announcement;
 use domain::payments::{Charge, PaymentMethod, PaymentStatus, Payments};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel};
 use mongodb::bson::{Document, doc};
+use serde_json::json;
 use shared::broker::{Broker, EXCHANGE, Message};
 use shared::config::Config;
 use shared::db::Db;
 use shared::docdb::DocumentStore;
-use shared::ids::{BookingId, PaymentId, UserId};
+use shared::ids::{BookingId, PaymentId, TicketTypeId, UserId};
 use shared::tickets::Tickets;
 use shared::{FromConfig, broker, docdb};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
-use tests::{secrets, stack};
+use tests::{TestApp, secrets, stack};
 use uuid::Uuid;
 
+use crate::bookings::Shop;
 use crate::figures::{self, Figure, row};
 use crate::{pgbench, rounds};
 
 pub const TIME: Duration = Duration::from_secs(5);
 const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
+/// What is booked: a ticket of an event's default type, or of this type.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub event: String,
+    pub kind: Option<TicketTypeId>,
+}
+
 /// What one environment has, through our code.
 struct Ours {
+    user: i64,
     db: Db,
     payments: Payments,
     broker: Broker,
@@ -40,6 +50,7 @@ struct Ours {
 
 /// What it has without.
 pub struct Bare {
+    user: i64,
     connection: PgConnection,
     documents: mongodb::Client,
     channel: Channel,
@@ -50,47 +61,126 @@ pub struct Bare {
 /// Our own, as they are prepared for the compiler's checks.
 pub struct Statements {
     pub reserve: String,
+    pub begin: String,
     pub confirm: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Work {
+pub enum Work {
     /// Reserve and confirm: two commits.
     Database,
-    /// Also the charge's document and the message.
+    /// The same for a ticket of a type that takes of one quota, and of three.
+    OneQuota,
+    ThreeQuotas,
+    /// Hold, begin to pay, confirm: three commits.
+    Hold,
+    /// Reserve and confirm, the charge's document and the message.
     Whole,
 }
 
-/// Measures both, with so many environments, on so many events.
-pub async fn measure(events: &[String]) {
+/// The loads: what is done, by so many environments, on so many events.
+const LOADS: [(Work, usize, usize); 15] = [
+    (Work::Database, 1, 1000),
+    (Work::Database, 8, 1000),
+    (Work::Database, 8, 1),
+    (Work::Database, 16, 1000),
+    (Work::Database, 16, 1),
+    (Work::OneQuota, 8, EVENTS_WITH_QUOTAS),
+    (Work::ThreeQuotas, 8, EVENTS_WITH_QUOTAS),
+    (Work::Hold, 1, 1000),
+    (Work::Hold, 8, 1000),
+    (Work::Hold, 8, 1),
+    (Work::Whole, 1, 1000),
+    (Work::Whole, 8, 1000),
+    (Work::Whole, 8, 1),
+    (Work::Whole, 16, 1000),
+    (Work::Whole, 16, 1),
+];
+const EVENTS_WITH_QUOTAS: usize = 100;
+
+/// What can be booked by each kind of work.
+struct Targets {
+    usual: Vec<Target>,
+    one_quota: Vec<Target>,
+    three_quotas: Vec<Target>,
+}
+
+impl Targets {
+    async fn make(app: &TestApp, shop: &Shop) -> Self {
+        let usual = shop.events.iter().map(|event| Target {
+            event: event.clone(),
+            kind: None,
+        });
+        let mut targets = Self {
+            usual: usual.collect(),
+            one_quota: Vec::new(),
+            three_quotas: Vec::new(),
+        };
+        let many = 1_000_000;
+        for _ in 0..EVENTS_WITH_QUOTAS {
+            let body = json!({
+                "name": "Fair", "venue": "Hall", "starts_at": "2040-05-01T17:00:00Z", "capacity": many,
+                "quotas": [{"name": "Chairs", "capacity": many}, {"name": "Meals", "capacity": many}],
+                "ticket_types": [{"name": "Standing", "price": 50},
+                                 {"name": "Dinner", "price": 50, "quotas": [{"name": "Chairs"}, {"name": "Meals"}]}],
+            });
+            let made = app.post(&shop.users[0], "/events", body).await;
+            let target = |place: usize| Target {
+                event: made.text("event_id"),
+                kind: Some(kind_of(&made.body["ticket_types"][place])),
+            };
+            targets.one_quota.push(target(0));
+            targets.three_quotas.push(target(1));
+        }
+        targets
+    }
+
+    fn of(&self, work: Work, many: usize) -> &[Target] {
+        let all = match work {
+            Work::OneQuota => &self.one_quota,
+            Work::ThreeQuotas => &self.three_quotas,
+            Work::Database | Work::Hold | Work::Whole => &self.usual,
+        };
+        &all[..many]
+    }
+}
+
+fn kind_of(shown: &serde_json::Value) -> TicketTypeId {
+    shown["ticket_type_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// Measures each load once a round.
+pub async fn measure(app: &TestApp, shop: &Shop) {
+    let targets = Targets::make(app, shop).await;
     let statements = Arc::new(Statements::read());
-    let loads = [(1, 1000), (8, 1000), (8, 1), (16, 1000), (16, 1)];
     let mut all = BTreeMap::<_, [Figure; 3]>::new();
     for round in 0..rounds() {
-        for work in [Work::Database, Work::Whole] {
-            for (environments, many) in loads {
-                let events = &events[..many];
-                let (mut ours, mut bare) = (Vec::new(), Vec::new());
-                for _ in 0..environments {
-                    ours.push(Ours::connect().await);
-                    bare.push(Bare::connect(Arc::clone(&statements)).await);
-                }
-                let figures = all.entry((work, environments, many)).or_default();
-                let [by_us, by_hand, by_pgbench] = figures;
-                // Each is as often first, as the tables grow.
-                if round % 2 == 0 {
-                    by_us.add(race(ours, events, work).await);
-                    by_hand.add(race(bare, events, work).await);
-                } else {
-                    by_hand.add(race(bare, events, work).await);
-                    by_us.add(race(ours, events, work).await);
-                }
-                if work == Work::Database {
-                    by_pgbench.add(pgbench::race(&statements, events, environments).await);
-                }
+        for (work, environments, many) in LOADS {
+            let targets = targets.of(work, many);
+            let (mut ours, mut bare) = (Vec::new(), Vec::new());
+            for user in (1..).take(environments) {
+                ours.push(Ours::connect(user).await);
+                bare.push(Bare::connect(user, Arc::clone(&statements)).await);
+            }
+            let figures = all.entry((work, environments, many)).or_default();
+            let [by_us, by_hand, by_pgbench] = figures;
+            // Each is as often first, as the tables grow.
+            if round % 2 == 0 {
+                by_us.add(race(ours, targets, work).await);
+                by_hand.add(race(bare, targets, work).await);
+            } else {
+                by_hand.add(race(bare, targets, work).await);
+                by_us.add(race(ours, targets, work).await);
+            }
+            if work != Work::Whole {
+                by_pgbench.add(pgbench::race(&statements, targets, work, environments).await);
             }
         }
     }
+    figures::write("steps", &table(&all)).unwrap();
+}
+
+fn table(all: &BTreeMap<(Work, usize, usize), [Figure; 3]>) -> String {
     let mut text = row(&[
         "",
         "through our code, a second",
@@ -104,18 +194,21 @@ pub async fn measure(events: &[String]) {
     for ((work, environments, many), [ours, bare, pgbench]) in all {
         let what = match work {
             Work::Database => "reserve, confirm",
+            Work::OneQuota => "reserve, confirm, an item of one quota",
+            Work::ThreeQuotas => "reserve, confirm, an item of three quotas",
+            Work::Hold => "hold, begin to pay, confirm",
             Work::Whole => "reserve, charge, announce, confirm",
         };
         text += &row(&[
             format!("{what}; {environments} environments, {many} events"),
             ours.to_string(),
             bare.to_string(),
-            ours.over(&bare),
+            ours.over(bare),
             pgbench.to_string(),
-            ours.over(&pgbench),
+            ours.over(pgbench),
         ]);
     }
-    figures::write("steps", &text).unwrap();
+    text
 }
 
 /// Boxed: the nested futures are too deep for the compiler to compute their layout.
@@ -123,27 +216,27 @@ type Booking<'b> = Pin<Box<dyn Future<Output = ()> + Send + 'b>>;
 
 /// Somebody who books.
 trait Booker: Send + 'static {
-    fn book<'b>(&'b mut self, event: &'b str, work: Work) -> Booking<'b>;
+    fn book<'b>(&'b mut self, target: &'b Target, work: Work) -> Booking<'b>;
 }
 
 /// Bookings a second of all together.
-async fn race<B: Booker>(bookers: Vec<B>, events: &[String], work: Work) -> f64 {
+async fn race<B: Booker>(bookers: Vec<B>, targets: &[Target], work: Work) -> f64 {
     // Each connects.
     let mut bookers = bookers;
     for booker in &mut bookers {
-        booker.book(&events[0], work).await;
+        booker.book(&targets[0], work).await;
     }
     let began = Instant::now();
     let tasks: Vec<_> = bookers
         .into_iter()
         .enumerate()
         .map(|(number, mut booker)| {
-            let events = events.to_vec();
+            let targets = targets.to_vec();
             tokio::spawn(async move {
                 let mut booked = 0_usize;
                 while began.elapsed() < TIME {
                     booker
-                        .book(&events[(number * 61 + booked) % events.len()], work)
+                        .book(&targets[(number * 61 + booked) % targets.len()], work)
                         .await;
                     booked += 1;
                 }
@@ -159,12 +252,13 @@ async fn race<B: Booker>(bookers: Vec<B>, events: &[String], work: Work) -> f64 
 }
 
 impl Ours {
-    async fn connect() -> Self {
+    async fn connect(user: i64) -> Self {
         let config = Config::from_env().unwrap();
         let documents = DocumentStore::new(&config.documents_secret, config.concurrency)
             .await
             .unwrap();
         Self {
+            user,
             db: Db::from_config(&config).await.unwrap(),
             payments: Payments::new(&documents),
             broker: Broker::from_config(&config).await.unwrap(),
@@ -173,20 +267,24 @@ impl Ours {
 }
 
 impl Booker for Ours {
-    fn book<'b>(&'b mut self, event: &'b str, work: Work) -> Booking<'b> {
-        Box::pin(self.once(event, work))
+    fn book<'b>(&'b mut self, target: &'b Target, work: Work) -> Booking<'b> {
+        Box::pin(self.once(target, work))
     }
 }
 
 impl Ours {
-    async fn once(&mut self, event: &str, work: Work) {
+    async fn once(&mut self, target: &Target, work: Work) {
+        let item = |ticket_type_id| Item {
+            ticket_type_id,
+            quantity: Tickets::ONE,
+        };
         let request = BookingRequest {
-            user_id: UserId::from(1),
-            event_id: event.parse().unwrap(),
-            tickets: Some(Tickets::ONE),
-            items: Vec::new(),
+            user_id: UserId::from(self.user),
+            event_id: target.event.parse().unwrap(),
+            tickets: target.kind.is_none().then_some(Tickets::ONE),
+            items: target.kind.map(item).into_iter().collect(),
             payment_method: None,
-            hold: None,
+            hold: Some(work == Work::Hold),
             promo_code: None,
             expected_amount: None,
             contact: Default::default(),
@@ -196,6 +294,11 @@ impl Ours {
             panic!("nothing was reserved")
         };
         let id = booking.booking_id;
+        if work == Work::Hold {
+            let begun =
+                Box::pin(begin_attempt(&self.db, booking.user_id, id, Uuid::now_v7())).await;
+            assert!(begun.unwrap().is_some());
+        }
         if work == Work::Whole {
             let charge = Charge {
                 payment_id: PaymentId::of_booking(id),
@@ -209,7 +312,7 @@ impl Ours {
                 .charge(&charge, PaymentMethod::default())
                 .await;
             assert_eq!(charged.unwrap(), PaymentStatus::Success);
-            let announcement = announcement(id, booking.user_id, event);
+            let announcement = announcement(id, booking.user_id, &target.event);
             let (id, kind) = (announcement.id(), announcement.event_type());
             let message = Message::cloud_event(id, kind, &announcement).unwrap();
             Box::pin(self.broker.publish(&message)).await.unwrap();
@@ -244,13 +347,14 @@ impl Statements {
         };
         Self {
             reserve: find(["insert into booking", "skip locked"]),
+            begin: find(["update booking", "attempt_until = now()"]),
             confirm: find(["update booking", "set status = 'CONFIRMED'"]),
         }
     }
 }
 
 impl Bare {
-    pub async fn connect(statements: Arc<Statements>) -> Self {
+    pub async fn connect(user: i64, statements: Arc<Statements>) -> Self {
         let office = secrets::account("office").await;
         let options = secrets::database(&office, "booking_db");
         let broker = broker::connect(secrets::account("broker").await)
@@ -262,6 +366,7 @@ impl Bare {
             .await
             .unwrap();
         Self {
+            user,
             connection: PgConnection::connect_with(&options).await.unwrap(),
             documents: docdb::connect(&secrets::account("payments").await, 2).unwrap(),
             channel,
@@ -272,35 +377,56 @@ impl Bare {
 }
 
 impl Booker for Bare {
-    fn book<'b>(&'b mut self, event: &'b str, work: Work) -> Booking<'b> {
-        Box::pin(self.once(event, work))
+    fn book<'b>(&'b mut self, target: &'b Target, work: Work) -> Booking<'b> {
+        Box::pin(self.once(target, work))
     }
 }
 
 impl Bare {
-    async fn once(&mut self, event: &str, work: Work) {
+    async fn once(&mut self, target: &Target, work: Work) {
         let id = Uuid::now_v7();
-        self.reserve(id, event).await;
+        self.reserve(id, target, work == Work::Hold).await;
+        if work == Work::Hold {
+            self.begin(id).await;
+        }
         if work == Work::Whole {
             self.record(id).await;
-            self.publish(id, event).await;
+            self.publish(id, &target.event).await;
         }
         self.confirm(id).await;
     }
 
-    pub async fn reserve(&mut self, id: Uuid, event: &str) {
+    pub async fn reserve(&mut self, id: Uuid, target: &Target, hold: bool) {
         let statements = Arc::clone(&self.statements);
         let reserving = sqlx::query(AssertSqlSafe(statements.reserve.as_str()))
             .bind(id)
-            .bind(1_i64)
-            .bind(event)
-            .bind(1_i32)
-            .bind("user:1")
+            .bind(self.user)
+            .bind(&target.event)
+            .bind(vec![target.kind.map(TicketTypeId::uuid)])
+            .bind(vec![1_i32])
+            .bind(format!("user:{}", self.user))
             .bind("POST /bookings")
             .bind(None::<String>)
             .bind(None::<String>)
-            .bind(SWEEP_AFTER.as_secs_f64());
+            .bind(SWEEP_AFTER.as_secs_f64())
+            .bind(hold)
+            .bind(None::<String>)
+            .bind(None::<i64>)
+            .bind(None::<String>)
+            .bind(None::<String>);
         reserving.fetch_one(&mut self.connection).await.unwrap();
+    }
+
+    async fn begin(&mut self, id: Uuid) {
+        let statements = Arc::clone(&self.statements);
+        let beginning = sqlx::query(AssertSqlSafe(statements.begin.as_str()))
+            .bind(id)
+            .bind(self.user)
+            .bind(Uuid::now_v7())
+            .bind(5_i16)
+            .bind(30_f64)
+            .bind(600_f64);
+        beginning.fetch_one(&mut self.connection).await.unwrap();
     }
 
     /// Stores the payment's record.

@@ -5,6 +5,7 @@
 )]
 
 mod access;
+mod before_the_shop;
 mod bookings;
 mod changes;
 mod contract;

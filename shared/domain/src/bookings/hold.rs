@@ -168,7 +168,7 @@ pub async fn pay(
 /// HELD → PENDING by the first attempt, which leaves at least ten minutes to pay; a later one finds PENDING. When the
 /// attempt is over, the booking's job looks what became of it, if nobody did. Returns `None` where the booking can't be
 /// paid now. Repeated, it finds its own attempt.
-pub(super) async fn begin_attempt(
+pub async fn begin_attempt(
     db: &Db,
     user: UserId,
     booking_id: BookingId,

@@ -56,7 +56,7 @@ pub use basket::{BookedItem, BookingDetails, Contact, Item, MAX_ITEMS, get_detai
 pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
-pub use hold::{HoldPaid, PayHoldError, ReleaseError, bank_page, pay, release_hold};
+pub use hold::{HoldPaid, PayHoldError, ReleaseError, bank_page, begin_attempt, pay, release_hold};
 pub use office::BoxOffice;
 pub use quote::{Quote, QuoteError, QuoteLine, QuoteRequest, quote};
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
