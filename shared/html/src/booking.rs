@@ -17,6 +17,7 @@ use shared::money::Money;
 use shared::payments::PaymentMethod;
 use shared::settle_queue::SettleQueue;
 use shared::time::{self, TimeZone, Timestamp};
+use uuid::Uuid;
 
 use crate::format::{When, money, price, times};
 use crate::frame::Frame;
@@ -68,7 +69,8 @@ pub async fn book(
             if booking.amount.is_zero() {
                 // There is nothing to pay, and so nothing to ask.
                 let method = PaymentMethod::default();
-                let paid = bookings::pay(office, settle_queue, user, booking.booking_id, method);
+                let paid =
+                    bookings::pay(office, settle_queue, user, booking.booking_id, method, None);
                 match paid.await {
                     // The button was pressed twice, and the first confirms it.
                     Ok(_) | Err(PayHoldError::InProgress) => {}
@@ -95,6 +97,13 @@ pub async fn book(
     }
 }
 
+/// The key that a form was shown with, for what it asks.
+fn idempotency(key: &str, body: &str) -> Option<IdempotentRequest> {
+    let key = IdempotencyKey::parse(key.as_bytes())?;
+    let hash = RequestHash::of(body.as_bytes());
+    Some(IdempotentRequest { key, hash })
+}
+
 /// Books; of two of the same form, the second waits for what the first makes. The outer error is a problem of ours.
 async fn book_or_wait(
     office: &BoxOffice,
@@ -104,12 +113,8 @@ async fn book_or_wait(
     choice: &Choice,
     form: &Form,
 ) -> Result<Result<Booked, BookError>, Problem> {
-    let key = IdempotencyKey::parse(form.text("idempotency_key").as_bytes());
     let body = format!("{event_id} {}", choice.canonical());
-    let idempotency = key.map(|key| IdempotentRequest {
-        key,
-        hash: RequestHash::of(body.as_bytes()),
-    });
+    let idempotency = idempotency(form.text("idempotency_key"), &body);
     let mut tries = 0;
     loop {
         let wanted = BookingRequest {
@@ -304,6 +309,8 @@ struct HoldPage {
     frame: Frame,
     t: Language,
     booking_id: BookingId,
+    /// Of the form to pay: pressed twice, it tries one card.
+    idempotency_key: Uuid,
     event_path: String,
     name: String,
     venue: String,
@@ -350,6 +357,7 @@ fn hold_page(
         now: time::now().to_rfc3339(),
         pay: t.pay_amount(money(t, details.booking.amount)),
         booking_id: details.booking.booking_id,
+        idempotency_key: Uuid::now_v7(),
         told,
         frame,
         t,
@@ -399,16 +407,33 @@ pub async fn pay(
         return log_in_first(&there);
     };
     let method: PaymentMethod = form.parse("payment_method").unwrap_or_default();
-    match bookings::pay(office, settle_queue, user, booking_id, method).await {
+    // Of one card: the browser's back button shows an older form, and another card may be chosen there.
+    let key = form.text("idempotency_key");
+    let key = (!key.is_empty()).then(|| format!("{key} {}", method.as_ref()));
+    let key = key.and_then(|key| idempotency(&key, ""));
+    let before = match &key {
+        Some(key) => bookings::paid_before(office.db(), user, booking_id, key).await,
+        None => Ok(None),
+    };
+    let paid = match before {
+        Ok(Some(before)) => before,
+        Ok(None) => {
+            bookings::pay(office, settle_queue, user, booking_id, method, key.as_ref()).await
+        }
+        Err(error) => Err(error),
+    };
+    match paid {
         Ok(HoldPaid::Asked(booking)) => see_other(&bookings::bank_page(&booking)),
         Ok(HoldPaid::Confirmed(_) | HoldPaid::Pending(_))
         | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => see_other(&there),
         Err(PayHoldError::Declined { .. }) => see_other(&format!("{there}?told=declined")),
-        Err(PayHoldError::InProgress | PayHoldError::Busy(_)) => {
+        Err(PayHoldError::InProgress | PayHoldError::RequestInProgress | PayHoldError::Busy(_)) => {
             see_other(&format!("{there}?told=busy"))
         }
         Err(PayHoldError::TooManyAttempts) => see_other(&format!("{there}?told=many")),
-        Err(error @ (PayHoldError::NotFound | PayHoldError::Database(_))) => Err(error.into()),
+        Err(
+            error @ (PayHoldError::NotFound | PayHoldError::KeyReused | PayHoldError::Database(_)),
+        ) => Err(error.into()),
     }
 }
 

@@ -253,6 +253,8 @@ impl From<PayHoldError> for Problem {
                 Self::new(Code::HoldExpired, detail)
             }
             PayHoldError::InProgress => Self::payment_in_progress(),
+            PayHoldError::RequestInProgress => Self::in_progress(),
+            PayHoldError::KeyReused => Self::key_reused(),
             PayHoldError::TooManyAttempts => Self::new(
                 Code::TooManyRequests,
                 "Too many cards were tried for this booking.",

@@ -462,6 +462,7 @@ pub static CANCEL_BOOKING: Route = Route {
 
 pub static PAY_BOOKING: Route = Route {
     signed_in: true,
+    idempotency: true,
     body: Some(Body::Required(Shape::of::<PayRequest>())),
     answers: &[
         answer::<Booking>(StatusCode::OK, "Paid, now or before."),

@@ -78,7 +78,21 @@ fn script(statements: &Statements, targets: &[Target], work: Work) -> String {
             text,
         ],
     );
-    let begin = fill(&statements.begin, &[id, user, id, "5", "30", "600"]);
+    let begin = fill(
+        &statements.begin,
+        &[
+            id,
+            user,
+            id,
+            "5",
+            "25",
+            "600",
+            caller,
+            "'POST /pay'",
+            text,
+            text,
+        ],
+    );
     let begin = if work == Work::Hold {
         format!("{begin};\n")
     } else {

@@ -295,8 +295,14 @@ impl Ours {
         };
         let id = booking.booking_id;
         if work == Work::Hold {
-            let begun =
-                Box::pin(begin_attempt(&self.db, booking.user_id, id, Uuid::now_v7())).await;
+            let begun = Box::pin(begin_attempt(
+                &self.db,
+                booking.user_id,
+                id,
+                Uuid::now_v7(),
+                None,
+            ))
+            .await;
             assert!(begun.unwrap().is_some());
         }
         if work == Work::Whole {
@@ -424,8 +430,12 @@ impl Bare {
             .bind(self.user)
             .bind(Uuid::now_v7())
             .bind(5_i16)
-            .bind(30_f64)
-            .bind(600_f64);
+            .bind(25_f64)
+            .bind(600_f64)
+            .bind(format!("user:{}", self.user))
+            .bind("POST /pay")
+            .bind(None::<String>)
+            .bind(None::<String>);
         beginning.fetch_one(&mut self.connection).await.unwrap();
     }
 

@@ -91,6 +91,23 @@ async fn a_declined_card_leaves_the_hold_and_another_may_follow() {
     let shown = app.get(&user, &format!("/bookings/{booking}")).await;
     assert_eq!(shown.body["status"], "PENDING");
     assert_eq!(app.available(&event).await, 4);
+    let path = format!("/bookings/{booking}/pay");
+    for (card, key, replayed, status) in [
+        ("pm_card_visa_chargeDeclined", "no", None, 402),
+        ("pm_card_visa_chargeDeclined", "no", Some("true"), 402),
+        ("pm_card_visa", "no", None, 422),
+        ("pm_card_visa", "yes", None, 200),
+        ("pm_card_visa", "yes", Some("true"), 200),
+        ("pm_card_visa_chargeDeclined", "no", Some("true"), 402),
+    ] {
+        let body = json!({"payment_method": card});
+        let paid = app.post_with_key(&user, &path, key, &body).await;
+        assert_eq!(
+            (paid.status, paid.header("idempotent-replayed")),
+            (status, replayed),
+            "{paid:?}"
+        );
+    }
     assert_eq!(pay(&app, &user, &booking, "pm_card_visa").await.status, 200);
     assert_eq!(charges(&app, &held).await, 1);
 

@@ -376,11 +376,10 @@ impl Traveller<'_> {
         let path = format!("/bookings/{booking}/pay");
         let mut answers = Vec::new();
         let deadline = Instant::now() + PATIENCE;
+        let key = Uuid::now_v7().to_string();
         while Instant::now() < deadline {
-            let answer = self
-                .app
-                .try_send(self.as_user("POST", &path).json(&body))
-                .await;
+            let request = self.as_user("POST", &path).header("idempotency-key", &key);
+            let answer = self.app.try_send(request.json(&body)).await;
             let status = answer.map_or(0, |answer| answer.status);
             answers.push(status.to_string());
             if status == wanted {

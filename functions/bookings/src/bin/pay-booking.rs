@@ -1,8 +1,8 @@
 //! `POST /bookings/{booking_id}/pay`.
 
 use shared::auth::TokenVerifier;
-use shared::bookings::{BoxOffice, HoldPaid, PayRequest, PendingPayment};
-use shared::http::{Answer, Request, accepted, ok, routes};
+use shared::bookings::{BoxOffice, HoldPaid, PayHoldError, PayRequest, PendingPayment};
+use shared::http::{Answer, Request, accepted, ok, replayed, routes};
 use shared::settle_queue::SettleQueue;
 use shared::{bookings, clients, serve};
 
@@ -11,14 +11,30 @@ clients! { App { tokens: TokenVerifier, office: BoxOffice, settle_queue: SettleQ
 async fn handle(app: &App, request: Request) -> Answer {
     let user = request.user(&app.tokens)?;
     let booking_id = request.path("booking_id", "booking")?;
-    let PayRequest { payment_method } = request.fields()?.decode()?;
-    let method = payment_method.unwrap_or_default();
-    let there = format!("/bookings/{booking_id}");
-    match bookings::pay(&app.office, &app.settle_queue, user, booking_id, method).await? {
-        HoldPaid::Confirmed(booking) => Ok(ok(&booking)),
-        HoldPaid::Pending(booking) => Ok(accepted(&PendingPayment::from(booking), &there, 5)),
-        HoldPaid::Asked(booking) => Ok(accepted(&PendingPayment::asking(booking), &there, 5)),
+    let fields = request.fields()?;
+    let key = request.idempotency(&fields)?;
+    let PayRequest { payment_method } = fields.decode()?;
+    if let Some(key) = &key
+        && let Some(before) = bookings::paid_before(app.office.db(), user, booking_id, key).await?
+    {
+        return replayed(answer(before));
     }
+    let method = payment_method.unwrap_or_default();
+    let (office, queue) = (&app.office, &app.settle_queue);
+    answer(bookings::pay(office, queue, user, booking_id, method, key.as_ref()).await)
+}
+
+fn answer(paid: Result<HoldPaid, PayHoldError>) -> Answer {
+    let (pending, booking) = match paid? {
+        HoldPaid::Confirmed(booking) => return Ok(ok(&booking)),
+        HoldPaid::Pending(booking) => (PendingPayment::from(booking.clone()), booking),
+        HoldPaid::Asked(booking) => (PendingPayment::asking(booking.clone()), booking),
+    };
+    Ok(accepted(
+        &pending,
+        &format!("/bookings/{}", booking.booking_id),
+        5,
+    ))
 }
 
 serve!(routes::PAY_BOOKING, App, handle);

@@ -10,16 +10,19 @@
 
 use super::confirm::confirm;
 use super::expire::let_go;
-use super::reserve::release;
+use super::paid_before;
+use super::reserve::{caller, release};
 use super::{Booking, BoxOffice, Status, booking_rows, read};
 use crate::payments::{
     HoldCharge, InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement,
 };
 use runtime::faults::FailPoint;
 use runtime::telemetry;
-use stores::db::Db;
+use stores::db::{self, Db};
 use stores::settle_queue::{Delivery, SettleQueue};
+use strum::{AsRefStr, EnumString};
 use uuid::Uuid;
+use values::idempotency::IdempotentRequest;
 use values::ids::{BookingId, PaymentId, UserId};
 use values::time::{self, Timestamp};
 
@@ -59,6 +62,10 @@ pub enum PayHoldError {
     Expired,
     #[error("another payment of the hold is running")]
     InProgress,
+    #[error("the request is still running")]
+    RequestInProgress,
+    #[error("the request's key was used with another body")]
+    KeyReused,
     #[error("too many cards were tried")]
     TooManyAttempts,
     #[error("a {status:?} booking is no hold")]
@@ -85,7 +92,8 @@ pub enum ReleaseError {
     Database(#[from] sqlx::Error),
 }
 
-/// Pays a hold of `user` with a card. A declined card leaves the hold; another may follow.
+/// Pays a hold of `user` with a card. A declined card leaves the hold; another may follow. Whether this very request
+/// was answered before, [`super::paid_before`] says.
 ///
 /// # Errors
 /// See [`PayHoldError`].
@@ -95,12 +103,20 @@ pub async fn pay(
     user: UserId,
     booking_id: BookingId,
     method: PaymentMethod,
+    idempotency: Option<&IdempotentRequest>,
 ) -> Result<HoldPaid, PayHoldError> {
     telemetry::note("booking_id", booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
     let attempt = Uuid::now_v7();
-    let Some(booking) = begin_attempt(&office.db, user, booking_id, attempt).await? else {
-        return explain_not_begun(&office.db, user, booking_id).await;
+    let begun = begin_attempt(&office.db, user, booking_id, attempt, idempotency).await;
+    let booking = match begun {
+        Ok(Some(booking)) => booking,
+        Ok(None) => return explain_not_begun(&office.db, user, booking_id).await,
+        // Its twin was quicker.
+        Err(error) if db::violates(&error, "request_pkey") => {
+            return Err(PayHoldError::RequestInProgress);
+        }
+        Err(error) => return Err(error.into()),
     };
     telemetry::note("event_id", &booking.event_id);
     let charged = if booking.amount.is_zero() {
@@ -111,7 +127,7 @@ pub async fn pay(
     let status = match charged {
         Ok(HoldCharge::Asked) => {
             // They may choose another card instead. Who comes back from the bank has it looked at, and the job does.
-            close_attempt(&office.db, booking_id, attempt, Card::Tried).await?;
+            close_attempt(&office.db, booking_id, attempt, Card::Asked).await?;
             tracing::info!("the bank asks the owner of the card");
             return Ok(HoldPaid::Asked(booking));
         }
@@ -124,7 +140,7 @@ pub async fn pay(
             confirm(&office.db, booking_id, announced).await
         }
         Ok(PaymentStatus::Declined) => {
-            close_attempt(&office.db, booking_id, attempt, Card::Tried).await?;
+            close_attempt(&office.db, booking_id, attempt, Card::Declined).await?;
             tracing::info!("card declined; the hold stays");
             let hold_until = booking.hold_until;
             return Err(PayHoldError::Declined { hold_until });
@@ -167,12 +183,14 @@ pub async fn pay(
 
 /// HELD → PENDING by the first attempt, which leaves at least ten minutes to pay; a later one finds PENDING. When the
 /// attempt is over, the booking's job looks what became of it, if nobody did. Returns `None` where the booking can't be
-/// paid now. Repeated, it finds its own attempt.
+/// paid now. Repeated, it finds its own attempt. The request's key is written with it, in the place of one whose attempt
+/// ended without an answer. A key that was answered violates `request_pkey`.
 pub async fn begin_attempt(
     db: &Db,
     user: UserId,
     booking_id: BookingId,
     attempt: Uuid,
+    idempotency: Option<&IdempotentRequest>,
 ) -> Result<Option<Booking>, sqlx::Error> {
     let begun = booking_rows!(
         r#"
@@ -187,11 +205,25 @@ pub async fn begin_attempt(
                and (b.attempt_id = $3
                     or b.attempt < $4 and (b.attempt_until > now()) is not true)
             returning b.*
+        ), unanswered as (
+            delete from request r
+             using begun
+             where r.caller = $7 and r.route = $8 and r.idempotency_key = $9 and r.answer is null
+               and r.resource_id <> $3
+            returning r.resource_id
+        ), kept as (
+            insert into request (caller, route, idempotency_key, request_hash, resource_id)
+            select $7, $8, $9, $10, $3
+              from begun
+             where $9::text is not null and not exists (select from request where resource_id = $3)
+               and (select count(*) from unanswered) >= 0
+            returning resource_id
         ), unheld as (
             update job j
                set done_at = now()
               from begun
              where j.kind = 'EXPIRE' and j.key = begun.booking_id::text and j.done_at is null
+               and (select count(*) from kept) >= 0
             returning j.job_id
         ), unsettled as (
             insert into job as j (kind, key, due_at, next_attempt_at)
@@ -208,17 +240,24 @@ pub async fn begin_attempt(
         MAX_ATTEMPTS,
         ATTEMPT_SECONDS,
         TIME_TO_PAY_SECONDS,
+        caller(user),
+        paid_before::route(booking_id),
+        idempotency.map(|idempotency| idempotency.key.as_str()),
+        idempotency.map(|idempotency| idempotency.hash.as_str()),
     )
     .fetch_optional(db.idempotent(FailPoint("BeginAttempt")))
     .await?;
     begun.map(Booking::try_from).transpose()
 }
 
-/// Whether an attempt that charged nothing got as far as to try its card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of the card of an attempt that charged nothing, as repeats of its request are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, EnumString)]
+#[strum(serialize_all = "UPPERCASE")]
 pub(super) enum Card {
-    Tried,
-    /// Then the attempt doesn't count.
+    Declined,
+    /// Its owner is asked.
+    Asked,
+    /// Then the attempt doesn't count, and its request may be repeated.
     NotTried,
 }
 
@@ -231,13 +270,22 @@ pub(super) async fn close_attempt(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        update booking
-           set attempt_until = null, attempt = attempt - $3::bool::int
-         where booking_id = $1 and attempt_id = $2 and attempt_until is not null and status = 'PENDING'
+        with closed as (
+            update booking
+               set attempt_until = null, attempt = attempt - $3::bool::int
+             where booking_id = $1 and attempt_id = $2 and attempt_until is not null and status = 'PENDING'
+            returning booking_id
+        ), forgotten as (
+            delete from request where resource_id = $2 and $3 and (select count(*) from closed) >= 0
+        )
+        update request
+           set answer = $4
+         where resource_id = $2 and not $3 and answer is null and (select count(*) from closed) >= 0
         "#,
         booking_id as BookingId,
         attempt,
         card == Card::NotTried,
+        card.as_ref(),
     )
     .execute(db.idempotent(FailPoint("CloseAttempt")))
     .await?;

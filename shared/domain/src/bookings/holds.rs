@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::cancel::give_back;
 use super::confirm::confirm;
 use super::expire::{expire, let_go};
-use super::hold::{Card, begin_attempt, close_attempt};
+use super::hold::{Card, HoldPaid, PayHoldError, begin_attempt, close_attempt};
+use super::paid_before::paid_before;
 use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
 use super::{Booking, BookingRequest, Status, read};
 use crate::testing::Database;
-use stores::db::Db;
+use stores::db::{self, Db};
 use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use values::ids::{BookingId, UserId};
 use values::time;
@@ -96,7 +97,7 @@ async fn left(database: &Database) -> i64 {
 }
 
 async fn begin(db: &Db, user: i64, booking: BookingId) -> Option<Booking> {
-    begin_attempt(db, UserId::from(user), booking, Uuid::now_v7())
+    begin_attempt(db, UserId::from(user), booking, Uuid::now_v7(), None)
         .await
         .unwrap()
 }
@@ -182,7 +183,7 @@ async fn one_attempt_to_pay_runs_at_a_time_and_the_first_leaves_ten_minutes() {
     assert!(begin(&db, 2, held).await.is_none());
     let user = UserId::from(1);
     let first = Uuid::now_v7();
-    let paying = begin_attempt(&db, user, held, first)
+    let paying = begin_attempt(&db, user, held, first, None)
         .await
         .unwrap()
         .unwrap();
@@ -191,23 +192,25 @@ async fn one_attempt_to_pay_runs_at_a_time_and_the_first_leaves_ten_minutes() {
     assert!((until - time::now()).num_seconds() >= 590);
     // Its answer was lost, and it is sent again.
     assert!(
-        begin_attempt(&db, user, held, first)
+        begin_attempt(&db, user, held, first, None)
             .await
             .unwrap()
             .is_some()
     );
     assert!(begin(&db, 1, held).await.is_none());
     assert!(let_go(&db, held, Some(user)).await.unwrap().is_none());
-    close_attempt(&db, held, Uuid::now_v7(), Card::Tried)
+    close_attempt(&db, held, Uuid::now_v7(), Card::Declined)
         .await
         .unwrap();
     assert!(begin(&db, 1, held).await.is_none());
-    close_attempt(&db, held, first, Card::Tried).await.unwrap();
+    close_attempt(&db, held, first, Card::Declined)
+        .await
+        .unwrap();
     for _ in 0..4 {
         let attempt = Uuid::now_v7();
-        let again = begin_attempt(&db, user, held, attempt).await.unwrap();
+        let again = begin_attempt(&db, user, held, attempt, None).await.unwrap();
         assert_eq!(again.unwrap().hold_until.unwrap(), until);
-        close_attempt(&db, held, attempt, Card::Tried)
+        close_attempt(&db, held, attempt, Card::Declined)
             .await
             .unwrap();
     }
@@ -227,7 +230,7 @@ async fn an_attempt_whose_card_was_not_tried_does_not_count() {
     let held = take(&db, 1, 1, true).await.unwrap().booking_id;
     for _ in 0..7 {
         let attempt = Uuid::now_v7();
-        let begun = begin_attempt(&db, UserId::from(1), held, attempt).await;
+        let begun = begin_attempt(&db, UserId::from(1), held, attempt, None).await;
         assert!(begun.unwrap().is_some());
         for _ in 0..2 {
             let closing = close_attempt(&db, held, attempt, Card::NotTried);
@@ -352,4 +355,74 @@ async fn holds_whose_time_is_over_keep_no_tickets_however_many_they_are() {
     let_time_pass(&database).await;
     take(&db, 99, 45, false).await.unwrap();
     assert_eq!(left(&database).await, 0);
+}
+
+/// A request to pay with this key and body.
+fn keyed(key: &str, body: &[u8]) -> IdempotentRequest {
+    IdempotentRequest {
+        key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
+        hash: RequestHash::of(body),
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_payment_is_told_what_was_said_and_tries_no_card_again() {
+    let (database, db) = gala(None).await;
+    let held = take(&db, 1, 1, true).await.unwrap().booking_id;
+    let user = UserId::from(1);
+    let one = keyed("one", b"visa");
+    let before = async |key: &IdempotentRequest| paid_before(&db, user, held, key).await;
+    assert!(before(&one).await.unwrap().is_none());
+    let first = Uuid::now_v7();
+    for _ in 0..2 {
+        // Sent again, as its answer was lost.
+        let begun = begin_attempt(&db, user, held, first, Some(&one)).await;
+        assert!(begun.unwrap().is_some());
+    }
+    assert!(matches!(
+        before(&one).await,
+        Err(PayHoldError::RequestInProgress)
+    ));
+    let other = keyed("one", b"amex");
+    assert!(matches!(before(&other).await, Err(PayHoldError::KeyReused)));
+    close_attempt(&db, held, first, Card::Declined)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let told = before(&one).await.unwrap();
+        assert!(
+            matches!(told, Some(Err(PayHoldError::Declined { .. }))),
+            "{told:?}"
+        );
+    }
+    // A twin that looked before the first was answered.
+    let twin = begin_attempt(&db, user, held, Uuid::now_v7(), Some(&one)).await;
+    assert!(db::violates(&twin.unwrap_err(), "request_pkey"));
+    assert_eq!(database.count("select attempt::int8 from booking").await, 1);
+    // An attempt that ended without an answer may be made again, and one that tried no card.
+    let two = keyed("two", b"visa");
+    for card in [None, Some(Card::NotTried)] {
+        let attempt = Uuid::now_v7();
+        let begun = begin_attempt(&db, user, held, attempt, Some(&two)).await;
+        assert!(begun.unwrap().is_some());
+        match card {
+            Some(card) => close_attempt(&db, held, attempt, card).await.unwrap(),
+            None => {
+                let over = "update booking set attempt_until = now() - interval '1 second'";
+                database.execute(over.to_owned()).await;
+            }
+        }
+        assert!(before(&two).await.unwrap().is_none());
+    }
+    let paying = begin_attempt(&db, user, held, Uuid::now_v7(), Some(&two)).await;
+    assert!(paying.unwrap().is_some());
+    confirm(&db, held, true).await.unwrap();
+    give_back(&db, user, held).await.unwrap();
+    for _ in 0..2 {
+        match before(&two).await.unwrap() {
+            Some(Ok(HoldPaid::Confirmed(booking))) => assert_eq!(booking.status, Status::Confirmed),
+            told => panic!("{told:?}"),
+        }
+    }
+    assert_eq!(database.count(WRONG).await, 0);
 }

@@ -147,7 +147,7 @@ impl Process<'_> {
     async fn try_card(&mut self, booking: Booking) -> Option<Booking> {
         let (db, id) = (&self.db, booking.booking_id);
         let attempt = Uuid::now_v7();
-        let begun = begin_attempt(db, booking.user_id, id, attempt)
+        let begun = begin_attempt(db, booking.user_id, id, attempt, None)
             .await
             .unwrap();
         let Some(begun) = begun else {
@@ -158,7 +158,9 @@ impl Process<'_> {
         if self.rng.bool() {
             return confirm(db, id, true).await.unwrap();
         }
-        close_attempt(db, id, attempt, Card::Tried).await.unwrap();
+        close_attempt(db, id, attempt, Card::Declined)
+            .await
+            .unwrap();
         Some(begun)
     }
 

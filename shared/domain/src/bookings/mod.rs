@@ -34,6 +34,7 @@ mod lines;
 #[cfg(test)]
 mod mixture;
 mod office;
+mod paid_before;
 #[cfg(test)]
 mod promo_codes;
 mod quote;
@@ -58,6 +59,7 @@ pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
 pub use hold::{HoldPaid, PayHoldError, ReleaseError, bank_page, begin_attempt, pay, release_hold};
 pub use office::BoxOffice;
+pub use paid_before::paid_before;
 pub use quote::{Quote, QuoteError, QuoteLine, QuoteRequest, quote};
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};

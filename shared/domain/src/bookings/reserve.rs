@@ -550,7 +550,7 @@ async fn made_before(
 }
 
 /// A user, as a caller in the table of requests.
-fn caller(user: UserId) -> String {
+pub(super) fn caller(user: UserId) -> String {
     format!("user:{user}")
 }
 
