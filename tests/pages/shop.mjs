@@ -112,9 +112,12 @@ const tests = {
     await page.getByLabel('Test card (payment succeeds)').check();
     await press(page, 'Pay 90.00\u00a0EUR');
     await title(page, 'You’re going!');
+    await sound(page, 320);
     await page.click('summary');
+    await sound(page, 320);
     await press(page, 'Yes, cancel the booking');
     await title(page, 'Your booking is cancelled');
+    await sound(page, 320);
     assert.deepEqual(page.errors, []);
   },
 
@@ -250,8 +253,14 @@ const tests = {
     await own.fill('#event-capacity', '50');
     await own.getByRole('button', { name: /^Save.*Event$/ }).click();
     await own.getByText('Your changes are saved.').waitFor();
+    await own.fill('#new-quota-name', 'Passes');
+    await own.fill('#new-quota-capacity', '5');
+    await own.getByRole('button', { name: /^Add.*New limit$/ }).click();
+    await own.getByText('Your changes are saved.').waitFor();
     await own.fill('#new-type-name', 'Backstage');
     await own.fill('#new-type-price', '99');
+    await own.fill('#new-type-tax_rate', '19');
+    await own.getByLabel('Limited by').last().selectOption('Passes');
     await own.getByLabel('Who can buy it').last().selectOption('Only with a promo code');
     await own.getByRole('button', { name: /^Add.*New ticket type$/ }).click();
     await own.getByText('Your changes are saved.').waitFor();
@@ -271,6 +280,11 @@ const tests = {
     await press(page, 'Reserve tickets');
     await press(page, 'Pay 49.50\u00a0EUR');
     await title(page, 'You’re going!');
+    for (const language of ['de', 'en']) {
+      await own.goto(`${URL}/desk/${id}?lang=${language}`);
+      await sound(own, 320);
+      await sound(own, 1280);
+    }
   },
 
   async 'every page is accessible, and fits 320 pixels and twice the text'() {
@@ -321,6 +335,7 @@ async function expiring() {
   await title(page, 'Your tickets are reserved');
   return async () => {
     await page.getByRole('heading', { name: 'Your reservation has expired' }).waitFor({ timeout: 70_000 });
+    await sound(page, 320);
     // Its tickets are for somebody else.
     const other = await visitor();
     const seats = other.getByLabel('Seat', { exact: true });

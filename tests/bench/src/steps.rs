@@ -344,16 +344,16 @@ impl Statements {
             })
             .collect();
         let find = |words: [&str; 2]| {
-            let found = texts
-                .iter()
-                .find(|text| words.iter().all(|word| text.contains(word)));
-            found
-                .unwrap_or_else(|| panic!("no statement has {words:?}"))
-                .clone()
+            let has_all = |text: &&String| words.iter().all(|word| text.contains(word));
+            let found: Vec<_> = texts.iter().filter(has_all).collect();
+            match found.as_slice() {
+                [only] => (*only).clone(),
+                others => panic!("{} statements have {words:?}", others.len()),
+            }
         };
         Self {
             reserve: find(["insert into booking", "skip locked"]),
-            begin: find(["update booking", "attempt_until = now()"]),
+            begin: find(["update booking", "set status = 'PENDING'"]),
             confirm: find(["update booking", "set status = 'CONFIRMED'"]),
         }
     }

@@ -140,6 +140,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("InvokeCharge", "cancel-booking", Way::Cancel),
     ("BeginAttempt", "pay-booking", Way::HoldAndPay),
     ("CloseAttempt", "pay-booking", Way::HoldAndPay),
+    ("RecordHoldPending", "pay-booking", Way::HoldAndStayUnknown),
     ("InvokeCharge", "pay-booking", Way::HoldAndPay),
     ("Confirm", "pay-booking", Way::HoldAndPay),
     ("BlockAttempts", "release-booking", Way::HoldAndRelease),

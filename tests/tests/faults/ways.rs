@@ -72,6 +72,8 @@ pub enum Way {
     Migrate,
     /// A hold, its first card declined, its second paid.
     HoldAndPay,
+    /// A hold whose payment is not known at first.
+    HoldAndStayUnknown,
     /// A hold that its buyer gives back after a card was declined.
     HoldAndRelease,
     /// A hold that its buyer gives back after a long time, with a declined card in between.
@@ -277,6 +279,11 @@ impl Traveller<'_> {
                     .await;
                 let paid = self.pay_hold(&booking, card, 200).await;
                 format!("{held}; pay {declined}; pay {paid}")
+            }
+            Way::HoldAndStayUnknown => {
+                let (booking, held) = self.hold().await;
+                let unknown = self.pay_hold(&booking, "pm_admit_timeout", 202).await;
+                format!("{held}; pay {unknown}")
             }
             Way::HoldAndRelease => {
                 let (booking, held) = self.hold().await;

@@ -48,7 +48,7 @@ pub struct BookedItem {
 pub struct BookingDetails {
     #[serde(flatten)]
     pub booking: Booking,
-    /// None where it was booked without items: it is of the event's default type then.
+    /// None where it was booked without items, unless the event's default type, which it is of then, has a tax rate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub items: Vec<BookedItem>,

@@ -10,7 +10,6 @@
 
 use super::confirm::confirm;
 use super::expire::let_go;
-use super::paid_before;
 use super::reserve::{caller, release};
 use super::{Booking, BoxOffice, Status, booking_rows, read};
 use crate::payments::{
@@ -93,7 +92,7 @@ pub enum ReleaseError {
 }
 
 /// Pays a hold of `user` with a card. A declined card leaves the hold; another may follow. Whether this very request
-/// was answered before, [`super::paid_before`] says.
+/// was answered before, `paid_before` says.
 ///
 /// # Errors
 /// See [`PayHoldError`].
@@ -108,11 +107,15 @@ pub async fn pay(
     telemetry::note("booking_id", booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
     let attempt = Uuid::now_v7();
-    let begun = begin_attempt(&office.db, user, booking_id, attempt, idempotency).await;
+    let begin = || begin_attempt(&office.db, user, booking_id, attempt, idempotency);
+    let begun = match begin().await {
+        // By its own first try, which was not heard of: that is found now. Or by a twin that was quicker.
+        Err(error) if db::violates(&error, "request_pkey") => begin().await,
+        begun => begun,
+    };
     let booking = match begun {
         Ok(Some(booking)) => booking,
         Ok(None) => return explain_not_begun(&office.db, user, booking_id).await,
-        // Its twin was quicker.
         Err(error) if db::violates(&error, "request_pkey") => {
             return Err(PayHoldError::RequestInProgress);
         }
@@ -167,6 +170,12 @@ pub async fn pay(
             tracing::error!(error = telemetry::chain(&error), "booking not finished");
         }
     }
+    if idempotency.is_some()
+        && let Err(error) = record_pending(&office.db, attempt).await
+    {
+        let error = telemetry::chain(&error);
+        tracing::warn!(error, "answer not recorded; a repeat may be told to wait");
+    }
     // Paid or not, settling finds out; it may have been quicker.
     let unsettled = Unsettled::Booking { booking_id };
     if let Err(error) = enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await {
@@ -181,10 +190,15 @@ pub async fn pay(
     }
 }
 
+/// The route of a request to pay, in the table of requests: a key is of one booking.
+pub(super) fn pay_route(booking_id: BookingId) -> String {
+    format!("POST /bookings/{booking_id}/pay")
+}
+
 /// HELD → PENDING by the first attempt, which leaves at least ten minutes to pay; a later one finds PENDING. When the
 /// attempt is over, the booking's job looks what became of it, if nobody did. Returns `None` where the booking can't be
 /// paid now. Repeated, it finds its own attempt. The request's key is written with it, in the place of one whose attempt
-/// ended without an answer. A key that was answered violates `request_pkey`.
+/// ended, and nobody knows more. A key whose card was declined violates `request_pkey`.
 pub async fn begin_attempt(
     db: &Db,
     user: UserId,
@@ -208,8 +222,8 @@ pub async fn begin_attempt(
         ), unanswered as (
             delete from request r
              using begun
-             where r.caller = $7 and r.route = $8 and r.idempotency_key = $9 and r.answer is null
-               and r.resource_id <> $3
+             where r.caller = $7 and r.route = $8 and r.idempotency_key = $9
+               and (r.answer is null or r.answer = 'PENDING') and r.resource_id <> $3
             returning r.resource_id
         ), kept as (
             insert into request (caller, route, idempotency_key, request_hash, resource_id)
@@ -241,7 +255,7 @@ pub async fn begin_attempt(
         ATTEMPT_SECONDS,
         TIME_TO_PAY_SECONDS,
         caller(user),
-        paid_before::route(booking_id),
+        pay_route(booking_id),
         idempotency.map(|idempotency| idempotency.key.as_str()),
         idempotency.map(|idempotency| idempotency.hash.as_str()),
     )
@@ -250,15 +264,22 @@ pub async fn begin_attempt(
     begun.map(Booking::try_from).transpose()
 }
 
-/// What became of the card of an attempt that charged nothing, as repeats of its request are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, EnumString)]
-#[strum(serialize_all = "UPPERCASE")]
+/// What became of the card of an attempt that charged nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Card {
     Declined,
-    /// Its owner is asked.
+    /// Its owner is asked: a repeat of the request asks again.
     Asked,
     /// Then the attempt doesn't count, and its request may be repeated.
     NotTried,
+}
+
+/// What a request to pay was told, until more is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, EnumString)]
+#[strum(serialize_all = "UPPERCASE")]
+pub(super) enum Said {
+    Declined,
+    Pending,
 }
 
 /// Ends an attempt that charged nothing: another may begin.
@@ -280,14 +301,26 @@ pub(super) async fn close_attempt(
         )
         update request
            set answer = $4
-         where resource_id = $2 and not $3 and answer is null and (select count(*) from closed) >= 0
+         where resource_id = $2 and $4::text is not null and answer is null and (select count(*) from closed) >= 0
         "#,
         booking_id as BookingId,
         attempt,
         card == Card::NotTried,
-        card.as_ref(),
+        (card == Card::Declined).then_some(Said::Declined.as_ref()),
     )
     .execute(db.idempotent(FailPoint("CloseAttempt")))
+    .await?;
+    Ok(())
+}
+
+/// Records that the request of an attempt was answered, though nobody knows yet what became of it.
+pub(super) async fn record_pending(db: &Db, attempt: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update request set answer = $2 where resource_id = $1 and answer is null",
+        attempt,
+        Said::Pending.as_ref(),
+    )
+    .execute(db.idempotent(FailPoint("RecordHoldPending")))
     .await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::cancel::give_back;
 use super::confirm::confirm;
 use super::expire::{expire, let_go};
-use super::hold::{Card, HoldPaid, PayHoldError, begin_attempt, close_attempt};
+use super::hold::{Card, HoldPaid, PayHoldError, begin_attempt, close_attempt, record_pending};
 use super::paid_before::paid_before;
 use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
 use super::{Booking, BookingRequest, Status, read};
@@ -401,13 +401,22 @@ async fn a_repeated_payment_is_told_what_was_said_and_tries_no_card_again() {
     assert_eq!(database.count("select attempt::int8 from booking").await, 1);
     // An attempt that ended without an answer may be made again, and one that tried no card.
     let two = keyed("two", b"visa");
-    for card in [None, Some(Card::NotTried)] {
+    for card in [None, Some(Card::NotTried), Some(Card::Asked)] {
         let attempt = Uuid::now_v7();
         let begun = begin_attempt(&db, user, held, attempt, Some(&two)).await;
         assert!(begun.unwrap().is_some());
         match card {
             Some(card) => close_attempt(&db, held, attempt, card).await.unwrap(),
             None => {
+                assert!(matches!(
+                    before(&two).await,
+                    Err(PayHoldError::RequestInProgress)
+                ));
+                record_pending(&db, attempt).await.unwrap();
+                assert!(matches!(
+                    before(&two).await,
+                    Ok(Some(Ok(HoldPaid::Pending(_))))
+                ));
                 let over = "update booking set attempt_until = now() - interval '1 second'";
                 database.execute(over.to_owned()).await;
             }

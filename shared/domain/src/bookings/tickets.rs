@@ -99,3 +99,42 @@ async fn a_cancelled_booking_owes_the_price_of_each_ticket_until_it_is_refunded(
     assert_eq!(database.count(done).await, 4);
     assert_eq!(database.count(WRONG).await, 0);
 }
+
+#[tokio::test]
+async fn what_the_release_before_confirms_and_cancels_has_tickets_and_refunds_too() {
+    let (database, db, event) = fair().await;
+    let [standing, _, pair] = ids(&event);
+    let booking = book(&db, &basket(1, &[(pair, 2), (standing, 1)]))
+        .await
+        .unwrap();
+    let confirm =
+        "update booking set status = 'CONFIRMED', payment_id = booking_id, announced_at = now()";
+    database.execute(confirm.to_owned()).await;
+    let issued = tickets(&database).await;
+    assert_eq!(
+        issued,
+        "1 1 Standing 2500 VALID 0\n2 2 Pair 7000 VALID 0\n3 3 Pair 7000 VALID 0"
+    );
+    let cancel = "update booking set status = 'CANCELLED', refund_due_at = now()";
+    database.execute(cancel.to_owned()).await;
+    let owed = "select count(*) from refund r join booking b using (booking_id)
+                 where r.done_at is null and b.refund_owed_minor = b.amount_minor and r.amount_minor in (2500, 7000)";
+    assert_eq!(database.count(owed).await, 3);
+    let refunded = "update booking set refunded_at = now()";
+    database.execute(refunded.to_owned()).await;
+    assert_eq!(
+        database
+            .count("select count(*) from refund where done_at is null")
+            .await,
+        0
+    );
+    let valid = "select count(*) from ticket where status = 'VALID'";
+    assert_eq!(database.count(valid).await, 0);
+    // It is in order with what this release does from here on.
+    assert!(
+        give_back(&db, booking.user_id, booking.booking_id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}

@@ -1,19 +1,13 @@
--- Fail after two seconds without a lock, rather than keep buyers waiting. `event` before `booking`, as sellers do.
+-- Fail after two seconds without a lock, rather than keep buyers waiting.
 set local lock_timeout = '2s';
 
--- Only an event ON_SALE sells.
-alter table event
-    add column status text not null default 'ON_SALE' constraint event_status check (status in ('DRAFT', 'ON_SALE', 'CANCELLED'));
-
--- The tax that is part of a price, in hundredths of a percent.
-alter table ticket_type
-    add column tax_rate_bp integer not null default 0 constraint ticket_type_tax check (tax_rate_bp between 0 and 10000);
-alter table booking_item add column tax_rate_bp integer not null default 0;
-
--- What its buyer gets back: no more than was paid. 0020 validates the check.
+-- What its buyer gets back: no more than was paid. 0022 validates the check.
 alter table booking
     add column refund_owed_minor bigint not null default 0,
     add constraint booking_refund_within check (refund_owed_minor between 0 and amount_minor) not valid;
+
+-- The tax rate that it was sold at.
+alter table booking_item add column tax_rate_bp integer not null default 0;
 
 -- The tickets of bookings that are paid. Never deleted: a cancelled one says so.
 create table ticket (
@@ -86,7 +80,7 @@ grant select (booking_id, number, unit_minor, status, code_version), update (sta
 grant select (booking_id, done_at), update (done_at) on refund to admit_office;
 
 -- The release before this one confirms, cancels and refunds without these rows until the functions are replaced.
--- These triggers write them. A later release drops them.
+-- These triggers write them, and for the runbook too. A later release drops them.
 create function owe_refund() returns trigger language plpgsql as $$
 begin
     new.refund_owed_minor = new.amount_minor;

@@ -1,6 +1,6 @@
 -- no-transaction
--- Tickets and refunds of the bookings that were there before the triggers of 0018. Each batch is a transaction of its
--- own, and safe to repeat. A booking is locked while its rows are written: what the old release does to it waits for
+-- Tickets and refunds of the bookings that were there before the triggers of 0020. Each batch is a transaction of its
+-- own; a repeat goes on with what has no tickets. A booking is locked while its rows are written: what the old release does to it waits for
 -- a moment. What is booked from now on is left to the triggers, or this would not end while many people book.
 do $$
 declare
@@ -13,6 +13,7 @@ begin
           from (select booking_id
                   from booking
                  where booking_id > last and created_at < begun and status in ('CONFIRMED', 'CANCELLED')
+                   and not exists (select from ticket t where t.booking_id = booking.booking_id)
                  order by booking_id
                  limit 500) b;
         exit when batch is null;
