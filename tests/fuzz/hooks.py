@@ -56,7 +56,7 @@ def bend_change(path: str, body: dict) -> None:
         body.pop("value", None)
     if path.endswith("/promo-codes"):
         body["code"] = f"C{uuid4().hex}"
-    if path.endswith(("/ticket-types", "/quotas")):
+    if ("/ticket-types" in path or "/quotas" in path) and "name" in body:
         # No other one of the event has this name.
         body["name"] = f"x{uuid4().hex}"
 
