@@ -25,16 +25,13 @@ async fn handle(app: &App, request: Request) -> Answer {
 }
 
 fn answer(paid: Result<HoldPaid, PayHoldError>) -> Answer {
-    let (pending, booking) = match paid? {
+    let pending = match paid? {
         HoldPaid::Confirmed(booking) => return Ok(ok(&booking)),
-        HoldPaid::Pending(booking) => (PendingPayment::from(booking.clone()), booking),
-        HoldPaid::Asked(booking) => (PendingPayment::asking(booking.clone()), booking),
+        HoldPaid::Pending(booking) => PendingPayment::from(booking),
+        HoldPaid::Asked(booking) => PendingPayment::asking(booking),
     };
-    Ok(accepted(
-        &pending,
-        &format!("/bookings/{}", booking.booking_id),
-        5,
-    ))
+    let there = format!("/bookings/{}", pending.booking.booking_id);
+    Ok(accepted(&pending, &there, 5))
 }
 
 serve!(routes::PAY_BOOKING, App, handle);
