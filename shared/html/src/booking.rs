@@ -71,7 +71,7 @@ pub async fn book(
                 let method = PaymentMethod::default();
                 let paid =
                     bookings::pay(office, settle_queue, user, booking.booking_id, method, None);
-                match paid.await {
+                match paid.await.outcome {
                     // The button was pressed twice, and the first confirms it.
                     Ok(_) | Err(PayHoldError::InProgress) => {}
                     Err(error) => return Err(error.into()),
@@ -411,18 +411,8 @@ pub async fn pay(
     let key = form.text("idempotency_key");
     let key = (!key.is_empty()).then(|| format!("{key} {}", method.as_ref()));
     let key = key.and_then(|key| idempotency(&key, ""));
-    let before = match &key {
-        Some(key) => bookings::paid_before(office.db(), user, booking_id, key).await,
-        None => Ok(None),
-    };
-    let paid = match before {
-        Ok(Some(before)) => before,
-        Ok(None) => {
-            bookings::pay(office, settle_queue, user, booking_id, method, key.as_ref()).await
-        }
-        Err(error) => Err(error),
-    };
-    match paid {
+    let paid = bookings::pay(office, settle_queue, user, booking_id, method, key.as_ref()).await;
+    match paid.outcome {
         Ok(HoldPaid::Asked(booking)) => see_other(&bookings::bank_page(&booking)),
         Ok(HoldPaid::Confirmed(_) | HoldPaid::Pending(_))
         | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => see_other(&there),

@@ -14,14 +14,15 @@ async fn handle(app: &App, request: Request) -> Answer {
     let fields = request.fields()?;
     let key = request.idempotency(&fields)?;
     let PayRequest { payment_method } = fields.decode()?;
-    if let Some(key) = &key
-        && let Some(before) = bookings::paid_before(app.office.db(), user, booking_id, key).await?
-    {
-        return replayed(answer(before));
-    }
     let method = payment_method.unwrap_or_default();
     let (office, queue) = (&app.office, &app.settle_queue);
-    answer(bookings::pay(office, queue, user, booking_id, method, key.as_ref()).await)
+    let paid = bookings::pay(office, queue, user, booking_id, method, key.as_ref()).await;
+    let answer = answer(paid.outcome);
+    if paid.replayed {
+        replayed(answer)
+    } else {
+        answer
+    }
 }
 
 fn answer(paid: Result<HoldPaid, PayHoldError>) -> Answer {

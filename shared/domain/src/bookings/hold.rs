@@ -91,12 +91,11 @@ pub enum ReleaseError {
     Database(#[from] sqlx::Error),
 }
 
-/// Pays a hold of `user` with a card. A declined card leaves the hold; another may follow. Whether this very request
-/// was answered before, `paid_before` says.
+/// Tries a card for a hold of `user`. A declined card leaves the hold; another may follow.
 ///
 /// # Errors
 /// See [`PayHoldError`].
-pub async fn pay(
+pub(super) async fn try_card(
     office: &BoxOffice,
     settle_queue: &SettleQueue,
     user: UserId,

@@ -9,7 +9,7 @@ use super::cancel::give_back;
 use super::confirm::confirm;
 use super::expire::{expire, let_go};
 use super::hold::{Card, HoldPaid, PayHoldError, begin_attempt, close_attempt, record_pending};
-use super::paid_before::paid_before;
+use super::pay::paid_before;
 use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
 use super::{Booking, BookingRequest, Status, read};
 use crate::testing::Database;

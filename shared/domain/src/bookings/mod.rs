@@ -34,7 +34,7 @@ mod lines;
 #[cfg(test)]
 mod mixture;
 mod office;
-mod paid_before;
+mod pay;
 #[cfg(test)]
 mod promo_codes;
 mod quote;
@@ -57,9 +57,9 @@ pub use basket::{BookedItem, BookingDetails, Contact, Item, MAX_ITEMS, get_detai
 pub use book::{BookError, Booked, BookingOutcome, book};
 pub use cancel::{CancelError, cancel};
 pub use confirm::confirm;
-pub use hold::{HoldPaid, PayHoldError, ReleaseError, bank_page, begin_attempt, pay, release_hold};
+pub use hold::{HoldPaid, PayHoldError, ReleaseError, bank_page, begin_attempt, release_hold};
 pub use office::BoxOffice;
-pub use paid_before::paid_before;
+pub use pay::{Paid, pay};
 pub use quote::{Quote, QuoteError, QuoteLine, QuoteRequest, quote};
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};

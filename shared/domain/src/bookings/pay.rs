@@ -1,18 +1,52 @@
-//! Repeats of a request to pay a hold: the same key gets the same answer, and tries no card again.
+//! Paying a hold: the same request gets the same answer, and tries no card again.
 
-use super::hold::{HoldPaid, PayHoldError, Said, pay_route};
-use super::{Status, read};
+use super::hold::{HoldPaid, PayHoldError, Said, pay_route, try_card};
+use super::{BoxOffice, Status, read};
+use crate::payments::PaymentMethod;
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
+use stores::settle_queue::SettleQueue;
 use values::idempotency::IdempotentRequest;
 use values::ids::{BookingId, UserId};
+
+/// What became of a request to pay.
+#[derive(Debug)]
+pub struct Paid {
+    pub outcome: Result<HoldPaid, PayHoldError>,
+    /// Whether an earlier request with the same key did it.
+    pub replayed: bool,
+}
+
+/// Pays a hold of `user` with a card, unless the same request did. A declined card leaves the hold; another may follow.
+pub async fn pay(
+    office: &BoxOffice,
+    settle_queue: &SettleQueue,
+    user: UserId,
+    booking_id: BookingId,
+    method: PaymentMethod,
+    idempotency: Option<&IdempotentRequest>,
+) -> Paid {
+    let before = match idempotency {
+        Some(idempotency) => paid_before(office.db(), user, booking_id, idempotency).await,
+        None => Ok(None),
+    };
+    let (outcome, replayed) = match before {
+        Ok(Some(told)) => (told, true),
+        Ok(None) => {
+            let tried = try_card(office, settle_queue, user, booking_id, method, idempotency);
+            (tried.await, false)
+        }
+        Err(error) => (Err(error), false),
+    };
+    Paid { outcome, replayed }
+}
 
 /// What a request with this key was told before; `None` where there was none, or where nobody knows and another attempt may
 /// be made: all of them are one payment, which is charged once.
 ///
 /// # Errors
 /// [`PayHoldError::KeyReused`], [`PayHoldError::RequestInProgress`], or the store's.
-pub async fn paid_before(
+pub(super) async fn paid_before(
     db: &Db,
     user: UserId,
     booking_id: BookingId,
