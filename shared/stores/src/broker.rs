@@ -104,6 +104,8 @@ impl Broker {
     /// The broker doesn't have it, or may not have it. A repeat is safe: whoever reads it twice
     /// knows it by its id.
     pub async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
+        // Others' messages are waited for before the clock starts. It fails if the semaphore is closed, and it never is.
+        let _turn = self.turns.acquire().await.ok();
         let limit = PUBLISH_TIMEOUT.min(calls::remaining() / 2);
         timeout(limit, self.publish_reconnecting(message))
             .await
@@ -111,8 +113,6 @@ impl Broker {
     }
 
     async fn publish_reconnecting(&self, message: &Message) -> Result<(), BrokerError> {
-        // It fails if the semaphore is closed, and it never is.
-        let _turn = self.turns.acquire().await.ok();
         // Taken out while it is used: a publish that is cut off by the timeout leaves none behind.
         let kept = self.kept().pop();
         if let Some(open) = kept.filter(|open| open.channel.status().connected())
@@ -132,14 +132,18 @@ impl Broker {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes up to `most` dead letters again, as they came first; how many.
+    /// Publishes up to `most` dead letters again, as they came first, in half of the invocation's time; how many.
     ///
     /// # Errors
     /// The broker can't be reached. Each message is where it was, or where it belongs, or both.
     pub async fn redrive(&self, most: usize) -> Result<usize, BrokerError> {
         let open = self.connect().await?;
         let channel = &open.channel;
+        let kept = calls::remaining() / 2;
         for redriven in 0..most {
+            if calls::remaining() <= kept {
+                return Ok(redriven);
+            }
             let taken = calls::once(
                 FailPoint("BrokerTakeDeadLetter"),
                 PUBLISH_TIMEOUT,

@@ -121,21 +121,26 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Puts up to `most` messages back into the `queue` that they came from; how many. One that can
-    /// still not be read comes back here.
+    /// Puts up to `most` messages back into the `queue` that they came from, in half of the invocation's time; how many.
+    /// One that can still not be read comes back here.
     ///
     /// # Errors
     /// A queue can't be reached. Each message is in one of the two, or in both.
     pub async fn redrive(&self, queue: &SettleQueue, most: usize) -> Result<usize, AwsError> {
         let mut redriven = 0;
-        while redriven < most {
+        let kept = calls::remaining() / 2;
+        while redriven < most && calls::remaining() > kept {
             let taken = calls::idempotent(
                 FailPoint("TakeDeadLetters"),
                 SQS_TIMEOUT,
                 AwsError::is_transient,
                 || async {
                     let receiving = self.client.receive_message().queue_url(&self.url);
-                    let receiving = receiving.max_number_of_messages(10).send();
+                    let receiving = receiving
+                        .max_number_of_messages(10)
+                        // Without a wait SQS asks a part of its servers only, and may find none.
+                        .wait_time_seconds(1)
+                        .send();
                     receiving.await.map_err(AwsError::from)
                 },
             )
