@@ -218,12 +218,13 @@ pub fn html(status: StatusCode, text: String) -> Response {
     text_response(status, "text/html; charset=utf-8", text)
 }
 
-/// Marks an answer as the one that an earlier request with the same key had.
+/// An answer, marked as the one that an earlier request with the same key had if it was `replayed`.
 ///
 /// # Errors
-/// None of its own: a problem that is replayed stays a problem.
-pub fn replayed(answer: Result<Response, Problem>) -> Result<Response, Problem> {
+/// The problem that it was.
+pub fn marked(answer: Answer, replayed: bool) -> Answer {
     match answer {
+        answer if !replayed => answer,
         Ok(mut response) => {
             response
                 .headers_mut()

@@ -2,7 +2,7 @@
 
 use shared::auth::TokenVerifier;
 use shared::bookings::{BookingOutcome, BookingRequest, BoxOffice};
-use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
+use shared::http::{Answer, Code, Problem, Request, accepted, created, marked, routes};
 use shared::settle_queue::SettleQueue;
 use shared::{bookings, clients, serve};
 
@@ -36,11 +36,7 @@ async fn handle(app: &App, request: Request) -> Answer {
             Err(Problem::new(Code::PaymentDeclined, detail))
         }
     };
-    if booked.replayed {
-        replayed(answer)
-    } else {
-        answer
-    }
+    marked(answer, booked.replayed)
 }
 
 serve!(routes::CREATE_BOOKING, App, handle);

@@ -2,7 +2,7 @@
 
 use shared::auth::TokenVerifier;
 use shared::bookings::{BoxOffice, HoldPaid, PayHoldError, PayRequest, PendingPayment};
-use shared::http::{Answer, Request, accepted, ok, replayed, routes};
+use shared::http::{Answer, Request, accepted, marked, ok, routes};
 use shared::settle_queue::SettleQueue;
 use shared::{bookings, clients, serve};
 
@@ -17,12 +17,7 @@ async fn handle(app: &App, request: Request) -> Answer {
     let method = payment_method.unwrap_or_default();
     let (office, queue) = (&app.office, &app.settle_queue);
     let paid = bookings::pay(office, queue, user, booking_id, method, key.as_ref()).await;
-    let answer = answer(paid.outcome);
-    if paid.replayed {
-        replayed(answer)
-    } else {
-        answer
-    }
+    marked(answer(paid.outcome), paid.replayed)
 }
 
 fn answer(paid: Result<HoldPaid, PayHoldError>) -> Answer {

@@ -1,7 +1,7 @@
 //! `POST /payments`.
 
 use shared::auth::TokenVerifier;
-use shared::http::{Answer, Code, Problem, Request, accepted, created, replayed, routes};
+use shared::http::{Answer, Code, Problem, Request, accepted, created, marked, routes};
 use shared::payments::{PaymentOutcome, PaymentRequest, Payments};
 use shared::settle_queue::SettleQueue;
 use shared::{clients, serve};
@@ -36,11 +36,7 @@ async fn handle(app: &App, request: Request) -> Answer {
             Err(Problem::new(Code::PaymentDeclined, detail))
         }
     };
-    if paid.replayed {
-        replayed(answer)
-    } else {
-        answer
-    }
+    marked(answer, paid.replayed)
 }
 
 serve!(routes::CREATE_PAYMENT, App, handle);

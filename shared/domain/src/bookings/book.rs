@@ -106,15 +106,12 @@ pub async fn book(
             replayed: false,
         });
     }
-    let outcome = match pay_and_finish(
-        office,
-        settle_queue,
-        &booking,
-        request.payment_method.unwrap_or_default(),
-    )
-    .await
-    {
-        Ok(outcome) => outcome,
+    let method = request.payment_method.unwrap_or_default();
+    let outcome = match pay_and_finish(office, &booking, method).await {
+        Ok(Finish::Known(outcome)) => outcome,
+        Ok(Finish::Left { charge_with }) => {
+            leave_to_settle(office, settle_queue, booking, charge_with).await
+        }
         // The tickets are held and the money may be taken: from here on there is no error,
         // only an outcome that is not known yet.
         Err(error) => {
@@ -128,12 +125,20 @@ pub async fn book(
     })
 }
 
+/// How far a booking came.
+enum Finish {
+    Known(BookingOutcome),
+    /// It is to be settled: its payment is unknown, or is to be made in its turn, with this card.
+    Left {
+        charge_with: Option<PaymentMethod>,
+    },
+}
+
 async fn pay_and_finish(
     office: &BoxOffice,
-    settle_queue: &SettleQueue,
     booking: &Booking,
     method: PaymentMethod,
-) -> Result<BookingOutcome, sqlx::Error> {
+) -> Result<Finish, sqlx::Error> {
     let id = booking.booking_id;
     let status = if booking.amount.is_zero() {
         Ok(PaymentStatus::Success)
@@ -149,27 +154,27 @@ async fn pay_and_finish(
         // `settle-bookings` came first and voided the payment.
         Ok(PaymentStatus::Voided) => release(&office.db, id, Status::Expired).await?,
         Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => {
-            return Ok(leave_to_settle(office, settle_queue, booking.clone(), None).await);
+            return Ok(Finish::Left { charge_with: None });
         }
         // Lambda throttled the charge before it began. Who holds tickets doesn't have to race for them again.
         Err(InvokeError::Busy) => {
-            return Ok(leave_to_settle(office, settle_queue, booking.clone(), Some(method)).await);
+            let charge_with = Some(method);
+            return Ok(Finish::Left { charge_with });
         }
         Err(error) => {
             tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
-            return Ok(leave_to_settle(office, settle_queue, booking.clone(), None).await);
+            return Ok(Finish::Left { charge_with: None });
         }
     };
-    match finished {
-        Some(stored) => Ok(BookingOutcome::of(stored)),
+    let stored = match finished {
+        Some(stored) => stored,
         // `settle-bookings` was quicker. It follows the same payment record.
         None => {
             let settled = read::by_id(&office.db, id).await?;
-            settled
-                .map(BookingOutcome::of)
-                .ok_or(sqlx::Error::RowNotFound)
+            settled.ok_or(sqlx::Error::RowNotFound)?
         }
-    }
+    };
+    Ok(Finish::Known(BookingOutcome::of(stored)))
 }
 
 /// Leaves a booking to be settled: its payment is unknown, or was not begun and is to be made in its turn, with

@@ -126,28 +126,24 @@ pub(super) async fn try_card(
     } else {
         office.payments.charge_hold(booking.charge(), method).await
     };
-    let status = match charged {
+    let finished = match charged {
         Ok(HoldCharge::Asked) => {
             // They may choose another card instead. Who comes back from the bank has it looked at, and the job does.
             close_attempt(&office.db, booking_id, attempt, Card::Asked).await?;
             tracing::info!("the bank asks the owner of the card");
             return Ok(HoldPaid::Asked(booking));
         }
-        Ok(HoldCharge::Decided(status)) => Ok(status),
-        Err(error) => Err(error),
-    };
-    let finished = match status {
-        Ok(PaymentStatus::Success) => {
+        Ok(HoldCharge::Decided(PaymentStatus::Success)) => {
             let announced = office.announce(&booking).await;
             confirm(&office.db, booking_id, announced).await
         }
-        Ok(PaymentStatus::Declined) => {
+        Ok(HoldCharge::Decided(PaymentStatus::Declined)) => {
             close_attempt(&office.db, booking_id, attempt, Card::Declined).await?;
             tracing::info!("card declined; the hold stays");
             let hold_until = booking.hold_until;
             return Err(PayHoldError::Declined { hold_until });
         }
-        Ok(PaymentStatus::Voided) => {
+        Ok(HoldCharge::Decided(PaymentStatus::Voided)) => {
             release(&office.db, booking_id, Status::Expired).await?;
             return Err(PayHoldError::Expired);
         }
@@ -156,7 +152,7 @@ pub(super) async fn try_card(
             close_attempt(&office.db, booking_id, attempt, Card::NotTried).await?;
             return Err(PayHoldError::Busy(error));
         }
-        Ok(PaymentStatus::Pending | PaymentStatus::Refunded) => Ok(None),
+        Ok(HoldCharge::Decided(PaymentStatus::Pending | PaymentStatus::Refunded)) => Ok(None),
         Err(error) => {
             tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
             Ok(None)

@@ -442,7 +442,7 @@ impl Quarantined {
                 bytes: message.body,
             },
             reason,
-            quarantined_at: DateTime::from_millis(time::now().timestamp_millis()),
+            quarantined_at: DateTime::now(),
         }
     }
 }

@@ -15,7 +15,6 @@ use runtime::faults::FailPoint;
 use stores::docdb::{self, DocumentStore, Documents};
 use values::ids::PaymentId;
 use values::money::{Currency, Money};
-use values::time;
 
 /// What the gateway has in its books for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr)]
@@ -100,7 +99,7 @@ impl Gateway {
             key,
             amount_minor: amount.minor(),
             currency: amount.currency(),
-            asked_at: DateTime::from_millis(time::now().timestamp_millis()),
+            asked_at: DateTime::now(),
         };
         let asked = self
             .questions
@@ -197,7 +196,7 @@ impl Gateway {
 
     /// Gives a charge back, once for each key.
     pub(super) async fn refund(&self, key: PaymentId) -> Result<(), mongodb::error::Error> {
-        let now = DateTime::from_millis(time::now().timestamp_millis());
+        let now = DateTime::now();
         self.books
             .idempotent(FailPoint("GatewayRefund"), |books| {
                 let refunding = books.update_one(
@@ -223,7 +222,7 @@ impl Gateway {
             verdict,
             amount_minor: amount.map(Money::minor),
             currency: amount.map(Money::currency),
-            entered_at: DateTime::from_millis(time::now().timestamp_millis()),
+            entered_at: DateTime::now(),
         };
         let entered = self
             .books

@@ -51,7 +51,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(charge: &Charge, status: PaymentStatus) -> Self {
-        let now = DateTime::from_millis(time::now().timestamp_millis());
+        let now = DateTime::now();
         Self {
             payment_id: charge.payment_id,
             request_id: charge.payment_id.to_string(),
@@ -172,7 +172,7 @@ impl Records {
         from: PaymentStatus,
         to: PaymentStatus,
     ) -> Result<Option<Record>, mongodb::error::Error> {
-        let now = DateTime::from_millis(time::now().timestamp_millis());
+        let now = DateTime::now();
         let mut changes = doc! {"status": to.as_ref(), "updated_at": now};
         if from == PaymentStatus::Pending {
             changes.insert("answer", to.as_ref());
