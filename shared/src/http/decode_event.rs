@@ -45,12 +45,6 @@ pub fn decode_type(fields: Fields, currency: Currency) -> Result<NewTicketType, 
             fields.reject("is_default", "can be true of a new event's types only");
         }
         check_window("", new.sale_from, new.sale_until, fields);
-        if new
-            .max_per_order
-            .is_some_and(|most| new.min_per_order.is_some_and(|least| least > most))
-        {
-            fields.reject("min_per_order", "must be at most max_per_order");
-        }
         check_draws("", &new.quotas, fields);
         Some(new)
     })

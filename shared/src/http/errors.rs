@@ -140,10 +140,20 @@ impl From<ReserveError> for Problem {
                 Code::SalesClosed,
                 format!("The ticket type {ticket_type:?} is not on sale now."),
             ),
-            ReserveError::OutsideOrder { item, least, most } => Self::field(
-                &format!("/items/{item}/quantity"),
-                format!("must be a whole number from {least} to {most} for this ticket type"),
-            ),
+            ReserveError::OutsideOrder {
+                item,
+                least,
+                most,
+                of_items,
+            } => {
+                let detail =
+                    format!("must be a whole number from {least} to {most} for this ticket type");
+                if of_items {
+                    Self::field(&format!("/items/{item}/quantity"), detail)
+                } else {
+                    Self::field("/tickets", detail)
+                }
+            }
             ReserveError::TooManyTickets {
                 most,
                 of_items: false,
@@ -381,7 +391,7 @@ mod tests {
     /// The answers to every error that a client can mend or wait for: a change of a text is a change of the API.
     #[test]
     fn what_clients_are_told() {
-        let problems: [Problem; 21] = [
+        let problems: [Problem; 22] = [
             RegisterError::UsernameTaken.into(),
             LoginError::Invalid.into(),
             LoginError::TooMany { retry_after: 17 }.into(),
@@ -406,6 +416,14 @@ mod tests {
                 item: 1,
                 least: 2,
                 most: 4,
+                of_items: true,
+            }
+            .into(),
+            ReserveError::OutsideOrder {
+                item: 0,
+                least: 2,
+                most: 4,
+                of_items: false,
             }
             .into(),
             ReserveError::TooManyTickets {

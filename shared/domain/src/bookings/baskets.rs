@@ -213,7 +213,8 @@ async fn a_basket_that_can_not_be_had_takes_nothing_and_says_why() {
         ReserveError::OutsideOrder {
             item: 1,
             least: 2,
-            most: 2
+            most: 2,
+            of_items: true
         }
     ));
     // Two seats and two pairs are six chairs; each type alone would fit.

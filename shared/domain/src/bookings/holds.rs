@@ -318,6 +318,28 @@ async fn a_person_has_no_more_tickets_than_the_event_allows() {
 }
 
 #[tokio::test]
+async fn a_limit_that_changes_holds_for_who_has_tickets_already() {
+    let (database, db) = gala(None).await;
+    let limit = async |statement| super::baskets::execute(&database, statement).await;
+    let refused = async |user| match take(&db, user, 1, false).await {
+        Err(ReserveError::PurchaseLimit { most, have }) => (most, have),
+        other => panic!("{other:?}"),
+    };
+    let held = take(&db, 1, 2, true).await.unwrap().booking_id;
+    limit("update event set max_per_user = 2").await;
+    assert_eq!(refused(1).await, (2, 2));
+    limit("update event set max_per_user = 3").await;
+    take(&db, 1, 1, false).await.unwrap();
+    limit("update event set max_per_user = 1").await;
+    assert_eq!(refused(1).await, (1, 3));
+    // Above the limit by now, what they have can still be given back.
+    let user = UserId::from(1);
+    let_go(&db, held, Some(user)).await.unwrap();
+    assert_eq!(left(&database).await, 4);
+    assert_eq!(refused(1).await, (1, 1));
+}
+
+#[tokio::test]
 async fn a_repeated_hold_is_the_same_hold_also_when_it_is_the_only_one_allowed() {
     let (database, _) = gala(Some(2)).await;
     let key = IdempotentRequest {

@@ -64,9 +64,11 @@ impl Lines {
             )
             select closed as "closed!", currency as "currency!", most as "most!", quantity as "quantity!",
                    name as "name?", on_sale as "on_sale!", coalesce(min_per_order, 1)::int as "least!",
-                   coalesce(max_per_order, most)::int as "most_of_type!", coalesce(unit_minor, 0) as "unit_minor!",
+                   least(max_per_order, most)::int as "most_of_type!", coalesce(unit_minor, 0) as "unit_minor!",
                    code is not null as "with_code!",
-                   exists (select from promo_code_offer where event_id = $1 and code = $4) as "code_is_valid!",
+                   exists (select from promo_code_offer o join ticket_type t using (ticket_type_id)
+                            where o.event_id = $1 and o.code = $4 and t.archived_at is null
+                              and (t.access = 'PUBLIC' or t.access = 'CODE' and o.unlocks)) as "code_is_valid!",
                    exists (select from want where kind = 'USES' and need > free) as "code_used_up!",
                    exists (select from ticket_type_quota d join want using (quota_id)
                             where d.ticket_type_id = line.ticket_type_id and need > free + want.outside) as "sold_out!",

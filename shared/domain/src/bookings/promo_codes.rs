@@ -235,6 +235,16 @@ async fn a_type_with_access_by_code_is_sold_to_who_has_one_that_unlocks_it() {
         .await
         .unwrap_err();
     assert!(matches!(error, ReserveError::PromoForOthers), "{error:?}");
+    // A code for what nobody is shown can't be told from one that isn't there.
+    for hidden in ["PAIRS", "SHOWS", "NOTHING"] {
+        let error = book(&db, &with(hidden, 5, &[(standing, 1)]))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ReserveError::PromoInvalid),
+            "{hidden}: {error:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -359,6 +369,17 @@ async fn a_type_changes_for_later_bookings_and_what_one_takes_only_before_the_fi
         Err(EditError::TypeSold)
     ));
     assert_eq!(change(&db, pair, units()).await.unwrap().available, 14);
+    let more_than_there_is = TicketTypeChange {
+        quotas: Some(vec![events::Draw {
+            name: value("\"Chairs\""),
+            units: Some(value("31")),
+        }]),
+        ..TicketTypeChange::default()
+    };
+    assert!(matches!(
+        change(&db, pair, more_than_there_is).await,
+        Err(EditError::Invalid { .. })
+    ));
     let hidden = TicketTypeChange {
         access: Some(Access::Hidden),
         ..TicketTypeChange::default()

@@ -39,7 +39,12 @@ pub enum ReserveError {
     #[error("the type {ticket_type} is not on sale now")]
     NotOnSale { ticket_type: String },
     #[error("item {item} must be {least} to {most} tickets")]
-    OutsideOrder { item: usize, least: i32, most: i32 },
+    OutsideOrder {
+        item: usize,
+        least: i32,
+        most: i32,
+        of_items: bool,
+    },
     #[error("at most {most} tickets a booking")]
     TooManyTickets { most: i32, of_items: bool },
     /// The type is `None` where it is the default one, of a request without items.
@@ -209,7 +214,9 @@ macro_rules! reserve_by {
                   from sale
                  where exists (select from taken) and ($11::bool or max_per_user is not null)
                     on conflict (event_id, user_id) do update
-                   set tickets = p.tickets + excluded.tickets, open_holds = p.open_holds + excluded.open_holds
+                   set tickets = p.tickets + excluded.tickets, open_holds = p.open_holds + excluded.open_holds,
+                       -- The limit of today, but never below what the person has: so that it can be given back.
+                       most = greatest(excluded.most, p.tickets)
                 returning p.user_id
             ), made as (
                 insert into booking (booking_id, user_id, event_id, tickets, amount_minor, currency, status,
@@ -373,39 +380,24 @@ impl Attempt<'_> {
             let booking_id = open.booking_id;
             return Err(ReserveError::HoldOpen { booking_id });
         }
-        let has = sqlx::query!(
-            "select tickets, most from purchase where event_id = $1 and user_id = $2",
+        let limit = sqlx::query!(
+            r#"
+            select max_per_user, coalesce(tickets, 0) as "have!"
+              from event e
+              left join purchase p on p.event_id = e.event_id and p.user_id = $2
+             where e.event_id = $1
+            "#,
             &request.event_id as &EventId,
             request.user_id as UserId,
         )
         .fetch_optional(db.idempotent(FailPoint("GetPurchase")))
         .await?;
         let wanted: i32 = self.lines.quantities.iter().sum();
-        match has {
-            Some(has) if !one_hold && wanted > has.most - has.tickets => {
-                Err(ReserveError::PurchaseLimit {
-                    most: has.most,
-                    have: has.tickets,
-                })
+        match limit.and_then(|limit| Some((limit.max_per_user?, limit.have))) {
+            Some((most, have)) if !one_hold && wanted > most - have => {
+                Err(ReserveError::PurchaseLimit { most, have })
             }
-            // Nothing yet, and even that is too much.
-            None if !one_hold => self.explain_limit(wanted).await,
             // It went back since.
-            _ => Ok(None),
-        }
-    }
-
-    /// Refuses more than a person may have of the event at all.
-    async fn explain_limit(&self, wanted: i32) -> Result<Option<Reservation>, ReserveError> {
-        let most = sqlx::query_scalar!(
-            "select max_per_user from event where event_id = $1",
-            &self.request.event_id as &EventId,
-        )
-        .fetch_optional(self.db.idempotent(FailPoint("GetLimit")))
-        .await?
-        .flatten();
-        match most {
-            Some(most) if wanted > most => Err(ReserveError::PurchaseLimit { most, have: 0 }),
             _ => Ok(None),
         }
     }
@@ -458,7 +450,13 @@ impl Attempt<'_> {
             }
             let (least, most) = (line.least, line.most_of_type);
             if !(least..=most).contains(&line.quantity) {
-                return Err(ReserveError::OutsideOrder { item, least, most });
+                let of_items = self.request.tickets.is_none();
+                return Err(ReserveError::OutsideOrder {
+                    item,
+                    least,
+                    most,
+                    of_items,
+                });
             }
         }
         if total > first.most {

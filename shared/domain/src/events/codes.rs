@@ -470,16 +470,22 @@ async fn write_code(
 /// What a promo code of an event is good for right now.
 ///
 /// # Errors
-/// See [`GetEventError`]: not found also where the code is good for nothing now.
+/// The code is good for nothing now, or there is no such event.
 pub async fn offer_of(
     db: &Db,
     event_id: &EventId,
     code: PromoCode,
-) -> Result<PromoCodeOffer, GetEventError> {
-    let mut ticket_types = get(db, event_id, Some(&code)).await?.ticket_types;
+) -> Result<PromoCodeOffer, PromoCodeError> {
+    let event = get(db, event_id, Some(&code))
+        .await
+        .map_err(|error| match error {
+            GetEventError::NotFound => PromoCodeError::Event(OwnEventError::NotFound),
+            GetEventError::Database(cause) => cause.into(),
+        })?;
+    let mut ticket_types = event.ticket_types;
     ticket_types.retain(|kind| kind.price_with_code.is_some());
     if ticket_types.is_empty() {
-        return Err(GetEventError::NotFound);
+        return Err(PromoCodeError::NotFound);
     }
     Ok(PromoCodeOffer { code, ticket_types })
 }

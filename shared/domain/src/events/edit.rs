@@ -168,12 +168,6 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
                    time_zone = $9, max_tickets_per_booking = $10, max_per_user = $11, hold_seconds = $12
               from able
              where e.event_id = able.event_id
-            returning e.event_id
-        ), raised as (
-            update purchase p
-               set most = coalesce($11, 2147483647)
-              from changed
-             where p.event_id = changed.event_id and p.most < coalesce($11, 2147483647)
         )"#,
         &event.event_id as &EventId,
         event.organizer as UserId,

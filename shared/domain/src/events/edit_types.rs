@@ -3,9 +3,7 @@
 use super::Label;
 use super::edit::{EditError, TicketTypeChange, invalid};
 use super::own::{MAX_READS, OwnEvent};
-use super::types::{
-    Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, TicketType, most_of,
-};
+use super::types::{Access, Draw, EventDetails, MAX_TYPES, NewTicketType, TicketType, most_by};
 use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::{EventId, TicketTypeId, UserId};
@@ -118,6 +116,8 @@ pub async fn change_type(
         if let Some(draws) = &change.quotas {
             check_draws(&now, draws)?;
         }
+        let draws = change.quotas.as_deref().unwrap_or_default();
+        check_units(&now, change.units, draws)?;
         let most_of_event = now.event.max_tickets_per_booking;
         let changed = merged(type_of(now, id)?, change, most_of_event);
         check(&changed, change, most_of_event)?;
@@ -187,12 +187,18 @@ fn check_new(event: &EventDetails, new: &NewTicketType) -> Result<(), EditError>
     if new.min_per_order.is_some_and(|least| least > most) {
         return Err(invalid("/min_per_order", "must be at most max_per_order"));
     }
-    let quotas = event.quotas.iter().map(|quota| NewQuota {
-        name: quota.name.clone(),
-        capacity: quota.capacity,
-    });
-    let quotas: Vec<_> = quotas.collect();
-    if most_of(new, event.event.capacity, &quotas) == 0 {
+    check_units(event, new.units, &new.quotas)
+}
+
+/// Refuses a type that takes more of the capacity, or of a quota, than there is.
+fn check_units(
+    event: &EventDetails,
+    units: Option<Units>,
+    draws: &[Draw],
+) -> Result<(), EditError> {
+    let quotas = event.quotas.iter();
+    let quotas = quotas.map(|quota| (&quota.name, quota.capacity));
+    if most_by(units, draws, event.event.capacity, quotas) == 0 {
         let detail = "of the capacity or of a quota are more than there are";
         return Err(invalid("/units", detail));
     }

@@ -2,11 +2,12 @@
 //! not, the event is read and the change made again. So a change whose answer was lost can be repeated. A promo code is
 //! made without: its name is its guard.
 
-use super::{EventDetails, GetEventError, details, types};
+use super::{EventDetails, GetEventError, Label, details, types};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::ids::{EventId, UserId};
 use values::money::Currency;
+use values::time::Timestamp;
 
 /// How often to read an event again that others change too.
 pub(super) const MAX_READS: u32 = 5;
@@ -16,6 +17,8 @@ pub(super) const MAX_READS: u32 = 5;
 pub struct OwnEvent {
     pub event_id: EventId,
     pub organizer: UserId,
+    pub name: Label,
+    pub starts_at: Timestamp,
     pub currency: Currency,
     pub version: i32,
     /// Whether a change must be made from this very version.
@@ -47,7 +50,11 @@ pub async fn own(
     version: Option<i32>,
 ) -> Result<OwnEvent, OwnEventError> {
     let row = sqlx::query!(
-        r#"select organizer_id = $2 as "own!", currency, version from event where event_id = $1"#,
+        r#"
+        select organizer_id = $2 as "own!", name as "name: Label", starts_at, currency, version
+          from event
+         where event_id = $1
+        "#,
         event_id as &EventId,
         organizer as UserId,
     )
@@ -65,6 +72,8 @@ pub async fn own(
         pinned: version.is_some(),
         event_id: event_id.clone(),
         organizer,
+        name: row.name,
+        starts_at: row.starts_at,
         currency: db::column("currency", &row.currency)?,
         version: row.version,
     })

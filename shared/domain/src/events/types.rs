@@ -237,14 +237,25 @@ pub fn default_of(types: &[NewTicketType]) -> usize {
 
 /// How many tickets of a new type there are, were it the only one sold.
 pub fn most_of(new: &NewTicketType, capacity: Capacity, quotas: &[NewQuota]) -> i32 {
+    let quotas = quotas.iter().map(|quota| (&quota.name, quota.capacity));
+    most_by(new.units, &new.quotas, capacity, quotas)
+}
+
+/// How many tickets of a type there are that takes so much of the capacity and of these quotas, were it the only one sold.
+pub(super) fn most_by<'q>(
+    units: Option<Units>,
+    draws: &[Draw],
+    capacity: Capacity,
+    quotas: impl Iterator<Item = (&'q Label, Capacity)> + Clone,
+) -> i32 {
     let of = |capacity: Capacity, units: Option<Units>| {
         capacity.get() / units.unwrap_or(Units::ONE).get()
     };
-    let draws = new.quotas.iter().filter_map(|draw| {
-        let quota = quotas.iter().find(|quota| quota.name == draw.name)?;
-        Some(of(quota.capacity, draw.units))
+    let draws = draws.iter().filter_map(|draw| {
+        let (_, capacity) = quotas.clone().find(|(name, _)| **name == draw.name)?;
+        Some(of(capacity, draw.units))
     });
-    draws.fold(of(capacity, new.units), i32::min)
+    draws.fold(of(capacity, units), i32::min)
 }
 
 /// The types of an event that was just made, all of it still to be had.
@@ -361,7 +372,7 @@ pub(super) async fn list(
                  where d.ticket_type_id = t.ticket_type_id) as "available!",
                e.status = 'ON_SALE' and e.starts_at > now() and (sale_from <= now()) is not false and (now() < sale_until) is not false as "on_sale!",
                sale_from, sale_until, min_per_order::int as "min_per_order!: Tickets",
-               coalesce(max_per_order, max_tickets_per_booking) as "max_per_order!: Tickets",
+               least(max_per_order, max_tickets_per_booking) as "max_per_order!: Tickets",
                admits::int as "admits!: Admits"
           from ticket_type t
           join event e using (event_id)
