@@ -175,12 +175,10 @@ pub async fn sign_up(db: &Db, request: &Request) -> Answer {
     let email = form.optional("email");
     let mut again = SignUp::of(request, form.text("next")).again(&form);
     let t = again.t;
-    let (Some(username), Some(password), Some(email)) = (username.clone(), password, email.clone())
-    else {
-        again.username_error = username.is_none().then(|| t.err_username());
-        again.email_error = email.is_none().then(|| t.err_email());
-        let password: Option<users::Password> = form.value("password");
-        again.password_error = password.is_none().then(|| t.err_password());
+    again.username_error = username.is_none().then(|| t.err_username());
+    again.email_error = email.is_none().then(|| t.err_email());
+    again.password_error = password.is_none().then(|| t.err_password());
+    let (Some(username), Some(password), Some(email)) = (username, password, email) else {
         return page(request, StatusCode::UNPROCESSABLE_ENTITY, &again);
     };
     let registration = Registration {

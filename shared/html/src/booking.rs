@@ -1,18 +1,16 @@
 //! Booking, and what was booked.
 
-use std::time::Duration;
-
 use askama::Template;
 use http::StatusCode;
 use shared::auth::TokenVerifier;
 use shared::bookings::{
-    self, BookError, Booked, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
+    self, BookError, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
     BoxOffice, CancelError, Contact, HoldPaid, PayHoldError, ReleaseError, ReserveError, Status,
 };
 use shared::events::{self, EventDetails};
-use shared::http::{Answer, Form, Problem, Request};
+use shared::http::{Answer, Problem, Request};
 use shared::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
-use shared::ids::{BookingId, EventId, PromoCode, UserId};
+use shared::ids::{BookingId, EventId, PromoCode};
 use shared::money::Money;
 use shared::payments::PaymentMethod;
 use shared::settle_queue::SettleQueue;
@@ -27,10 +25,6 @@ use crate::respond::{log_in_first, page, see_other};
 use crate::session;
 use crate::shop::{About, Wrong, show_order};
 
-/// How long a form that was sent twice waits for what the first makes, in steps of [`PAUSE`].
-const PATIENCE: u32 = 40;
-const PAUSE: Duration = Duration::from_millis(250);
-
 /// `POST /e/{event_id}/book`: holds what was chosen, or books it if it is free, and leads to the booking.
 ///
 /// # Errors
@@ -43,10 +37,10 @@ pub async fn book(
 ) -> Answer {
     let event_id: EventId = request.path("event_id", "event")?;
     let form = request.form()?;
-    let Some(user) = session::user(request, tokens) else {
-        return log_in_first(&format!("/e/{event_id}"));
-    };
     let choice = Choice::of(form.fields());
+    let Some(user) = session::user(request, tokens) else {
+        return log_in_first(&choice.path(&event_id));
+    };
     let frame = Frame::of(request, true).at(format!("/e/{event_id}"));
     let t = frame.language;
     if choice.is_empty() {
@@ -63,7 +57,20 @@ pub async fn book(
         };
         return refuse(office, request, frame, &event_id, &choice, wrong).await;
     }
-    match book_or_wait(office, settle_queue, user, &event_id, &choice, &form).await? {
+    let wanted = BookingRequest {
+        user_id: user,
+        event_id: event_id.clone(),
+        tickets: None,
+        items: choice.items()?,
+        payment_method: None,
+        hold: Some(true),
+        promo_code: choice.code(),
+        expected_amount: None,
+        contact: Contact::default(),
+    };
+    let body = format!("{event_id} {}", choice.canonical());
+    let idempotency = idempotency(form.text("idempotency_key"), &body);
+    match bookings::book(office, settle_queue, user, wanted, idempotency).await {
         Ok(booked) => {
             let booking = booking_of(&booked.outcome);
             if booking.amount.is_zero() {
@@ -72,8 +79,13 @@ pub async fn book(
                 let paid =
                     bookings::pay(office, settle_queue, user, booking.booking_id, method, None);
                 match paid.await.outcome {
-                    // The button was pressed twice, and the first confirms it.
-                    Ok(_) | Err(PayHoldError::InProgress) => {}
+                    // The button was pressed twice, and the first confirms it; or long ago, and it has ended since.
+                    Ok(_)
+                    | Err(
+                        PayHoldError::InProgress
+                        | PayHoldError::Expired
+                        | PayHoldError::NotHeld { .. },
+                    ) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -104,39 +116,6 @@ fn idempotency(key: &str, body: &str) -> Option<IdempotentRequest> {
     Some(IdempotentRequest { key, hash })
 }
 
-/// Books; of two of the same form, the second waits for what the first makes. The outer error is a problem of ours.
-async fn book_or_wait(
-    office: &BoxOffice,
-    settle_queue: &SettleQueue,
-    user: UserId,
-    event_id: &EventId,
-    choice: &Choice,
-    form: &Form,
-) -> Result<Result<Booked, BookError>, Problem> {
-    let body = format!("{event_id} {}", choice.canonical());
-    let idempotency = idempotency(form.text("idempotency_key"), &body);
-    let mut tries = 0;
-    loop {
-        let wanted = BookingRequest {
-            user_id: user,
-            event_id: event_id.clone(),
-            tickets: None,
-            items: choice.items()?,
-            payment_method: None,
-            hold: Some(true),
-            promo_code: choice.code(),
-            expected_amount: None,
-            contact: Contact::default(),
-        };
-        let booked = bookings::book(office, settle_queue, user, wanted, idempotency.clone()).await;
-        tries += 1;
-        match booked {
-            Err(BookError::InProgress) if tries < PATIENCE => tokio::time::sleep(PAUSE).await,
-            booked => return Ok(booked),
-        }
-    }
-}
-
 fn booking_of(outcome: &BookingOutcome) -> &Booking {
     match outcome {
         BookingOutcome::Held(booking)
@@ -160,7 +139,9 @@ fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, P
         ReserveError::SalesClosed => (t.event_started().to_owned(), None),
         ReserveError::NotOnSale { ticket_type } => (t.err_closed(ticket_type), None),
         ReserveError::TypeNotFound { item } => (t.err_gone().to_owned(), Some(item)),
-        ReserveError::OutsideOrder { item, least, most } => (t.err_order(least, most), Some(item)),
+        ReserveError::OutsideOrder {
+            item, least, most, ..
+        } => (t.err_order(least, most), Some(item)),
         ReserveError::TooManyTickets { most, .. } => (t.err_too_many(most), None),
         ReserveError::PurchaseLimit { most, have } => (t.err_limit(most, have), None),
         ReserveError::HoldOpen { .. } => (t.hold_open().to_owned(), None),
@@ -406,7 +387,12 @@ pub async fn pay(
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(&there);
     };
-    let method: PaymentMethod = form.parse("payment_method").unwrap_or_default();
+    let method = match form.text("payment_method") {
+        "" => PaymentMethod::default(),
+        typed => typed
+            .parse()
+            .map_err(|_| Problem::field("/payment_method", "is no card that the form offers"))?,
+    };
     // Of one card: the browser's back button shows an older form, and another card may be chosen there.
     let key = form.text("idempotency_key");
     let key = (!key.is_empty()).then(|| format!("{key} {}", method.as_ref()));

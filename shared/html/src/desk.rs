@@ -12,7 +12,7 @@ use shared::ids::{EventId, UserId};
 use shared::money::Currency;
 use shared::time::TimeZone;
 
-use crate::edit_forms::amount;
+use crate::edit_forms::{Body, amount, whole};
 use crate::format::{When, money, price};
 use crate::frame::Frame;
 use crate::language::Language;
@@ -22,6 +22,9 @@ use crate::session;
 
 /// How many ticket types the form has room for.
 const TYPES: usize = 4;
+
+/// The field that tells one form from another.
+const USED: &str = "/event_id";
 
 /// The plot, in its own units.
 const PLOT_WIDTH: i64 = 600;
@@ -175,6 +178,16 @@ fn bars(t: Language, zone: &TimeZone, days: &[DaySales]) -> Vec<Bar> {
     bars.collect()
 }
 
+/// A field of the form for a new event.
+struct EventField {
+    name: &'static str,
+    /// One of HTML's types of input.
+    kind: &'static str,
+    label: &'static str,
+    required: bool,
+    value: String,
+}
+
 /// A ticket type of the form.
 struct TypeFields {
     number: usize,
@@ -200,7 +213,7 @@ impl TypeFields {
 struct NewEventPage {
     frame: Frame,
     t: Language,
-    fields: Vec<(&'static str, &'static str, &'static str, String)>,
+    fields: Vec<EventField>,
     types: Vec<TypeFields>,
     errors: Vec<(String, String)>,
     /// New for each form: a form that is sent twice makes one event.
@@ -214,15 +227,28 @@ impl NewEventPage {
             Some(form) => form.text(name).to_owned(),
             None => usual.to_owned(),
         };
-        let fields = [
-            ("name", "text", t.desk_name(), ""),
-            ("venue", "text", t.place(), ""),
-            ("date", "date", t.desk_date(), ""),
-            ("time", "time", t.desk_time(), "20:00"),
-            ("time_zone", "text", t.desk_zone(), "Europe/Berlin"),
-            ("currency", "text", t.desk_currency(), "EUR"),
-            ("capacity", "number", t.desk_capacity(), "100"),
-            ("max_tickets_per_booking", "number", t.desk_most(), "10"),
+        let must = |name, kind, label, usual| EventField {
+            name,
+            kind,
+            label,
+            required: true,
+            value: typed(name, usual),
+        };
+        let may = |name, kind, label| EventField {
+            required: false,
+            ..must(name, kind, label, "")
+        };
+        let fields = vec![
+            must("name", "text", t.desk_name(), ""),
+            must("venue", "text", t.place(), ""),
+            must("date", "date", t.desk_date(), ""),
+            must("time", "time", t.desk_time(), "20:00"),
+            may("ends_at", "datetime-local", t.edit_ends()),
+            must("time_zone", "text", t.desk_zone(), "Europe/Berlin"),
+            must("currency", "text", t.desk_currency(), "EUR"),
+            must("capacity", "number", t.desk_capacity(), "100"),
+            must("max_tickets_per_booking", "number", t.desk_most(), "10"),
+            may("max_per_user", "number", t.edit_most_per_person()),
         ];
         let types = (0..TYPES).map(|number| TypeFields {
             number,
@@ -231,9 +257,7 @@ impl NewEventPage {
             limit: typed(&format!("limit_{number}"), ""),
         });
         Self {
-            fields: fields
-                .map(|(name, kind, label, usual)| (name, kind, label, typed(name, usual)))
-                .into(),
+            fields,
             types: types.collect(),
             event_id: EventId::generate(),
             errors,
@@ -278,6 +302,9 @@ pub async fn create(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answe
         Err(problem) => {
             let t = frame.language;
             let errors = problem.errors().iter().map(|error| {
+                if error.pointer == USED {
+                    return ("name".to_owned(), t.desk_used().to_owned());
+                }
                 let field = field_of(&error.pointer, &form);
                 let text = wrong(t, &field, &error.detail);
                 (field, text)
@@ -300,11 +327,18 @@ async fn create_of(
         Err(problem) if problem.errors().is_empty() => return Err(problem),
         Err(problem) => return Ok(Err(problem)),
     };
-    let event_id = event.event_id.clone();
+    let (event_id, name, starts_at) = (event.event_id.clone(), event.name.clone(), event.starts_at);
     match (events::create(db, user, event).await, event_id) {
         (Ok(made), _) => Ok(Ok(made.event.event_id)),
-        // The form was sent before. Whether it was by this visitor, the page that they are led to finds out.
-        (Err(CreateEventError::Exists), Some(event_id)) => Ok(Ok(event_id)),
+        // The form was sent before: twice, or, by the browser's back button, changed into another event.
+        (Err(CreateEventError::Exists), Some(event_id)) => {
+            let made = own(db, user, &event_id).await?;
+            if (made.name, made.starts_at) == (name, starts_at) {
+                Ok(Ok(event_id))
+            } else {
+                Ok(Err(Problem::field(USED, "is that of another event")))
+            }
+        }
         (Err(error), _) => Err(error.into()),
     }
 }
@@ -312,17 +346,6 @@ async fn create_of(
 /// The body of `POST /events` that says what a form says. What is no number or no time is left as it was typed, and
 /// refused as such.
 fn body_of(form: &Form) -> Map<String, Value> {
-    let number = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-    let mut body = Map::new();
-    if !form.text("event_id").is_empty() {
-        body.insert("event_id".to_owned(), json!(form.text("event_id")));
-    }
-    for name in ["name", "venue", "time_zone", "currency"] {
-        body.insert(name.to_owned(), json!(form.text(name).trim()));
-    }
-    for name in ["capacity", "max_tickets_per_booking"] {
-        body.insert(name.to_owned(), number(form.text(name)));
-    }
     let zone: TimeZone = form.text("time_zone").trim().parse().unwrap_or_default();
     let currency: Currency = form.text("currency").trim().parse().unwrap_or_default();
     let (day, time) = (
@@ -332,10 +355,6 @@ fn body_of(form: &Form) -> Map<String, Value> {
     let starts = day
         .zip(time)
         .and_then(|(day, time)| zone.moment(day.and_time(time)));
-    body.insert(
-        "starts_at".to_owned(),
-        json!(starts.map(|moment| moment.to_rfc3339())),
-    );
     let (mut types, mut quotas) = (Vec::new(), Vec::new());
     for place in filled(form) {
         let text = |name: &str| form.text(&format!("{name}_{place}")).trim();
@@ -343,14 +362,26 @@ fn body_of(form: &Form) -> Map<String, Value> {
         let mut kind = json!({"name": name, "price": amount(text("price"), currency)});
         if !limit.is_empty() {
             // A quota of its own.
-            quotas.push(json!({"name": name, "capacity": number(limit)}));
+            quotas.push(json!({"name": name, "capacity": whole(limit)}));
             kind["quotas"] = json!([{"name": name}]);
         }
         types.push(kind);
     }
-    body.insert("ticket_types".to_owned(), types.into());
-    body.insert("quotas".to_owned(), quotas.into());
-    body
+    let event_id = Some(form.text("event_id")).filter(|id| !id.is_empty());
+    Body::of(form)
+        .put("event_id", json!(event_id))
+        .text("name")
+        .text("venue")
+        .put("starts_at", json!(starts.map(|moment| moment.to_rfc3339())))
+        .moment("ends_at", &zone)
+        .text("time_zone")
+        .text("currency")
+        .whole("capacity")
+        .whole("max_tickets_per_booking")
+        .whole("max_per_user")
+        .put("ticket_types", types.into())
+        .put("quotas", quotas.into())
+        .fields
 }
 
 /// The rows of the form's ticket types that are filled in.

@@ -363,21 +363,34 @@ fn decimal(typed: &str, most_decimals: u32) -> Value {
         .split_once('.')
         .map_or(0, |(_, decimals)| decimals.len());
     let number = serde_json::from_str(&plain);
+    let thousands = decimals == 3 && typed.contains(',');
     match number {
         _ if typed.is_empty() => Value::Null,
+        _ if thousands => json!(typed),
         Ok(Value::Number(number)) if decimals <= most_decimals as usize => number.into(),
         _ => json!(typed),
     }
 }
 
+/// A whole number as people type it; null where nothing was typed. All but digits stands as it was typed, and is refused:
+/// 1.000 must not become 1.
+pub(crate) fn whole(typed: &str) -> Value {
+    let digits = typed.bytes().all(|byte| byte.is_ascii_digit());
+    match typed.parse::<u64>() {
+        _ if typed.is_empty() => Value::Null,
+        Ok(number) if digits => number.into(),
+        _ => json!(typed),
+    }
+}
+
 /// What a form says, in the API's words. What is no number or no time stands as it was typed, and is refused as such.
-struct Body<'f> {
+pub(crate) struct Body<'f> {
     form: &'f Form,
-    fields: Map<String, Value>,
+    pub fields: Map<String, Value>,
 }
 
 impl<'f> Body<'f> {
-    fn of(form: &'f Form) -> Self {
+    pub fn of(form: &'f Form) -> Self {
         Self {
             form,
             fields: Map::new(),
@@ -388,12 +401,12 @@ impl<'f> Body<'f> {
         self.form.text(name).trim()
     }
 
-    fn put(mut self, name: &str, value: Value) -> Self {
+    pub fn put(mut self, name: &str, value: Value) -> Self {
         self.fields.insert(name.to_owned(), value);
         self
     }
 
-    fn text(self, name: &str) -> Self {
+    pub fn text(self, name: &str) -> Self {
         let text = self.typed(name);
         self.put(name, json!(text))
     }
@@ -404,15 +417,9 @@ impl<'f> Body<'f> {
         self.put(name, json!(text))
     }
 
-    /// A number, null where nothing was typed.
-    fn number(self, name: &str) -> Self {
-        let typed = self.typed(name);
-        let number = serde_json::from_str(&typed.replace(',', "."));
-        let number = if typed.is_empty() {
-            Value::Null
-        } else {
-            number.unwrap_or_else(|_| json!(typed))
-        };
+    /// A whole number, null where nothing was typed.
+    pub fn whole(self, name: &str) -> Self {
+        let number = whole(self.typed(name));
         self.put(name, number)
     }
 
@@ -429,7 +436,7 @@ impl<'f> Body<'f> {
     }
 
     /// A moment on the clocks of a zone, null where nothing was typed.
-    fn moment(self, name: &str, zone: &TimeZone) -> Self {
+    pub fn moment(self, name: &str, zone: &TimeZone) -> Self {
         let typed = self.typed(name);
         let moment = match NaiveDateTime::parse_from_str(typed, LOCAL) {
             Ok(local) => zone.moment(local).map(|moment| moment.to_rfc3339()),
@@ -464,9 +471,9 @@ pub(crate) fn event_body(form: &Form, event: &EventDetails) -> Map<String, Value
         .text("time_zone")
         .moment("starts_at", &zone)
         .moment("ends_at", &zone)
-        .number("capacity")
-        .number("max_tickets_per_booking")
-        .number("max_per_user")
+        .whole("capacity")
+        .whole("max_tickets_per_booking")
+        .whole("max_per_user")
         .fields;
     if zone != event.time_zone {
         // In another zone the same local times are other moments.
@@ -485,8 +492,8 @@ pub(crate) fn type_body(form: &Form, event: &EventDetails, id: TicketTypeId) -> 
         .text("access")
         .moment("sale_from", zone)
         .moment("sale_until", zone)
-        .number("min_per_order")
-        .number("max_per_order")
+        .whole("min_per_order")
+        .whole("max_per_order")
         .put("archived", json!(form.text("archived") == "on"))
         .fields;
     let mut types = event.ticket_types.iter();
@@ -510,8 +517,8 @@ pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Va
         .amount("price", event.event.currency)
         .percentage("tax_rate")
         .text("access")
-        .number("units")
-        .number("admits");
+        .whole("units")
+        .whole("admits");
     // Who needs two places needs two of the limit.
     let units = body.fields.get("units").cloned();
     let quotas: Vec<_> = quota
@@ -525,7 +532,7 @@ pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Va
 }
 
 pub(crate) fn quota_body(form: &Form, known: Option<&Quota>) -> Map<String, Value> {
-    let body = Body::of(form).text("name").number("capacity").fields;
+    let body = Body::of(form).text("name").whole("capacity").fields;
     match known {
         Some(known) => touched(form, &quota(Language::English, "", known), body),
         None => body,
@@ -539,7 +546,7 @@ pub(crate) fn code_body(
 ) -> Map<String, Value> {
     let zone = &event.time_zone;
     let body = Body::of(form)
-        .number("uses")
+        .whole("uses")
         .moment("valid_from", zone)
         .moment("valid_until", zone);
     let body = match known.kind {
@@ -563,7 +570,7 @@ pub(crate) fn new_code_body(form: &Form, event: &EventDetails) -> Map<String, Va
         .text("code")
         .text("kind")
         .amount("value", event.event.currency)
-        .number("uses")
+        .whole("uses")
         .text("counts")
         .put("ticket_types", types.into())
         .moment("valid_from", zone)

@@ -59,6 +59,15 @@ impl Frame {
         format!("{}?{}", self.here, query.finish())
     }
 
+    /// This page as it was asked for, so that what was chosen on it stays.
+    fn back(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        match query.extend_pairs(&self.query).finish() {
+            query if query.is_empty() => self.here.clone(),
+            query => format!("{}?{query}", self.here),
+        }
+    }
+
     /// Where this page is.
     pub fn here(&self) -> &str {
         &self.here
@@ -71,12 +80,12 @@ impl Frame {
 
     /// Where to log in, and then come back here.
     pub fn sign_in(&self) -> String {
-        sign_in(&self.here)
+        sign_in(&self.back())
     }
 
     /// Where to make an account, and then come back here.
     pub fn sign_up(&self) -> String {
-        with_next("/sign-up", &self.here)
+        with_next("/sign-up", &self.back())
     }
 
     pub fn style(&self) -> &'static Asset {

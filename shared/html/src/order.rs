@@ -1,9 +1,9 @@
 //! What somebody chooses on an event's page: how many tickets of each type.
 
-use shared::bookings::Item;
+use shared::bookings::{Item, MAX_ITEMS};
 use shared::events::{EventDetails, TicketType};
 use shared::http::Problem;
-use shared::ids::{PromoCode, TicketTypeId};
+use shared::ids::{EventId, PromoCode, TicketTypeId};
 use shared::money::Money;
 
 use crate::format::sum;
@@ -28,6 +28,7 @@ impl Choice {
             }
         }
         choice.types.sort_unstable();
+        choice.types.dedup_by_key(|(id, _)| *id);
         choice
     }
 
@@ -67,8 +68,11 @@ impl Choice {
     /// As a request has it.
     ///
     /// # Errors
-    /// 404 for a quantity that no form of ours offers.
+    /// 404 for a quantity that no form of ours offers, and for more types than an event has.
     pub fn items(&self) -> Result<Vec<Item>, Problem> {
+        if self.types.len() > MAX_ITEMS {
+            return Err(Problem::not_found("page"));
+        }
         let items = self.types.iter().map(|(ticket_type_id, quantity)| {
             let quantity = (*quantity).try_into();
             Ok(Item {
@@ -82,6 +86,21 @@ impl Choice {
     /// The same text for the same choice.
     pub fn canonical(&self) -> String {
         format!("{:?} {}", self.types, self.code)
+    }
+
+    /// The page of the event with this choice made.
+    pub fn path(&self, event_id: &EventId) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (ticket_type, quantity) in &self.types {
+            query.append_pair(&ticket_type.to_string(), &quantity.to_string());
+        }
+        if !self.code.is_empty() {
+            query.append_pair("promo_code", &self.code);
+        }
+        match query.finish() {
+            query if query.is_empty() => format!("/e/{event_id}"),
+            query => format!("/e/{event_id}?{query}"),
+        }
     }
 
     /// What it costs.

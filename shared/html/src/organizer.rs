@@ -18,9 +18,13 @@ pub(crate) async fn own(db: &Db, user: UserId, event_id: &EventId) -> Result<Own
 
 /// What is wrong with a field, for who filled in the form.
 pub(crate) fn wrong(t: Language, field: &str, detail: &str) -> String {
-    match field.split('_').next().unwrap_or_default() {
-        "date" => t.desk_wrong_date().to_owned(),
-        "price" => t.desk_wrong_price().to_owned(),
+    match field {
+        "date" | "starts_at" => t.desk_wrong_date().to_owned(),
+        "ends_at" => t.desk_wrong_end().to_owned(),
+        "sale_from" | "sale_until" | "valid_from" | "valid_until" => {
+            t.desk_wrong_window().to_owned()
+        }
+        field if field.starts_with("price") => t.desk_wrong_price().to_owned(),
         _ => t.desk_wrong(detail),
     }
 }

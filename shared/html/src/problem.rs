@@ -65,6 +65,12 @@ fn frame_of(request: &Request) -> Frame {
         {
             frame.at(before.to_owned())
         }
+        ("/desk/{event_id}" | "/desk/{event_id}/edit", _) => frame,
+        (path, _) if path.starts_with("/desk/{event_id}/") => {
+            let mut parts = request.raw_path().split('/');
+            let event = parts.nth(2).unwrap_or_default();
+            frame.at(format!("/desk/{event}/edit"))
+        }
         _ => frame,
     }
 }

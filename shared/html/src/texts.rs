@@ -81,8 +81,7 @@ texts! {
     err_code_used_up: "This promo code has been used up.", "Der Aktionscode ist aufgebraucht.";
     show_total: "Show total", "Gesamtpreis anzeigen";
     book_free: "Book for free", "Kostenlos buchen";
-    login_first: "Want to go?", "Möchten Sie dabei sein?";
-    login_first_hint: "Log in first. Then choose your tickets.", "Melden Sie sich zuerst an. Dann wählen Sie Ihre Tickets.";
+    login_keeps: "Your choice is kept while you log in.", "Ihre Auswahl bleibt erhalten, während Sie sich anmelden.";
     login_to_book: "Log in to book", "Anmelden und buchen";
     b_confirmed: "You’re going!", "Sie sind dabei!";
     b_confirmed_lead: "Your booking is confirmed and paid.", "Ihre Buchung ist bestätigt und bezahlt.";
@@ -241,7 +240,7 @@ texts! {
     edit_quotas: "Limits", "Kontingente";
     edit_quotas_hint: "Ticket types can share a limit.", "Ticketarten können sich ein Kontingent teilen.";
     edit_codes: "Promo codes", "Aktionscodes";
-    edit_codes_hint: "Buyers type a code on the event’s page.", "Käufer geben den Code auf der Seite der Veranstaltung ein.";
+    edit_codes_hint: "Buyers type a code on the event’s page. If a code unlocks tickets, make it long and hard to guess.", "Käufer geben den Code auf der Seite der Veranstaltung ein. Schaltet ein Code Tickets frei, sollte er lang und schwer zu erraten sein.";
     edit_more_codes: "More promo codes", "Weitere Aktionscodes";
     edit_new_code: "New promo code", "Neuer Aktionscode";
     edit_kind: "What it does", "Wirkung";
@@ -268,6 +267,9 @@ texts! {
     edit_stale: "The event was changed meanwhile. Check what you typed, then save again.", "Die Veranstaltung wurde inzwischen geändert. Prüfen Sie Ihre Eingaben und speichern Sie noch einmal.";
     edit_code_exists: "This event already has this code.", "Diesen Code gibt es für diese Veranstaltung schon.";
     desk_wrong(detail): "Please check this field: it {detail}.", "Bitte prüfen Sie dieses Feld.";
-    desk_wrong_date: "Enter a date and time in the future.", "Geben Sie Datum und Uhrzeit in der Zukunft ein.";
+    desk_wrong_date: "Enter a date and time in the future that clocks at the venue will show.", "Geben Sie Datum und Uhrzeit in der Zukunft ein, wie sie die Uhren am Veranstaltungsort zeigen werden.";
+    desk_wrong_window: "Enter a date and time, the end after the beginning.", "Geben Sie Datum und Uhrzeit ein, das Ende nach dem Beginn.";
+    desk_used: "This form has already made an event. To make this one too, press the button again.", "Mit diesem Formular wurde bereits eine Veranstaltung angelegt. Um auch diese anzulegen, drücken Sie noch einmal auf den Knopf.";
+    desk_wrong_end: "Enter a time after the beginning, or leave this empty.", "Geben Sie einen Zeitpunkt nach dem Beginn ein, oder lassen Sie das Feld leer.";
     desk_wrong_price: "Enter a price like 12.50.", "Geben Sie einen Preis wie 12,50 ein.";
 }

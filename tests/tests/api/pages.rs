@@ -164,6 +164,10 @@ async fn after_a_declined_card_another_may_follow_and_a_hold_may_be_released() {
         paid.location
     };
     let booking = hold().await;
+    // No card of the form's is charged for one that it doesn't have.
+    let unknown = [("payment_method", "pm_card_viza")];
+    let refused = browser.post(&format!("{booking}/pay"), &unknown).await;
+    assert_eq!(refused.status, 422, "{}", refused.html);
     let declined = pay(&booking, "pm_card_visa_chargeDeclined").await;
     assert_eq!(declined, format!("{booking}?told=declined"));
     let shown = browser.get(&declined).await;
@@ -225,6 +229,13 @@ async fn what_is_free_is_booked_at_once() {
         "{}",
         shown.html
     );
+    // And once more, when it was cancelled since.
+    let cancelled = browser
+        .post(&format!("{}/cancel", booked.location), &[])
+        .await;
+    assert_eq!(cancelled.status, 303, "{}", cancelled.html);
+    let again = browser.post(&book, &fields).await;
+    assert_eq!((again.status, &again.location), (303, &booked.location));
 }
 
 #[tokio::test]
@@ -351,8 +362,19 @@ async fn who_is_not_logged_in_is_led_there_and_back_and_sees_nobodys_bookings() 
             .await;
         assert_eq!(
             (led.status, led.location),
-            (303, format!("/sign-in?next=%2Fe%2F{event}"))
+            (
+                303,
+                format!("/sign-in?next=%2Fe%2F{event}%3F{}%3D1", types[0])
+            )
         );
+        // What was chosen is still chosen there, and in the ways to log in and to make an account.
+        let chosen = browser.get(&format!("/e/{event}?{}=1", types[0])).await;
+        assert!(chosen.html.contains("<option selected>1</option>"));
+        assert!(chosen.html.contains("id=\"total\""));
+        for path in ["sign-in", "sign-up"] {
+            let way = format!("/{path}?next=%2Fe%2F{event}%3F{}%3D1", types[0]);
+            assert!(chosen.html.contains(&way), "{}", chosen.html);
+        }
     }
     let stranger = Browser::of(&app, &app.user().await).await;
     assert_eq!(stranger.get(&booking).await.status, 404);
@@ -567,6 +589,8 @@ async fn an_organizer_puts_an_event_on_sale_and_sees_what_it_sells() {
             ("currency", "EUR"),
             ("capacity", "50"),
             ("max_tickets_per_booking", "4"),
+            ("ends_at", "2040-10-28T06:00"),
+            ("max_per_user", "6"),
             ("name_0", "Standing"),
             ("price_0", "25"),
             ("limit_0", ""),
@@ -588,6 +612,11 @@ async fn an_organizer_puts_an_event_on_sale_and_sees_what_it_sells() {
         ([("time", "25:00")], "date"),
         ([("time_zone", "Berlin")], "time_zone"),
         ([("capacity", "many")], "capacity"),
+        // Not one.
+        ([("capacity", "1,000")], "capacity"),
+        ([("limit_1", "1.000")], "limit_1"),
+        ([("ends_at", "2040-10-28T02:00")], "ends_at"),
+        ([("max_per_user", "0")], "max_per_user"),
         ([("price_1", "cheap")], "price_1"),
         ([("name_0", "Seat")], "name_1"),
         ([("limit_1", "0")], "limit_1"),
@@ -607,12 +636,32 @@ async fn an_organizer_puts_an_event_on_sale_and_sees_what_it_sells() {
         browser.post("/new-event", &sent).await.location,
         made.location
     );
+    // Changed into another event, by the browser's back button.
+    let other = [
+        fields(&[("name", "Another")]),
+        vec![("event_id", id.as_str())],
+    ]
+    .concat();
+    let refused = browser.post("/new-event", &other).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.html.contains("press the button again"));
+    let id = hidden(&refused, "event_id");
+    let again = [
+        fields(&[("name", "Another")]),
+        vec![("event_id", id.as_str())],
+    ]
+    .concat();
+    let another = browser.post("/new-event", &again).await;
+    assert_eq!(another.status, 303);
+    assert_ne!(another.location, made.location);
     let event = made.location.trim_start_matches("/desk/").to_owned();
     let shown = app
         .send(app.request("GET", &format!("/events/{event}")))
         .await;
     // The first of the two half past two of that night.
     assert_eq!(shown.body["starts_at"], "2040-10-28T00:30:00Z");
+    assert_eq!(shown.body["ends_at"], "2040-10-28T05:00:00Z");
+    assert_eq!(shown.body["max_per_user"], 6);
     assert_eq!(shown.body["ticket_types"][1]["available"], 8);
     let kind = |place: usize| shown.body["ticket_types"][place]["ticket_type_id"].clone();
     let buyer = app.user().await;
