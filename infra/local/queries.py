@@ -7,6 +7,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import native
+import runbook
 from components import Stack
 from console import Failure, run, say, step
 from tools import ROOT
@@ -32,8 +34,20 @@ def prepare(stack: Stack, check: bool) -> None:
                 log = stack.folder / "log" / "queries.log"
                 run(command, "checking the queries", log, "Mend the query.", env=environment, cwd=ROOT)
             compare(described) if check else replace(described)
+            try_by_hand(stack)
         finally:
             stack.down()
+
+
+def try_by_hand(stack: Stack) -> None:
+    """Has PostgreSQL take each statement of the runbook, and undo it."""
+    statements = runbook.statements()
+    for statement in statements:
+        try:
+            native.psql(stack, "queries", f"begin;\n{statement};\nrollback;")
+        except Failure as failure:
+            raise Failure(f"{failure}\n  It is one that docs/RUNBOOK.md or RELIABILITY.md has:\n    {statement}") from None
+    say(f"  {len(statements)} statements of the runbook can be run.")
 
 
 @contextmanager

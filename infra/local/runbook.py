@@ -1,8 +1,9 @@
-"""The check of docs/RUNBOOK.md: each alarm has its paragraph there, and each paragraph its alarm."""
+"""The check of docs/RUNBOOK.md: each alarm has its paragraph there, each paragraph its alarm, and PostgreSQL takes its SQL."""
 
 import re
 from pathlib import Path
 
+import derive
 from console import Failure, say
 from tools import ROOT
 
@@ -16,6 +17,9 @@ RESOURCE = re.compile(r"^  (\w+):[ ]*(?:#.*)?\n((?:(?: {3,}.*)?\n)*)", re.MULTIL
 ALARM = re.compile(r"^ +Type: AWS::CloudWatch::(?:Composite)?Alarm\s", re.MULTILINE)
 # One line, or a folded text below it.
 DESCRIPTION = re.compile(r"^( +)AlarmDescription:(.*\n(?:\1 +.*\n)*)", re.MULTILINE)
+# What the shell function of the runbook is given: sql booking_db "…".
+STATEMENT = re.compile(r'sql\s+\w+_db\s+"((?:[^"\\]|\\.)*)"')
+NOBODY = "00000000-0000-0000-0000-000000000000"
 LINK = re.compile(r"\$\{Runbook\}#([\w-]+)[\"'\s]*$")
 
 
@@ -34,10 +38,23 @@ def check() -> None:
     linked = {link for _, link in alarms}
     wrong += [f"no alarm links to the heading {anchor}" for anchor in _chapter(headings) if anchor not in linked]
     wrong += _broken_links(text, anchors)
+    wrong += _writers(text)
     if wrong:
         lines = "\n".join(f"    {line}" for line in wrong)
         raise Failure(f"docs/RUNBOOK.md and the templates' alarms don't agree:\n{lines}\n  Mend the one that is wrong.")
     say(f"{len(alarms)} alarms are in the runbook")
+
+
+def statements() -> list[str]:
+    """The SQL that an operator is told to run, with a value for each that they have to fill in."""
+    found = []
+    for document in (RUNBOOK, ROOT / "RELIABILITY.md"):
+        for command in STATEMENT.findall(document.read_text()):
+            # What has run is sqlx's own table.
+            if "_sqlx_migrations" not in command:
+                command = command.replace("\\$", "$").replace("$id", NOBODY).replace("$T", "2026-11-25T18:04:00Z")
+                found.append(command.replace("'…'", f"'{NOBODY}'"))
+    return found
 
 
 def _alarms(template: Path) -> list[tuple[str, str | None]]:
@@ -54,6 +71,17 @@ def _alarms(template: Path) -> list[tuple[str, str | None]]:
 def _prose(text: str) -> str:
     """The text without its code."""
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def _writers(text: str) -> list[str]:
+    """Where the list of functions to close is not those that write by themselves or for a customer."""
+    closed = set(re.search(r'^WRITERS="([^"]*)"', text, re.MULTILINE)[1].split())
+    # An operator's own are not closed.
+    others = re.compile(r"get-|list-|quote-|api-docs$|pages-(shop|desk)$|redrive|migrate$|rotate-secret$")
+    writers = {name for name in derive.functions() if not others.match(name)}
+    return [f"WRITERS lacks {name}" for name in sorted(writers - closed)] + [
+        f"WRITERS has {name}, which doesn't write" for name in sorted(closed - writers)
+    ]
 
 
 def _headings(text: str) -> list[tuple[int, str]]:
