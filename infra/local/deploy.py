@@ -16,6 +16,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import derive
 import tools
 from components import build_environment
 from console import Failure, follow, run, say, step, tail
@@ -215,9 +216,10 @@ def deploy(name: str) -> None:
 def unreserved(stage: Stage) -> list[str]:
     """The parameters that reserve nothing, if the account has too little concurrency to reserve from, as a new one has."""
     given = dict(pair.partition("=")[::2] for pair in stage.overrides())
-    bookings, charges = int(given.get("ConcurrentBookings", 100)), int(given.get("ConcurrentCharges", 50))
-    free = ask_aws(stage.region, "concurrency", stage.stack)
-    wanted = bookings + 2 * charges
+    # Each of the functions reserves what its parameter says, 50 where nothing is given.
+    bounds = {name: function["bounded"] for name, function in derive.functions().items() if "bounded" in function}
+    free = ask_aws(stage.region, "concurrency", stage.stack, *bounds)
+    wanted = sum(int(given.get(bound, 50)) for bound in bounds.values())
     # Lambda keeps 100 for the functions without a reservation.
     if wanted == 0 or free - wanted >= 100:
         return []

@@ -38,9 +38,15 @@ async fn main() -> Result<(), Error> {
     let each = setting("ADMIT_INVOCATIONS_AT_ONCE")?;
     let programs = setting("ADMIT_PROGRAMS")?;
     let environments = Environments::serve(programs, hurry, each, settings).await?;
+    let bookings = setting("ADMIT_CONCURRENT_BOOKINGS")?;
+    let charges = setting("ADMIT_CONCURRENT_CHARGES")?;
+    // As functions.toml bounds them.
     let reserved = [
-        ("create-booking", setting("ADMIT_CONCURRENT_BOOKINGS")?),
-        ("charge-payment", setting("ADMIT_CONCURRENT_CHARGES")?),
+        ("create-booking", bookings),
+        ("pay-booking", bookings),
+        ("pages-booking", bookings),
+        ("charge-payment", charges),
+        ("create-payment", charges),
     ];
     let lambda = Lambda::new(environments, &reserved);
     let every = Duration::from_secs(setting("ADMIT_CLOCK_SECONDS")?);

@@ -1,7 +1,8 @@
 """Asks AWS about a stack, or has it prepared to be deleted, by boto3. Prints JSON.
 
 usage: stack.py identity
-       stack.py concurrency STACK how many functions may run at once that nobody has reserved, but the stack
+       stack.py concurrency STACK FUNCTION …
+                                  how many functions may run at once that nobody has reserved, but the stack's
        stack.py outputs STACK
        stack.py status STACK      null where there is no such stack
        stack.py unprotect STACK   has its databases deletable; prints which had not been
@@ -20,8 +21,6 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 ATTEMPTS = 3
 # DocumentDB, Amazon MQ and Lambda's network interfaces take their time.
 WAITING = {"Delay": 15, "MaxAttempts": 480}
-# The functions with concurrency of their own.
-RESERVING = ("charge-payment", "create-payment")
 
 
 def described(name: str) -> dict | None:
@@ -46,10 +45,10 @@ def resources(name: str) -> Iterator[tuple[str, str]]:
             yield kind, physical
 
 
-def concurrency(name: str) -> int:
+def concurrency(name: str, *reserving: str) -> int:
     functions = boto3.client("lambda")
     free = functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
-    for function in RESERVING:
+    for function in reserving:
         try:
             reserved = functions.get_function_concurrency(FunctionName=f"{name}-{function}")
         except functions.exceptions.ResourceNotFoundException:
