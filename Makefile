@@ -11,7 +11,7 @@ CARGO_TOOLS := $(TOOLS)/cargo/bin
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
 
-up: ## install what is missing, start everything, book a ticket (PORT=9100 make up moves the API)
+up: ## install what is missing, start everything, book a ticket (PORT=9200 make up moves the API)
 	@$(LOCAL) up
 
 down: ## stop everything; the data stays

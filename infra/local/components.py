@@ -186,7 +186,7 @@ class Stack:
         api_runs = "event-sources" in running
         if api is not None and (moves or not api_runs) and not is_free(api):
             raise Failure(
-                f"Port {api} is taken by another program. Stop that program, or choose another: PORT=9100 make up"
+                f"Port {api} is taken by another program. Stop that program, or choose another: PORT=9200 make up"
             )
         if moves and api_runs:
             self.processes["event-sources"].stop()
