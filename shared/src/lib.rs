@@ -11,4 +11,4 @@ pub use runtime::{
     Error, FromConfig, block_on, calls, config, faults, functions, invocation, start, telemetry,
 };
 pub use stores::{aws, broker, db, docdb, secrets, settle_queue};
-pub use values::{idempotency, ids, money, page, tickets, time};
+pub use values::{digest, idempotency, ids, money, page, tickets, time};

@@ -53,8 +53,8 @@ async function event(changes) {
 
 // ---- Visitors
 
-/** A page of a visitor of their own, who is logged in. Errors of scripts and of the policy fail the test. */
-async function visitor(options = {}) {
+/** A page of a visitor of their own. Errors of scripts and of the policy fail the test. */
+async function stranger(options = {}) {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
@@ -64,11 +64,22 @@ async function visitor(options = {}) {
     // A status is no error of the page.
     if (message.type() === 'error' && !message.text().includes('Failed to load resource')) page.errors.push(message.text());
   });
+  return page;
+}
+
+/** Logs somebody new in, on the page to log in, and waits for where that leads. */
+async function logIn(page, url) {
   const user = await account();
-  await page.goto(`${URL}/sign-in`);
   await page.fill('#username', user.username);
   await page.fill('#password', user.password);
-  await Promise.all([page.waitForURL(`${URL}/`), page.click('main button')]);
+  await Promise.all([page.waitForURL(url), page.click('main button')]);
+}
+
+/** The same as `stranger`, logged in. */
+async function visitor(options = {}) {
+  const page = await stranger(options);
+  await page.goto(`${URL}/sign-in`);
+  await logIn(page, `${URL}/`);
   return page;
 }
 
@@ -96,6 +107,21 @@ async function sound(page, width) {
 // ---- What is tried
 
 const tests = {
+  async 'what a visitor chose stays chosen while they log in'() {
+    const page = await stranger();
+    const id = await event();
+    await page.goto(`${URL}/e/${id}`);
+    await choose(page, 'Standing', 2);
+    await sound(page, 320);
+    await press(page, 'Log in to book');
+    await title(page, 'Log in');
+    await logIn(page, url => url.pathname === `/e/${id}`);
+    assert.match(await page.textContent('#total'), /50\.00\sEUR/);
+    await press(page, 'Reserve tickets');
+    await title(page, 'Your tickets are reserved');
+    assert.deepEqual(page.errors, []);
+  },
+
   async 'a basket is held, a declined card is followed by another, and the booking is cancelled'() {
     const page = await visitor();
     const id = await event();

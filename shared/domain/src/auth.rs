@@ -1,6 +1,6 @@
-//! Who is asking: tokens that `login` signs and every other function checks.
+//! Who is asking: tokens that `login` and `pages-login` sign and every other function checks.
 //!
-//! A token is an Ed25519-signed JWT. Only `login` signs; the algorithm is pinned
+//! A token is an Ed25519-signed JWT. The algorithm is pinned
 //! by the key's kind, so that nothing in a token can choose another.
 
 use std::fmt;
@@ -41,7 +41,7 @@ struct Claims {
     exp: i64,
 }
 
-/// Makes tokens. `login` has the only one.
+/// Makes tokens. Only `login` and `pages-login` have one.
 #[derive(Clone)]
 pub struct TokenSigner {
     key: EncodingKey,

@@ -1,4 +1,4 @@
-//! The key that signs tokens, in Secrets Manager: made by the first deploy, read by `login`.
+//! The key that signs tokens, in Secrets Manager: made by the first deploy, read by `login` and `pages-login`.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use http::header::{CACHE_CONTROL, HeaderValue};
-use ring::digest;
+use shared::digest;
 use shared::http::{Answer, Problem, Request, asset};
 
 /// A file that pages refer to.
@@ -17,9 +17,8 @@ pub struct Asset {
 
 impl Asset {
     fn new(name: &'static str, content_type: &'static str, content: &'static str) -> Self {
-        let digest = digest::digest(&digest::SHA256, content.as_bytes());
-        let hash = digest.as_ref().iter().take(6);
-        let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
+        let mut hash = digest::sha256(content.as_bytes());
+        hash.truncate(12);
         Self {
             name,
             content_type,

@@ -22,7 +22,7 @@ pub struct Config {
     pub documents_secret: Setting<String>,
     /// `ADMIT_BROKER_SECRET`: the secret with the function's RabbitMQ account.
     pub broker_secret: Setting<String>,
-    /// `ADMIT_TOKEN_KEY_SECRET`: the secret with the key that signs tokens. `login` and `migrate` only.
+    /// `ADMIT_TOKEN_KEY_SECRET`: the secret with the key that signs tokens. `login`, `pages-login` and `migrate` only.
     pub token_key_secret: Setting<String>,
     /// `ADMIT_DATABASE_OWNER_SECRET`: the secret of PostgreSQL's owner. `migrate` and `rotate-secret` only.
     pub database_owner_secret: Setting<String>,

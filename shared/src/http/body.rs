@@ -328,7 +328,7 @@ impl<'de> Deserialize<'de> for Object {
                     if fields.iter().any(|(known, _)| *known == name) {
                         return Err(de::Error::custom("duplicate field name"));
                     }
-                    // No request has more than ten fields. This ends the search above, whose cost
+                    // No request has as many fields. This ends the search above, whose cost
                     // grows with the square of their number.
                     if fields.len() == 64 {
                         return Err(de::Error::custom("it has too many fields"));

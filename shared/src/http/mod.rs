@@ -75,7 +75,8 @@ where
         let answer = async move {
             let read = Request::read(route, event.payload.get());
             let show = |problem: Problem| problem.into_response(&request_id);
-            let response = answer(route, read, deadline, show, |request| handle(app, request));
+            let answering = |request| handle(app, request);
+            let response = answer(Some(route), read, deadline, show, answering);
             Ok::<_, Error>(encode(response.await))
         };
         // Boxed, as below.
@@ -109,7 +110,7 @@ where
         let answer = async move {
             let read = Request::read_page(function, event.payload.get());
             let asked = read.as_ref().ok().cloned();
-            let route = asked.as_ref().map_or(&routes::EVENTS_PAGE, Request::route);
+            let route = asked.as_ref().map(Request::route);
             let show = |problem: Problem| show(&problem, asked.as_ref());
             let response = answer(route, read, deadline, show, |request| handle(app, request));
             Ok::<_, Error>(encode(response.await))
@@ -122,7 +123,7 @@ where
 
 /// Answers one request, whatever becomes of it: a problem, and a panic too, is a response, which `show` makes.
 async fn answer<Answering>(
-    route: &'static Route,
+    route: Option<&'static Route>,
     read: Result<Request, Problem>,
     deadline: SystemTime,
     show: impl FnOnce(Problem) -> Response,
@@ -147,8 +148,8 @@ where
     };
     let response = handled.await.unwrap_or_else(|problem| show(problem.log()));
     tracing::info!(
-        method = route.method,
-        route = route.path,
+        method = route.map(|route| route.method),
+        route = route.map(|route| route.path),
         status = response.status().as_u16(),
         elapsed_ms = telemetry::elapsed_ms(started),
         "request completed"
@@ -273,10 +274,16 @@ mod tests {
             let read = Request::read(&routes::LIST_EVENTS, event);
             let deadline = SystemTime::now() + Duration::from_secs(5);
             let show = |problem: Problem| problem.into_response("r");
-            let response = answer(&routes::LIST_EVENTS, read, deadline, show, async |_| {
-                assert!(!panics, "a bug with a secret in it");
-                Ok(ok(&1))
-            });
+            let response = answer(
+                Some(&routes::LIST_EVENTS),
+                read,
+                deadline,
+                show,
+                async |_| {
+                    assert!(!panics, "a bug with a secret in it");
+                    Ok(ok(&1))
+                },
+            );
             let answer = encode(response.await);
             assert_eq!(answer.status_code, status);
             let body = String::from_utf8(answer.body.unwrap().to_vec()).unwrap();

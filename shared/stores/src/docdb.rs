@@ -93,7 +93,7 @@ struct Id {
     id: String,
 }
 
-/// A collection. Every operation on it is safe to repeat: it is a first-writer-wins upsert, an update that
+/// A collection. Every operation on it is safe to repeat: it is an insert of which the first stands, an update that
 /// matches the state that it changes, a deletion or a read.
 pub struct Documents<T> {
     store: Arc<DocumentStore>,

@@ -1,12 +1,12 @@
 //! The `Idempotency-Key` header (IETF draft), and the hash that binds a key to its body.
 //!
-//! Where a key's request is kept is the business's matter: a booking's in its row, a payment's in
+//! Where a key's request is kept is the business's matter: a booking's in the table `request`, a payment's in
 //! its record, so that the key and what it made are one write.
 
 use std::fmt;
 use std::time::Duration;
 
-use ring::digest;
+use crate::digest;
 
 /// How long a key is kept: seven days. The contract says at least one.
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -38,14 +38,7 @@ pub struct RequestHash(String);
 impl RequestHash {
     /// The hash of a body, which the caller gives in canonical form.
     pub fn of(body: &[u8]) -> Self {
-        let digest = digest::digest(&digest::SHA256, body);
-        Self(
-            digest
-                .as_ref()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Self(digest::sha256(body))
     }
 
     /// The hexadecimal digits.

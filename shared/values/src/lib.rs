@@ -3,6 +3,7 @@
 //!
 //! This crate knows no other crate of Admit.
 
+pub mod digest;
 pub mod idempotency;
 pub mod ids;
 pub mod json;

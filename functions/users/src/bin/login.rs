@@ -1,4 +1,4 @@
-//! `POST /login`. The only function that signs tokens.
+//! `POST /login`. It signs tokens, as `pages-login` does.
 
 use shared::db::Db;
 use shared::http::{Answer, Request, ok, routes};

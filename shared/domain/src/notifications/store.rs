@@ -7,7 +7,6 @@ use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Binary, DateTime, doc, spec::BinarySubtype};
 use mongodb::error::{Error, ErrorKind};
-use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Announcement, Message, Notification};
@@ -17,6 +16,7 @@ use runtime::config::Config;
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::docdb::{self, DocumentStore, Documents};
+use values::digest;
 use values::ids::{BookingId, EventId, UserId};
 use values::page::{Page, Paginated, Position};
 use values::time::{self, Timestamp};
@@ -429,13 +429,8 @@ impl From<StoredNotification> for Notification {
 
 impl Quarantined {
     fn new(message: Message, reason: String) -> Self {
-        let digest = digest::digest(&digest::SHA256, &message.body);
         Self {
-            id: digest
-                .as_ref()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            id: digest::sha256(&message.body),
             queue: message.queue,
             bytes: Binary {
                 subtype: BinarySubtype::Generic,

@@ -6,7 +6,7 @@ use crate::token_key::{TokenKey, TokenKeyError};
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::Db;
-use values::idempotency::RequestHash;
+use values::digest;
 use values::ids::UserId;
 use values::time;
 
@@ -92,7 +92,7 @@ pub async fn log_in(
 fn count_key(username: &str) -> String {
     match username.parse::<Username>() {
         Ok(username) => username.key(),
-        Err(_) => format!("#{}", RequestHash::of(username.as_bytes()).as_str()),
+        Err(_) => format!("#{}", digest::sha256(username.as_bytes())),
     }
 }
 
