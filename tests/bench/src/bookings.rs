@@ -12,7 +12,7 @@ use tests::{TestApp, User};
 use tokio::time::sleep;
 
 use crate::cpu::Used;
-use crate::figures::{self, Figure, row};
+use crate::figures::{self, Figure, count, row};
 use crate::rounds;
 
 const TIME: Duration = Duration::from_secs(8);
@@ -144,8 +144,13 @@ impl Measured {
 fn text(loads: &[Load], measured: &[Measured]) -> String {
     let mut text = "| | a second | p50, ms | p95, ms |\n| --- | ---: | ---: | ---: |\n".to_owned();
     let name = |load: &Load| match load {
-        Load::BeRefused { clients } => format!("a request that is refused, {clients} clients"),
-        Load::Book { clients, events } => format!("a booking, {clients} clients, {events} events"),
+        Load::BeRefused { clients } => {
+            format!("a request that is refused, {}", count(*clients, "client"))
+        }
+        Load::Book { clients, events } => {
+            let (clients, events) = (count(*clients, "client"), count(*events, "event"));
+            format!("a booking, {clients}, {events}")
+        }
     };
     for (load, measured) in loads.iter().zip(measured) {
         let figures = [&measured.rate, &measured.p50, &measured.p95];

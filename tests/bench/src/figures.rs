@@ -50,6 +50,12 @@ impl fmt::Display for Figure {
     }
 }
 
+/// So many of a thing.
+pub fn count(number: usize, thing: &str) -> String {
+    let many = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{many}")
+}
+
 fn document() -> PathBuf {
     in_project("docs/PERFORMANCE.md")
 }

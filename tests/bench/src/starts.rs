@@ -17,7 +17,7 @@ use tests::setting;
 
 use crate::figures::{self, Figure, row};
 
-const RUNS: usize = 100;
+const RUNS: usize = 300;
 
 #[derive(Debug, Default)]
 struct Started {

@@ -27,7 +27,7 @@ use tests::{TestApp, secrets, stack};
 use uuid::Uuid;
 
 use crate::bookings::Shop;
-use crate::figures::{self, Figure, row};
+use crate::figures::{self, Figure, count, row};
 use crate::{pgbench, rounds};
 
 pub const TIME: Duration = Duration::from_secs(5);
@@ -200,7 +200,11 @@ fn table(all: &BTreeMap<(Work, usize, usize), [Figure; 3]>) -> String {
             Work::Whole => "reserve, charge, announce, confirm",
         };
         text += &row(&[
-            format!("{what}; {environments} environments, {many} events"),
+            format!(
+                "{what}; {}, {}",
+                count(*environments, "environment"),
+                count(*many, "event")
+            ),
             ours.to_string(),
             bare.to_string(),
             ours.over(bare),
