@@ -66,7 +66,7 @@ pub async fn sign_in(db: &Db, key: &TokenKey, request: &Request) -> Answer {
     let next = next_of(form.text("next"));
     let credentials = Credentials {
         username: form.text("username").to_owned(),
-        password: users::Attempt::new(form.text("password")),
+        password: users::TypedPassword::new(form.text("password")),
     };
     let t = Language::of(request);
     let (status, error) = match users::log_in(db, key, credentials).await {

@@ -17,36 +17,22 @@
 //! No transaction is open and no lock is held while the payment or the broker is called.
 
 mod basket;
-#[cfg(test)]
-mod baskets;
 mod book;
 mod cancel;
-#[cfg(test)]
-mod carry_over;
 mod confirm;
 mod expire;
-#[cfg(test)]
-mod fairness;
 mod hold;
-#[cfg(test)]
-mod holds;
 mod lines;
-#[cfg(test)]
-mod mixture;
 mod office;
 mod pay;
-#[cfg(test)]
-mod promo_codes;
 mod quote;
 mod read;
 mod reserve;
 mod settle;
-#[cfg(test)]
-mod steps;
 mod stock;
 mod sweep;
 #[cfg(test)]
-mod tickets;
+mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -86,7 +86,7 @@ pub struct StoredRequest {
 const ROUTE: &str = "POST /bookings";
 
 /// How often to try when a reservation failed and the tickets then turn out to be available.
-const MAX_ATTEMPTS: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
 /// Takes the tickets, makes the booking and keeps the request's key. The booking's settling is due after
 /// `sweep_after`, unless it ended before.
@@ -104,7 +104,7 @@ pub async fn reserve(
 ) -> Result<Reservation, ReserveError> {
     let expected = expected_amount(db, request).await?;
     let sent = AtomicBool::new(false);
-    let attempt = Attempt {
+    let wanted = Wanted {
         expected_minor: expected.map(Money::minor),
         db,
         sweep_after,
@@ -114,8 +114,8 @@ pub async fn reserve(
         idempotency,
         sent: &sent,
     };
-    for _ in 0..MAX_ATTEMPTS {
-        match attempt.reserve().await {
+    for _ in 0..MAX_TRIES {
+        match wanted.reserve().await {
             Ok(Some(reserved)) => return Ok(reserved),
             // Tickets have come back since, or were moved in.
             Ok(None) => {}
@@ -124,7 +124,7 @@ pub async fn reserve(
                     && db::is_unavailable(cause)
                     && sent.load(Ordering::Relaxed)
                 {
-                    drop(undo_reserve(db, attempt.booking_id).await);
+                    drop(undo_reserve(db, wanted.booking_id).await);
                 }
                 return Err(error);
             }
@@ -151,7 +151,7 @@ async fn expected_amount(db: &Db, request: &BookingRequest) -> Result<Option<Mon
 
 /// A request for tickets. The booking's id is chosen before, so that each statement is safe to repeat: it
 /// finds what it made itself.
-struct Attempt<'r> {
+struct Wanted<'r> {
     db: &'r Db,
     sweep_after: Duration,
     booking_id: BookingId,
@@ -170,8 +170,8 @@ struct Attempt<'r> {
 /// Of several requests with one key, one inserts. The unique index makes the other statements fail, so they
 /// take no tickets.
 macro_rules! reserve_by {
-    ($attempt:expr, $point:expr, $taken:tt) => {{
-        let Attempt { db, request, lines, idempotency, .. } = $attempt;
+    ($wanted:expr, $point:expr, $taken:tt) => {{
+        let Wanted { db, request, lines, idempotency, .. } = $wanted;
         booking_rows!(
             r#"
             with basket as (
@@ -252,7 +252,7 @@ macro_rules! reserve_by {
             )
             select "#,
             "from made b",
-            $attempt.booking_id as BookingId,
+            $wanted.booking_id as BookingId,
             request.user_id as UserId,
             &request.event_id as &EventId,
             &lines.types as &[Option<TicketTypeId>],
@@ -261,19 +261,19 @@ macro_rules! reserve_by {
             ROUTE,
             idempotency.map(|idempotency| idempotency.key.as_str()),
             idempotency.map(|idempotency| idempotency.hash.as_str()),
-            $attempt.sweep_after.as_secs_f64(),
+            $wanted.sweep_after.as_secs_f64(),
             request.hold.unwrap_or_default(),
             request.promo_code.as_ref() as Option<&PromoCode>,
-            $attempt.expected_minor,
+            $wanted.expected_minor,
             request.contact.name.as_ref() as Option<&Label>,
             request.contact.email.as_ref() as Option<&Email>,
         )
-        .fetch_optional(db.idempotent($point).noting($attempt.sent))
+        .fetch_optional(db.idempotent($point).noting($wanted.sent))
         .await
     }};
 }
 
-impl Attempt<'_> {
+impl Wanted<'_> {
     /// Reserves, or returns the reason why it can't. Returns `None` if another try could succeed now.
     async fn reserve(&self) -> Result<Option<Reservation>, ReserveError> {
         if let Some(made) = self.or_explain(self.take_from_one().await).await? {

@@ -150,15 +150,15 @@ pub struct Credentials {
     #[schema(example = "testuser")]
     pub username: String,
     #[schema(value_type = String, example = "password123")]
-    pub password: Attempt,
+    pub password: TypedPassword,
 }
 
-/// A password that may be right.
+/// A password as somebody typed it, right or wrong.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Attempt(secrecy::SecretString);
+pub struct TypedPassword(secrecy::SecretString);
 
-impl Attempt {
+impl TypedPassword {
     /// What somebody typed.
     pub fn new(text: &str) -> Self {
         Self(text.into())

@@ -9,7 +9,7 @@ use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use super::Attempt;
+use super::TypedPassword;
 use values::json::parse_string;
 use values::string_schema;
 
@@ -73,7 +73,7 @@ impl Password {
 /// a hash with the parameters of [`Argon2::default`], of no password that anybody can type.
 const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-impl Attempt {
+impl TypedPassword {
     /// Whether this is the password of `hash`, at the same cost where there is no hash. On a thread of its own, as
     /// [`Password::hash`].
     pub(super) async fn matches_hash(self, hash: Option<String>) -> Result<bool, HashError> {
@@ -144,7 +144,7 @@ mod tests {
         let other = password().hash().await.unwrap();
         assert_ne!(hash, other, "each hash has its own salt");
         let is_right = async |text: &str, hash: Option<&String>| {
-            let attempt = Attempt(SecretString::from(text));
+            let attempt = TypedPassword(SecretString::from(text));
             attempt.matches_hash(hash.cloned()).await.unwrap()
         };
         assert!(is_right("correct horse", Some(&hash)).await);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sqlx::Executor;
 
-use super::cancel::{explain_not_cancelled, give_back};
-use super::confirm::{charge_with, confirm, record_accepted};
-use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
-use super::{Booking, BookingRequest, CancelError, Status, read};
+use crate::bookings::cancel::{explain_not_cancelled, give_back};
+use crate::bookings::confirm::{charge_with, confirm, record_accepted};
+use crate::bookings::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
+use crate::bookings::{Booking, BookingRequest, CancelError, Status, read};
 use crate::payments::PaymentMethod;
 use crate::testing::{AVAILABLE, Database};
 use stores::db::Db;

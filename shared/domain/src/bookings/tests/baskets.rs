@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::basket::get_details;
-use super::confirm::confirm;
-use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
-use super::{Booking, BookingRequest, Item, Status};
+use crate::bookings::basket::get_details;
+use crate::bookings::confirm::confirm;
+use crate::bookings::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
+use crate::bookings::{Booking, BookingRequest, Item, Status};
 use crate::events::{self, EventDetails, NewEvent};
 use crate::testing::Database;
 use stores::db::Db;
@@ -155,7 +155,7 @@ async fn a_basket_takes_units_of_each_quota_and_gives_them_back_when_it_ends() {
     undo_reserve(&db, undone.booking_id).await.unwrap();
     let cancelled = book(&db, &request).await.unwrap();
     confirm(&db, cancelled.booking_id, true).await.unwrap();
-    super::cancel::give_back(&db, user, cancelled.booking_id)
+    crate::bookings::cancel::give_back(&db, user, cancelled.booking_id)
         .await
         .unwrap()
         .unwrap();

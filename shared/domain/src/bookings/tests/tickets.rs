@@ -1,11 +1,11 @@
 //! The tickets and refunds of bookings, on a database of their own.
 
 use super::baskets::{basket, book, fair, ids};
-use super::cancel::{give_back, mark_refunded};
-use super::confirm::confirm;
 use super::holds::WRONG;
-use super::reserve::release;
-use super::{Booking, Status};
+use crate::bookings::cancel::{give_back, mark_refunded};
+use crate::bookings::confirm::confirm;
+use crate::bookings::reserve::release;
+use crate::bookings::{Booking, Status};
 use crate::testing::Database;
 use stores::db::Db;
 use values::ids::UserId;

@@ -7,10 +7,10 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::time::sleep;
 
-use super::Status;
-use super::cancel::mark_refunded;
-use super::expire::expire;
-use super::reserve::release;
+use crate::bookings::Status;
+use crate::bookings::cancel::mark_refunded;
+use crate::bookings::expire::expire;
+use crate::bookings::reserve::release;
 use crate::jobs::{self, Job, Kind, Worker};
 use crate::testing::Database;
 use runtime::calls;

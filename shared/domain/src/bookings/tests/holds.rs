@@ -5,13 +5,15 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use uuid::Uuid;
 
-use super::cancel::give_back;
-use super::confirm::confirm;
-use super::expire::{expire, let_go};
-use super::hold::{Card, HoldPaid, PayHoldError, begin_attempt, close_attempt, record_pending};
-use super::pay::paid_before;
-use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
-use super::{Booking, BookingRequest, Status, read};
+use crate::bookings::cancel::give_back;
+use crate::bookings::confirm::confirm;
+use crate::bookings::expire::{expire, let_go};
+use crate::bookings::hold::{
+    Card, HoldPaid, PayHoldError, begin_attempt, close_attempt, record_pending,
+};
+use crate::bookings::pay::paid_before;
+use crate::bookings::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
+use crate::bookings::{Booking, BookingRequest, Status, read};
 use crate::testing::Database;
 use stores::db::{self, Db};
 use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};

@@ -9,13 +9,13 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::baskets::{basket, fair, ids, value};
-use super::cancel::give_back;
-use super::confirm::confirm;
-use super::expire::{expire, let_go};
-use super::hold::{Card, begin_attempt, close_attempt};
 use super::holds::WRONG;
-use super::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
-use super::{Booking, BookingRequest, Status};
+use crate::bookings::cancel::give_back;
+use crate::bookings::confirm::confirm;
+use crate::bookings::expire::{expire, let_go};
+use crate::bookings::hold::{Card, begin_attempt, close_attempt};
+use crate::bookings::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
+use crate::bookings::{Booking, BookingRequest, Status};
 use crate::events::{
     self, EditError, EventChange, NewPromoCode, PromoCodeAmount, PromoCodeCounts, PromoCodeKind,
 };

@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 
-use super::basket::get_details;
 use super::baskets::{WRONG_QUOTAS, basket, book, execute, fair, ids, value};
-use super::reserve::{ReserveError, release};
-use super::{BookingRequest, Status};
+use crate::bookings::basket::get_details;
+use crate::bookings::reserve::{ReserveError, release};
+use crate::bookings::{BookingRequest, Status};
 use crate::events::{
     self, Access, EditError, EventChange, EventDetails, NewPromoCode, OwnEvent, OwnEventError,
     PromoCodeAmount, PromoCodeChange, PromoCodeCounts, PromoCodeError, PromoCodeKind,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::confirm::record_accepted;
-use super::reserve::{Reservation, reserve};
-use super::{BookingRequest, Status};
+use crate::bookings::confirm::record_accepted;
+use crate::bookings::reserve::{Reservation, reserve};
+use crate::bookings::{BookingRequest, Status};
 use crate::testing::{AVAILABLE, Database, migrations};
 use values::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use values::ids::UserId;
