@@ -51,14 +51,18 @@ def load_demo(url: str) -> str:
     return session["access_token"]
 
 
-def load_shop(url: str, token: str) -> None:
-    """Three events for the shop's first page: one of several ticket types, one that is free, one that is sold out."""
+def load_shop(url: str, token: str) -> bool:
+    """Three events for the shop's first page: one of several ticket types, one that is free, one that is sold out.
+
+    Whether they were not there before.
+    """
     for event in shop():
         status, made = expect(call(url, "POST", "/events", event, token), (201, 409), "POST /events")
         if status == 201 and event["event_id"] == "comedy":
             _, session = expect(call(url, "POST", "/login", USER), (200,), "POST /login")
             last = {"user_id": session["user_id"], "event_id": "comedy", "tickets": made["capacity"]}
             expect(call(url, "POST", "/bookings", last, token), (201,), "POST /bookings")
+    return status == 201
 
 
 def shop() -> list[dict]:
@@ -95,8 +99,8 @@ def expect(answer: tuple[int, dict], wanted: tuple[int, ...], request: str) -> t
 
 
 def book(url: str) -> None:
-    """Books a ticket of the demo event as the demo user, and waits for the notification."""
-    load_shop(url, load_demo(url))
+    """Books a ticket of the demo event as the demo user, and waits for the notification; the first time also a basket."""
+    new = load_shop(url, load_demo(url))
     say("\nBooking a ticket, as a user would")
 
     def show(method: str, path: str, body=None, token=None, wanted=(200,)) -> dict:
@@ -115,6 +119,14 @@ def book(url: str) -> None:
     show("GET", f"/payments/{booking['payment_id']}", None, token)
     notification = await_notification(url, token, booking["booking_id"])
     say(f"\n  GET /notifications\n    200 … {json.dumps(notification)}")
+    if new:
+        say("\nA basket, held until it is paid")
+        _, fair = expect(call(url, "GET", "/events/fair"), (200,), "GET /events/fair")
+        standing, seat, *_ = (kind["ticket_type_id"] for kind in fair["ticket_types"])
+        items = [{"ticket_type_id": standing, "quantity": 2}, {"ticket_type_id": seat, "quantity": 1}]
+        wanted = {"user_id": user_id, "event_id": "fair", "items": items, "hold": True}
+        held = show("POST", "/bookings", wanted, token, (201,))
+        show("POST", f"/bookings/{held['booking_id']}/pay", {"payment_method": "pm_card_visa"}, token)
 
 
 def shorten(value):

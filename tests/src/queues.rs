@@ -103,18 +103,25 @@ pub async fn enqueue(queue: &str, body: &str) {
 /// Looks at messages in the queue that a setting names, with the reasons that they carry.
 pub async fn receive(queue: &str) -> Vec<(String, Option<String>)> {
     let client = aws::sqs(Duration::from_secs(10)).await;
-    let receiving = client.receive_message().queue_url(setting(queue));
-    let receiving = receiving
-        .visibility_timeout(0)
-        .max_number_of_messages(10)
-        .message_attribute_names("All");
-    let messages = receiving.send().await.unwrap().messages.unwrap_or_default();
-    let with_reason = messages.into_iter().map(|message| {
-        let attributes = message.message_attributes.unwrap_or_default();
-        let reason = attributes
-            .get("reason")
-            .and_then(|reason| reason.string_value.clone());
-        (message.body.unwrap_or_default(), reason)
-    });
-    with_reason.collect()
+    let mut all = Vec::new();
+    // Ten at once are all that there are to be had. What was received is hidden while the rest is.
+    for _ in 0..20 {
+        let receiving = client.receive_message().queue_url(setting(queue));
+        let receiving = receiving
+            .visibility_timeout(1)
+            .max_number_of_messages(10)
+            .message_attribute_names("All");
+        let messages = receiving.send().await.unwrap().messages.unwrap_or_default();
+        if messages.is_empty() {
+            break;
+        }
+        all.extend(messages.into_iter().map(|message| {
+            let attributes = message.message_attributes.unwrap_or_default();
+            let reason = attributes
+                .get("reason")
+                .and_then(|reason| reason.string_value.clone());
+            (message.body.unwrap_or_default(), reason)
+        }));
+    }
+    all
 }

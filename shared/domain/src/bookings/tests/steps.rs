@@ -1,9 +1,10 @@
 //! The steps of a booking, each on a database of its own, without the rest of the stack.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use sqlx::Executor;
+use futures_util::future::{Either, join_all, select};
+use sqlx::{Connection, Executor};
 
 use crate::bookings::cancel::{explain_not_cancelled, give_back};
 use crate::bookings::confirm::{charge_with, confirm, record_accepted};
@@ -78,6 +79,59 @@ async fn of_a_crowd_that_wants_the_last_tickets_as_many_get_them_as_there_are() 
     assert_eq!((served, refused.count()), (2, 18));
     assert_eq!(database.count(AVAILABLE).await, 1);
     assert_eq!(database.count(OPEN_JOBS).await, 2);
+}
+
+#[tokio::test]
+async fn what_the_release_before_stock_keeps_is_moved_in_and_sold_once() {
+    let (database, db) = gala().await;
+    let kept = "update event set available = 4; update stock set free = 1";
+    let mut owner = database.connect().await;
+    sqlx::raw_sql(kept).execute(&mut owner).await.unwrap();
+    let reserve =
+        async |user, tickets| reserve(&db, SWEEP_AFTER, &wants(user, tickets), None).await;
+    for user in [1, 2] {
+        assert!(matches!(reserve(user, 2).await, Ok(Reservation::New(_))));
+    }
+    assert_eq!(database.count(AVAILABLE).await, 1);
+    assert!(matches!(
+        reserve(3, 2).await,
+        Err(ReserveError::SoldOut { .. })
+    ));
+    assert!(matches!(reserve(4, 1).await, Ok(Reservation::New(_))));
+    assert_eq!(database.count(AVAILABLE).await, 0);
+}
+
+#[tokio::test]
+async fn who_finds_the_rows_held_by_others_waits_for_them_and_is_served() {
+    let (database, db) = gala().await;
+    let (mut other, mut observer) = (database.connect().await, database.connect().await);
+    let split = "update event set available = 0;
+         update stock set free = 1;
+         insert into stock select quota_id, 1, 3 from quota";
+    sqlx::raw_sql(split).execute(&mut observer).await.unwrap();
+    // Tickets come back to the first row, which then has all that is wanted, and had not before.
+    let mut back = other.begin().await.unwrap();
+    sqlx::query("update stock set free = free + 3 where shard = 0")
+        .execute(&mut *back)
+        .await
+        .unwrap();
+    let waits = async {
+        let waiting = "select count(*) from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+        let mut number = 0_i64;
+        while number == 0 {
+            let counted = sqlx::query_scalar(waiting).fetch_one(&mut observer).await;
+            number = counted.unwrap();
+        }
+    };
+    let wanted = wants(1, 4);
+    let reserving = pin!(reserve(&db, SWEEP_AFTER, &wanted, None));
+    let Either::Right(((), reserving)) = select(reserving, pin!(waits)).await else {
+        panic!("it didn't wait");
+    };
+    back.commit().await.unwrap();
+    assert!(matches!(reserving.await, Ok(Reservation::New(_))));
+    assert_eq!(database.count(AVAILABLE).await, 3);
 }
 
 #[tokio::test]
@@ -191,7 +245,14 @@ async fn tickets_go_back_once_and_a_reservation_that_was_undone_leaves_nothing()
     assert_eq!(database.count(OPEN_JOBS).await, 0);
     assert!(read::by_id(&db, undone).await.unwrap().is_none());
     // The key is free again.
-    reserved(&db, 1, Some(&key)).await;
+    let paid = reserved(&db, 1, Some(&key)).await.booking_id;
+    confirm(&db, paid, true).await.unwrap();
+    let late = release(&db, paid, Status::Expired).await.unwrap();
+    assert!(late.is_none(), "what is paid is not released: {late:?}");
+    undo_reserve(&db, paid).await.unwrap();
+    let kept = read::by_id(&db, paid).await.unwrap().unwrap();
+    assert_eq!(kept.status, Status::Confirmed);
+    assert_eq!(database.count(AVAILABLE).await, 4);
 }
 
 #[tokio::test]
