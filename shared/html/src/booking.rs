@@ -139,9 +139,7 @@ fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, P
         ReserveError::SalesClosed => (t.event_started().to_owned(), None),
         ReserveError::NotOnSale { ticket_type } => (t.err_closed(ticket_type), None),
         ReserveError::TypeNotFound { item } => (t.err_gone().to_owned(), Some(item)),
-        ReserveError::OutsideOrder {
-            item, least, most, ..
-        } => (t.err_order(least, most), Some(item)),
+        ReserveError::OutsideOrder { item, least, most } => (t.err_order(least, most), item),
         ReserveError::TooManyTickets { most, .. } => (t.err_too_many(most), None),
         ReserveError::PurchaseLimit { most, have } => (t.err_limit(most, have), None),
         ReserveError::HoldOpen { .. } => (t.hold_open().to_owned(), None),

@@ -54,18 +54,18 @@ impl Frame {
 
     /// Where this page is in another language.
     pub fn in_language(&self, code: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(&self.query).append_pair("lang", code);
-        format!("{}?{}", self.here, query.finish())
+        let query = self.query().chain([("lang", code)]);
+        with_query(&self.here, query)
     }
 
     /// This page as it was asked for, so that what was chosen on it stays.
     fn back(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        match query.extend_pairs(&self.query).finish() {
-            query if query.is_empty() => self.here.clone(),
-            query => format!("{}?{query}", self.here),
-        }
+        with_query(&self.here, self.query())
+    }
+
+    fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        let query = self.query.iter();
+        query.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Where this page is.
@@ -104,6 +104,18 @@ impl Frame {
 /// Where to log in, and then go on to `next`.
 pub fn sign_in(next: &str) -> String {
     with_next("/sign-in", next)
+}
+
+/// A page with a query, if there is one.
+pub(crate) fn with_query(
+    path: &str,
+    query: impl Iterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
+) -> String {
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    match text.extend_pairs(query).finish() {
+        text if text.is_empty() => path.to_owned(),
+        text => format!("{path}?{text}"),
+    }
 }
 
 /// A page that leads on to `next`.

@@ -7,6 +7,7 @@ use shared::ids::{EventId, PromoCode, TicketTypeId};
 use shared::money::Money;
 
 use crate::format::sum;
+use crate::frame::with_query;
 
 /// How many tickets of each type were chosen, and the promo code that was typed.
 #[derive(Debug, Default)]
@@ -90,17 +91,11 @@ impl Choice {
 
     /// The page of the event with this choice made.
     pub fn path(&self, event_id: &EventId) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (ticket_type, quantity) in &self.types {
-            query.append_pair(&ticket_type.to_string(), &quantity.to_string());
-        }
-        if !self.code.is_empty() {
-            query.append_pair("promo_code", &self.code);
-        }
-        match query.finish() {
-            query if query.is_empty() => format!("/e/{event_id}"),
-            query => format!("/e/{event_id}?{query}"),
-        }
+        let types = self.types.iter();
+        let types = types.map(|(id, quantity)| (id.to_string(), quantity.to_string()));
+        let code = Some(&self.code).filter(|code| !code.is_empty());
+        let code = code.map(|code| ("promo_code".to_owned(), code.clone()));
+        with_query(&format!("/e/{event_id}"), types.chain(code))
     }
 
     /// What it costs.

@@ -140,19 +140,14 @@ impl From<ReserveError> for Problem {
                 Code::SalesClosed,
                 format!("The ticket type {ticket_type:?} is not on sale now."),
             ),
-            ReserveError::OutsideOrder {
-                item,
-                least,
-                most,
-                of_items,
-            } => {
+            ReserveError::OutsideOrder { item, least, most } => {
+                let pointer = match item {
+                    Some(item) => format!("/items/{item}/quantity"),
+                    None => "/tickets".to_owned(),
+                };
                 let detail =
                     format!("must be a whole number from {least} to {most} for this ticket type");
-                if of_items {
-                    Self::field(&format!("/items/{item}/quantity"), detail)
-                } else {
-                    Self::field("/tickets", detail)
-                }
+                Self::field(&pointer, detail)
             }
             ReserveError::TooManyTickets {
                 most,
@@ -413,17 +408,15 @@ mod tests {
             .into(),
             ReserveError::TypeNotFound { item: 1 }.into(),
             ReserveError::OutsideOrder {
-                item: 1,
+                item: Some(1),
                 least: 2,
                 most: 4,
-                of_items: true,
             }
             .into(),
             ReserveError::OutsideOrder {
-                item: 0,
+                item: None,
                 least: 2,
                 most: 4,
-                of_items: false,
             }
             .into(),
             ReserveError::TooManyTickets {

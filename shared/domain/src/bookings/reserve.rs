@@ -38,12 +38,12 @@ pub enum ReserveError {
     SalesClosed,
     #[error("the type {ticket_type} is not on sale now")]
     NotOnSale { ticket_type: String },
-    #[error("item {item} must be {least} to {most} tickets")]
+    #[error("a type must be {least} to {most} tickets")]
+    /// The item is `None` in a request without items.
     OutsideOrder {
-        item: usize,
+        item: Option<usize>,
         least: i32,
         most: i32,
-        of_items: bool,
     },
     #[error("at most {most} tickets a booking")]
     TooManyTickets { most: i32, of_items: bool },
@@ -450,13 +450,8 @@ impl Wanted<'_> {
             }
             let (least, most) = (line.least, line.most_of_type);
             if !(least..=most).contains(&line.quantity) {
-                let of_items = self.request.tickets.is_none();
-                return Err(ReserveError::OutsideOrder {
-                    item,
-                    least,
-                    most,
-                    of_items,
-                });
+                let item = self.request.tickets.is_none().then_some(item);
+                return Err(ReserveError::OutsideOrder { item, least, most });
             }
         }
         if total > first.most {

@@ -211,10 +211,9 @@ async fn a_basket_that_can_not_be_had_takes_nothing_and_says_why() {
     assert!(matches!(
         refused(&[(standing, 1), (seat, 3)]).await,
         ReserveError::OutsideOrder {
-            item: 1,
+            item: Some(1),
             least: 2,
-            most: 2,
-            of_items: true
+            most: 2
         }
     ));
     // Two seats and two pairs are six chairs; each type alone would fit.
