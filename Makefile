@@ -6,7 +6,7 @@ export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean-data test steps bench test-pages pictures test-compose fuzz faults chaos mutants model sam-invoke redrive check functions queries fmt template cost deploy destroy test-deploy
+.PHONY: help up down status logs clean-data test steps bench test-pages pictures test-compose fuzz faults chaos mutants model invoke redrive check functions queries fmt template cost deploy destroy test-deploy
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -57,8 +57,8 @@ chaos: ## customers book while everything fails (make chaos SECONDS=120 SEED=7)
 mutants: ## bring bugs back, one by one, and see which check catches each (PATCHES=folder for yours)
 	@$(LOCAL) mutants $(PATCHES)
 
-sam-invoke: ## invoke a function in a container, as SAM does (make sam-invoke FUNCTION=list-events; needs Docker)
-	@$(LOCAL) sam-invoke $(or $(FUNCTION),list-events)
+invoke: ## invoke a function with its sample event, as the demo user (make invoke FUNCTION=get-booking)
+	@$(LOCAL) invoke $(or $(FUNCTION),list-events)
 
 redrive: ## put dead letters and the quarantine back
 	@$(LOCAL) redrive

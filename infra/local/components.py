@@ -8,18 +8,17 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import certificates
+import cloud
 import functions
 import native
 import tools
 import vault
 from console import Failure, follow, run, say, step
 from files import write_private
+from native import listens
 from process import Process
 from tools import ROOT
 
@@ -135,6 +134,11 @@ class Stack:
         """The API's base URL."""
         return f"http://127.0.0.1:{self.state['ports']['api']}"
 
+    @property
+    def aws_url(self) -> str:
+        """Where AWS's emulator is."""
+        return f"http://127.0.0.1:{self.state['ports']['aws']}"
+
     def environment(self) -> dict[str, str]:
         """What event sources, tests and cargo lambda read: the env file over this process's environment."""
         return {**os.environ, **self.settings()}
@@ -230,7 +234,7 @@ class Stack:
         text = "\n".join(["# Written by make up. The event sources, tests and tools read it.", *lines, ""])
         write_private(self.env_file, text)
         # For `cargo lambda watch --env-file`: each function's own environment comes by cargo's runner.
-        runner = ROOT / "infra" / "local" / "programs" / "run_function.py"
+        runner = ROOT / "infra" / "local" / "run_function.py"
         triples = ("X86_64_UNKNOWN_LINUX_GNU", "AARCH64_UNKNOWN_LINUX_GNU")
         lines = [f"CARGO_TARGET_{triple}_RUNNER={runner}" for triple in triples]
         lines += [f"ADMIT_FUNCTIONS={self.functions_file}", "SQLX_OFFLINE=true", ""]
@@ -254,7 +258,6 @@ class Stack:
                 if not self.docker:
                     tools.stores(self.pooled)
                     tools.document_server()
-                tools.aws()
                 tools.cargo_lambda()
             except Failure as failure:
                 failures.append(failure)
@@ -339,11 +342,7 @@ class Stack:
 
     def invoke(self, function: str, event: dict, seconds: float = 60) -> dict:
         """Invokes a function; its answer."""
-        url = f"{self.url}/2015-03-31/functions/{function}/invocations"
-        answer = post(url, json.dumps(event).encode(), timeout=seconds)
-        if b"errorMessage" in answer:
-            raise Failure(f"{function} failed: {answer.decode()}. See make logs.")
-        return json.loads(answer)
+        return cloud.invoke(cloud.client("lambda", self.url, seconds), function, event)
 
     def run_tests(self, arguments: list[str]) -> int:
         """Runs cargo test with the stack's settings."""
@@ -452,60 +451,17 @@ def newest_binary() -> float:
 
 def make_queue(stack: Stack) -> None:
     """The settle queue and its dead-letter queue, as the template has them. Safe to repeat."""
-    url = f"http://127.0.0.1:{stack.state['ports']['aws']}/"
-
-    def ask(action: str, fields: dict[str, str]) -> None:
-        form = {"Action": action, "Version": "2012-11-05", **fields}
-        post(url, urllib.parse.urlencode(form).encode(), service="sqs")
+    queues = cloud.client("sqs", stack.aws_url)
 
     def make(name: str, attributes: dict[str, str]) -> None:
         # Made bare, as one from an earlier release may have other attributes.
-        ask("CreateQueue", {"QueueName": name})
-        fields = {"QueueUrl": functions.queue_url(stack, name)}
-        for number, (key, value) in enumerate(attributes.items(), 1):
-            fields |= {f"Attribute.{number}.Name": key, f"Attribute.{number}.Value": value}
-        ask("SetQueueAttributes", fields)
+        queues.create_queue(QueueName=name)
+        queues.set_queue_attributes(QueueUrl=functions.queue_url(stack, name), Attributes=attributes)
 
     make(functions.DEAD_LETTERS, {"MessageRetentionPeriod": "1209600"})
-    redrive = {
-        "deadLetterTargetArn": f"arn:aws:sqs:us-east-1:000000000000:{functions.DEAD_LETTERS}",
-        "maxReceiveCount": "10",
-    }
-    make(functions.SETTLE_QUEUE, {"VisibilityTimeout": "60", "RedrivePolicy": json.dumps(redrive)})
-
-
-class Refused(Failure):
-    """An answer that is none: its status and body."""
-
-    def __init__(self, url: str, status: int, body: str):
-        super().__init__(f"{url} answered {status}: {body[:300]}. See make logs.")
-        self.status, self.body = status, body
-
-
-def post(
-    url: str, body: bytes, service: str = "lambda", timeout: float = 20, headers: dict[str, str] | None = None
-) -> bytes:
-    """A request to AWS's emulator or to the event sources, which want a signature but check none."""
-    scope = f"Credential=local/20260101/us-east-1/{service}/aws4_request"
-    signed = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
-        **(headers or {}),
-    }
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, signed), timeout=timeout) as response:
-            return response.read()
-    except urllib.error.HTTPError as error:
-        raise Refused(url, error.code, error.read().decode(errors="replace")) from None
-    except OSError as error:
-        raise Failure(f"{url} got no answer: {error}. See make logs.") from None
-
-
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections at a port."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    letters = f"arn:aws:sqs:{cloud.REGION}:{cloud.NUMBER}:{functions.DEAD_LETTERS}"
+    redrive = json.dumps({"deadLetterTargetArn": letters, "maxReceiveCount": "10"})
+    make(functions.SETTLE_QUEUE, {"VisibilityTimeout": "60", "RedrivePolicy": redrive})
 
 
 def is_free(port: int | None) -> bool:

@@ -29,7 +29,7 @@ class Api:
     id: str
 
     def call(self, method: str, path: str, body=None, token: str | None = None) -> tuple[int, dict]:
-        url = f"http://127.0.0.1:{self.account.port}/_aws/execute-api/{self.id}/$default"
+        url = f"{self.account.url}/_aws/execute-api/{self.id}/$default"
         return walkthrough.call(url, method, path, body, token)
 
     def expect(self, status: int, method: str, path: str, body=None, token: str | None = None) -> dict:
@@ -130,9 +130,10 @@ def settle(customer: Customer) -> str:
     customer.api.await_status(f"/bookings/{booking}", customer.token, "CONFIRMED")
     # The schedule settles too, but nothing that is younger than a minute.
     say(f"    settled {time.monotonic() - began:.0f} s later, too early for the schedule: by the message in SQS")
-    [mapping] = [mapping for mapping in account.mappings() if ":sqs:" in mapping["EventSourceArn"]]
+    what = "EventSourceMappings[?contains(EventSourceArn, ':sqs:')].UUID"
+    [mapping] = account.listed("lambda", "list_event_source_mappings", what)
     until(
-        lambda: account.mapping(mapping["UUID"])["LastProcessingResult"],
+        lambda: account.client("lambda").get_event_source_mapping(UUID=mapping)["LastProcessingResult"],
         lambda said: said.startswith("OK"),
         "the queue's event source mapping to say that it is done",
     )

@@ -16,6 +16,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import deployed
 import derive
 import tools
 from components import build_environment
@@ -25,7 +26,6 @@ from tools import ROOT
 
 ANSWERS = ROOT / ".deploy"
 CONFIG = ROOT / "samconfig.toml"
-PROGRAM = Path(__file__).parent / "programs" / "stack.py"
 LARGEST_PACKAGE = 5_000_000
 # What Lambda calls this machine's processor.
 MACHINE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
@@ -37,7 +37,7 @@ LIKE = {"small": "default", "available": "production"}
 
 
 def sam() -> Path:
-    """The folder with sam and a Python that has boto3."""
+    """The folder with sam's program."""
     return tools.environment("sam", SAM)
 
 
@@ -89,18 +89,6 @@ def revision() -> str:
 
 def git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def ask_aws(region: str | None, *words: str):
-    """What programs/stack.py answers; fails with what AWS said."""
-    environment = {**os.environ, **({"AWS_DEFAULT_REGION": region, "AWS_REGION": region} if region else {})}
-    command = [sam() / "python", PROGRAM, *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip() or "nothing").splitlines()[-1]
-        advice = " Log in first: aws sso login, AWS_PROFILE=…, or aws configure." if "credentials" in said else ""
-        raise Failure(f"AWS said: {said}.{advice}")
-    return json.loads(done.stdout)
 
 
 # ---- Settings
@@ -188,7 +176,7 @@ def deploy(name: str) -> None:
     """Builds, and makes or updates the stage's stack."""
     path = path_of(name)
     # Before the questions: without an account they are of no use.
-    account = ask_aws("us-east-1", "identity")
+    account = deployed.account("us-east-1")
     stage, what = read_stage(name) if path.exists() else ask_stage(name), revision()
     say(f"\nDeploying {what} as {stage.stack} into account {account}, {stage.region}")
     arm_target()
@@ -210,7 +198,7 @@ def deploy(name: str) -> None:
             "sam deploy failed. Its events, above, say what failed first; CloudFormation has put back what there was. "
             f"If there was nothing, make destroy STAGE={name} before you repeat."
         )
-    print_next(stage, ask_aws(stage.region, "outputs", stage.stack))
+    print_next(stage, deployed.Deployed(stage.stack, stage.region).outputs())
 
 
 def unreserved(stage: Stage) -> list[str]:
@@ -218,7 +206,7 @@ def unreserved(stage: Stage) -> list[str]:
     given = dict(pair.partition("=")[::2] for pair in stage.overrides())
     # Each of the functions reserves what its parameter says, 50 where nothing is given.
     bounds = {name: function["bounded"] for name, function in derive.functions().items() if "bounded" in function}
-    free = ask_aws(stage.region, "concurrency", stage.stack, *bounds)
+    free = deployed.Deployed(stage.stack, stage.region).unreserved(bounds)
     wanted = sum(int(given.get(bound, 50)) for bound in bounds.values())
     # Lambda keeps 100 for the functions without a reservation.
     if wanted == 0 or free - wanted >= 100:
@@ -257,8 +245,8 @@ def destroy(name: str) -> None:
     if not path.exists():
         raise Failure(f"{path.relative_to(ROOT)} is missing, which says where stage {name} is. Nothing was deleted.")
     stage = read_stage(name)
-    account = ask_aws(stage.region, "identity")
-    if ask_aws(stage.region, "status", stage.stack) is None:
+    account, stack = deployed.account(stage.region), deployed.Deployed(stage.stack, stage.region)
+    if stack.described() is None:
         raise Failure(f"Account {account} has no stack {stage.stack} in {stage.region}. Nothing was deleted.")
     say(f"\nThis deletes {stage.stack} in account {account}, {stage.region}: API, functions, queues, logs and stores.")
     say("PostgreSQL and DocumentDB leave a final snapshot each, which costs until you delete it. What waits in")
@@ -268,10 +256,10 @@ def destroy(name: str) -> None:
     if ask("To go on, type the stack's name", "") != stage.stack:
         raise Failure("That is not its name. Nothing was deleted.")
     with step("turning deletion protection off"):
-        ask_aws(stage.region, "unprotect", stage.stack)
+        stack.unprotect()
     # Not by sam delete, which can't be tried without an account: see deployment.py.
     with step("deleting", "half an hour to two hours"):
-        ask_aws(stage.region, "delete", stage.stack)
+        stack.delete()
     say(f"\n  {stage.stack} is gone. What is left of its data:")
     for what in ("rds describe-db-snapshots", "docdb describe-db-cluster-snapshots"):
         say(f"  aws {what} --snapshot-type manual --region {stage.region}")

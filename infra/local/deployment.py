@@ -8,11 +8,10 @@ changed about the template.
 """
 
 import json
+import re
 import shutil
 import signal
-import subprocess
 import tempfile
-import urllib.parse
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +71,10 @@ class DataPlane(Stack):
                 name: value for name, value in functions.local_settings(self).items() if name.startswith("ADMIT_")
             }
             settings |= {"ADMIT_SETTLE_DELAY_SECONDS": "1"}
-            cloud.start(self.processes["aws"], port, self.folder / "data" / "aws", settings)
+            data = self.folder / "data" / "aws"
+            data.mkdir(parents=True, exist_ok=True)
+            cloud.start(self.processes["aws"], port, data, settings)
+            native.wait(self, "aws")
         vault.fill(self)
         return cloud.Account(port)
 
@@ -108,7 +110,10 @@ class Deployment:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.environment = deploy.sam_environment(cloud.environment_without_aws()) | account.settings()
         self.built = plane.folder / "build"
-        self.secrets = {f"{key}Secret": account.secret(name) for key, name in vault.names().items()}
+        secrets = account.client("secretsmanager")
+        self.secrets = {
+            f"{key}Secret": secrets.describe_secret(SecretId=name)["ARN"] for key, name in vault.names().items()
+        }
 
     def test(self) -> None:
         before = self.account.inventory()
@@ -127,7 +132,7 @@ class Deployment:
 
     def begin(self) -> None:
         """Builds and deploys."""
-        self.account.ask("s3", "PUT", f"/{BUCKET}")
+        self.account.client("s3").create_bucket(Bucket=BUCKET)
         say("\nBuilding")
         self.build()
         say("\nDeploying")
@@ -163,14 +168,14 @@ class Deployment:
             "GradualDeployment": "false",
             **self.secrets,
         }
-        template = read(self.built / "template.yaml")
+        template = functions.template(self.built / "template.yaml")
         for name, value in parameters.items():
             template["Parameters"][name]["Default"] = value
         if misled:
             variables = template["Resources"]["Migrate"]["Properties"]["Environment"]["Variables"]
             variables["ADMIT_DATABASE_OWNER_SECRET"] = {"Ref": "BrokerSecret"}
         source = self.built / "deployed.json"
-        source.write_text(json.dumps(template, indent=1))
+        source.write_text(json.dumps(template, indent=1, default=str))
         command = [
             deploy.sam() / "sam", "deploy", "--template-file", source, "--stack-name", NAME,
             "--s3-bucket", BUCKET, "--s3-prefix", NAME, "--capabilities", *CAPABILITIES,
@@ -186,39 +191,28 @@ class Deployment:
 
     def open_routes(self) -> None:
         """Makes those of the API's routes that the emulator, which doesn't read an API's OpenAPI body, has not made."""
-        api, there = self.physical("Api"), set()
-        for route in self.account.rest("apigateway", "GET", f"/v2/apis/{api}/routes")["items"]:
-            there.add(route["routeKey"])
-        template = self.account.processed_template(NAME)
-        made = 0
-        for path, methods in template["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+        gateway, api, made = self.account.client("apigatewayv2"), self.physical("Api"), 0
+        there = set(self.account.listed("apigatewayv2", "get_routes", "Items[].RouteKey", ApiId=api))
+        answer = self.account.client("cloudformation").get_template(StackName=NAME, TemplateStage="Processed")
+        resources = self.account.resources(NAME)
+        for path, methods in answer["TemplateBody"]["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
             for method, operation in methods.items():
                 key = f"{method.upper()} {path}"
                 if key in there:
                     continue
                 wanted = operation["x-amazon-apigateway-integration"]
-                integration = {
-                    "integrationType": wanted["type"].upper(),
-                    "integrationMethod": wanted["httpMethod"],
-                    "integrationUri": self.resolved(template).resolve(wanted["uri"]),
-                    "payloadFormatVersion": wanted["payloadFormatVersion"],
-                }
-                target = self.account.rest("apigateway", "POST", f"/v2/apis/{api}/integrations", integration)
-                route = {"routeKey": key, "target": f"integrations/{target['integrationId']}"}
-                self.account.rest("apigateway", "POST", f"/v2/apis/{api}/routes", route)
+                [alias] = re.findall(r"\$\{(\w+)\}/invocations", json.dumps(wanted["uri"]))
+                target = gateway.create_integration(
+                    ApiId=api,
+                    IntegrationType=wanted["type"].upper(),
+                    IntegrationMethod=wanted["httpMethod"],
+                    IntegrationUri=resources[alias][1],
+                    PayloadFormatVersion=wanted["payloadFormatVersion"],
+                )
+                gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{target['IntegrationId']}")
                 made += 1
         if made:
             say(f"  {made} routes of the transformed template made by this test: the emulator reads no OpenAPI bodies")
-
-    def resolved(self, template: dict) -> functions.Template:
-        """The template with the physical names of what was made."""
-        known = {}
-        for logical, (kind, physical) in self.account.resources(NAME).items():
-            known[logical] = physical
-            if kind == "AWS::Lambda::Function":
-                known[f"{logical}.Arn"] = f"arn:aws:lambda:{cloud.REGION}:{cloud.NUMBER}:function:{physical}"
-        pseudo = {"AWS::Partition": "aws", "AWS::Region": cloud.REGION, "AWS::AccountId": cloud.NUMBER}
-        return functions.Template(template["Resources"], parameters=pseudo, known=known)
 
     def physical(self, logical: str) -> str:
         return self.account.resources(NAME)[logical][1]
@@ -239,13 +233,12 @@ class Deployment:
         """The emulator enforces rights: without its own, login can't read its secret."""
         role = self.account.resources(self.physical("Roles"))["LoginRole"][1]
         policy = {"RoleName": role, "PolicyName": "calls"}
-        answer = self.account.query("iam", "GetRolePolicy", **policy)
-        rights = urllib.parse.unquote(answer.findtext(".//PolicyDocument", ""))
-        nobody = {"username": "nobody", "password": "of that password"}
+        roles, nobody = self.account.client("iam"), {"username": "nobody", "password": "of that password"}
+        rights = json.dumps(roles.get_role_policy(**policy)["PolicyDocument"])
         none = rights.replace("secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret")
-        self.account.query("iam", "PutRolePolicy", PolicyDocument=none, **policy)
+        roles.put_role_policy(PolicyDocument=none, **policy)
         without = api.call("POST", "/login", nobody)[0]
-        self.account.query("iam", "PutRolePolicy", PolicyDocument=rights, **policy)
+        roles.put_role_policy(PolicyDocument=rights, **policy)
         customer.until(lambda: api.call("POST", "/login", nobody)[0], lambda got: got == 401, "login to answer 401")
         if without != 503:
             raise Failure(f"Without its right to read its secret login answered {without}, not 503.")
@@ -290,7 +283,7 @@ class Deployment:
         """A migration that fails fails the deployment, and nothing of it goes live."""
         before = self.versions()
         self.deploy("third", misled=True)
-        status = self.account.stack_status(NAME)
+        status = self.account.stacks().get(NAME)
         if status != "UPDATE_ROLLBACK_COMPLETE":
             raise Failure(f"After a failed migration the stack is {status}, not rolled back.")
         if self.versions() != before:
@@ -302,9 +295,9 @@ class Deployment:
         made = {kind: len(there - before[kind]) for kind, there in self.account.inventory().items()}
         # Not by sam delete: it insists on a nested template's address being one of S3 on AWS.
         with step("deleting the stack in CloudFormation"):
-            self.account.query("cloudformation", "DeleteStack", StackName=NAME)
+            self.account.client("cloudformation").delete_stack(StackName=NAME)
             customer.until(
-                lambda: self.account.stack_status(NAME),
+                lambda: self.account.stacks().get(NAME),
                 lambda status: status is None or status.endswith("FAILED"),
                 "the stack to be gone",
             )
@@ -318,30 +311,21 @@ class Deployment:
 def adapt(folder: Path) -> Path:
     """Writes the templates as `ADAPTED` says, and with whole paths of other files; the main one's copy."""
     folder.mkdir(parents=True, exist_ok=True)
-    template = read(ROOT / "template.yaml")
+    template = functions.template()
     template["Globals"]["Function"]["CodeUri"] = str(ROOT)
     template["Parameters"]["Architecture"]["Default"] = deploy.MACHINE
     del template["Resources"]["SettleQueuesPolicy"]
     without_mathematics(template)
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::CloudFormation::Stack":
-            nested = read(ROOT / resource["Properties"]["TemplateURL"])
+            nested = functions.template(ROOT / resource["Properties"]["TemplateURL"])
             without_mathematics(nested)
             copy = folder / f"{name}.json"
-            copy.write_text(json.dumps(nested, indent=1))
+            copy.write_text(json.dumps(nested, indent=1, default=str))
             resource["Properties"]["TemplateURL"] = str(copy)
     source = folder / "template.json"
-    source.write_text(json.dumps(template, indent=1))
+    source.write_text(json.dumps(template, indent=1, default=str))
     return source
-
-
-def read(path: Path) -> dict:
-    """A template, its short tags as functions."""
-    command = [tools.aws() / "python", functions.PROGRAM, path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"{path.name} can't be read: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout)
 
 
 def without_mathematics(template: dict) -> None:

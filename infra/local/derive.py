@@ -14,16 +14,19 @@ TABLE = ROOT / "functions.toml"
 # What a function is given to reach a store, by the account that it logs in with.
 DATABASE = ("Register", "Login", "Organizer", "Desk", "Reader", "Office")
 DOCUMENTS = ("Payments", "Notifications")
+# Those who own the stores. Their passwords stay; those of all others rotate.
+OWNERS = ("DatabaseOwner", "DocumentsOwner", "BrokerOwner")
+ROTATED = (*DATABASE, *DOCUMENTS, "Broker")
 QUEUES = {"settle": "Settle", "settle-dead-letters": "SettleDeadLetter"}
 RATES = {"1 minute": "rate(1 minute)", "1 hour": "rate(1 hour)"}
 KEYS = {
     "area", "routes", "queue", "schedule", "accounts", "token", "invokes", "sends", "takes", "measures", "bounded",
-    "timeout", "memory", "by_hand",
+    "timeout", "memory", "others", "versions",
 }  # fmt: skip
 # The values that a field may have, or each of its list.
 VALUES = {
-    "accounts": {*DATABASE, *DOCUMENTS, "Broker"}, "queue": {"settle", "announcements"}, "schedule": set(RATES),
-    "token": {"public", "private"}, "sends": set(QUEUES), "takes": set(QUEUES),
+    "accounts": {*OWNERS, *ROTATED}, "queue": {"settle", "announcements"}, "schedule": set(RATES),
+    "token": {"public", "private", "made"}, "others": {"reads", "rotates"}, "sends": set(QUEUES), "takes": set(QUEUES),
 }  # fmt: skip
 # What a role's statements stand below.
 STATEMENTS = """\
@@ -57,23 +60,19 @@ def logical(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("-"))
 
 
-def of_template(table: dict[str, dict]) -> dict[str, dict]:
-    return {name: function for name, function in table.items() if not function.get("by_hand")}
-
-
 # ---- template.yaml
 
 
 def resources(table: dict[str, dict]) -> Iterable[str]:
-    for name, function in of_template(table).items():
+    for name, function in table.items():
         yield from resource(name, function)
 
 
 def resource(name: str, function: dict) -> Iterable[str]:
     yield f"  {logical(name)}:"
     yield "    Type: AWS::Serverless::Function"
-    if function.get("token") != "public":
-        # Whoever checks tokens waits for the migration anyway, for its public key.
+    if function.get("token") not in ("public", "made"):
+        # Whoever checks tokens waits for the migration anyway, for its public key; and the migration needs a function.
         yield "    DependsOn: Migration"
     yield "    Metadata:"
     yield "      BuildMethod: rust-cargolambda"
@@ -89,12 +88,16 @@ def resource(name: str, function: dict) -> Iterable[str]:
         yield f"      Timeout: {timeout}"
     if bound := function.get("bounded"):
         yield f"      ReservedConcurrentExecutions: !If [Has{bound}, !Ref {bound}, !Ref AWS::NoValue]"
-    yield "      AutoPublishAlias: live"
-    yield "      AutoPublishCodeSha256: !Ref Release"
+    if function.get("versions", True):
+        yield "      AutoPublishAlias: live"
+        yield "      AutoPublishCodeSha256: !Ref Release"
+    else:
+        yield "      DeploymentPreference: { Enabled: false }"
+        yield "      EventInvokeConfig: { MaximumRetryAttempts: 0 } # what fails is to be seen"
     if given := list(environment(function)):
         yield "      Environment:"
         yield "        Variables:"
-        yield from (f"          {variable}" for variable in given)
+        yield from (f"          {variable}: {IN_TEMPLATE[kind](what)}" for variable, kind, what in given)
     if "schedule" in function:
         yield "      EventInvokeConfig: { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 } # the next is the repeat"
     if events := list(triggers(name, function)):
@@ -103,27 +106,50 @@ def resource(name: str, function: dict) -> Iterable[str]:
     yield ""
 
 
-def environment(function: dict) -> Iterable[str]:
+def environment(function: dict) -> Iterable[tuple[str, str, str]]:
+    """A function's variables: the name of each, the kind of its value, and which of that kind."""
     for account in function.get("accounts", []):
+        if account in OWNERS:
+            yield f"ADMIT_{account.removesuffix('Owner').upper()}_OWNER_SECRET", "secret", account
+            continue
         store = "DATABASE" if account in DATABASE else "DOCUMENTS" if account in DOCUMENTS else "BROKER"
-        yield f"ADMIT_{store}_SECRET: {secret(account)}"
+        yield f"ADMIT_{store}_SECRET", "secret", account
         if store == "DATABASE":
-            yield "ADMIT_DATABASE_HOST: !If [Proxied, !GetAtt Data.Outputs.DatabaseHost, !Ref DatabaseHost]"
+            yield "ADMIT_DATABASE_HOST", "host", "DatabaseHost"
     for queue in {**dict.fromkeys(function.get("sends", [])), **dict.fromkeys(function.get("takes", []))}:
-        yield f"ADMIT_{queue.upper().replace('-LETTERS', '-LETTER').replace('-', '_')}_QUEUE_URL: !Ref {QUEUES[queue]}Queue"
+        name = queue.upper().replace("-LETTERS", "-LETTER").replace("-", "_")
+        yield f"ADMIT_{name}_QUEUE_URL", "queue", QUEUES[queue]
     for called in function.get("invokes", []):
-        yield f"ADMIT_{called.split('-')[0].upper()}_FUNCTION: !Ref {logical(called)}.Alias"
+        yield f"ADMIT_{called.split('-')[0].upper()}_FUNCTION", "function", called
     match function.get("token"):
         case "public":
-            yield "ADMIT_TOKEN_PUBLIC_KEY: !GetAtt Migration.TokenPublicKey"
-        case "private":
-            yield f"ADMIT_TOKEN_KEY_SECRET: {secret('TokenKey')}"
+            yield "ADMIT_TOKEN_PUBLIC_KEY", "token key", "TokenPublicKey"
+        case "private" | "made":
+            yield "ADMIT_TOKEN_KEY_SECRET", "secret", "TokenKey"
+    if function.get("others") == "reads":
+        yield "ADMIT_ROLE_SECRETS", "secrets", "of roles"
     if function.get("measures"):
-        yield "ADMIT_STACK: !Ref AWS::StackName"
+        yield "ADMIT_STACK", "stack", "StackName"
 
 
 def secret(account: str) -> str:
     return f"!If [Creates, !GetAtt Data.Outputs.{account}Secret, !Ref {account}Secret]"
+
+
+def secrets_of_roles(_: str) -> str:
+    return "\n".join(['!Join [",", [', *(f"            {secret(account)}," for account in ROTATED), "            ]]"])
+
+
+# How the template says the values of variables, by kind; functions.py has what they are in a local stack.
+IN_TEMPLATE: dict[str, Callable[[str], str]] = {
+    "secret": secret,
+    "secrets": secrets_of_roles,
+    "host": lambda what: f"!If [Proxied, !GetAtt Data.Outputs.{what}, !Ref {what}]",
+    "queue": lambda what: f"!Ref {what}Queue",
+    "function": lambda what: f"!Ref {logical(what)}.Alias",
+    "token key": lambda what: f"!GetAtt Migration.{what}",
+    "stack": lambda what: f"!Ref AWS::{what}",
+}
 
 
 def triggers(name: str, function: dict) -> Iterable[str]:
@@ -181,8 +207,9 @@ def path(route: str) -> str:
 def watched(table: dict[str, dict]) -> dict[str, list[str]]:
     """The alarms that roll a deployment back, and the functions that each watches."""
     areas: dict[str, list[str]] = {}
-    for name, function in of_template(table).items():
-        areas.setdefault(function["area"], []).append(name)
+    for name, function in table.items():
+        if function.get("versions", True):
+            areas.setdefault(function["area"], []).append(name)
     alarms = {}
     for area, names in areas.items():
         for number, start in enumerate(range(0, len(names), MOST_WATCHED), 1):
@@ -224,7 +251,7 @@ def alarm_names(table: dict[str, dict]) -> Iterable[str]:
 
 
 def roles(table: dict[str, dict]) -> Iterable[str]:
-    for name, function in of_template(table).items():
+    for name, function in table.items():
         yield from role(name, function)
     for name in scheduled(table):
         yield from schedule_role(name)
@@ -248,40 +275,49 @@ def role(name: str, function: dict) -> Iterable[str]:
 {STATEMENTS}              - Effect: Allow
                 Action: [logs:CreateLogStream, logs:PutLogEvents]
                 Resource: !GetAtt {logical(name)}Logs.Arn"""
-    for action, resource in rights(function):
+    for actions, resources in [*rights(function), *rights_of_poller(function)]:
         yield "              - Effect: Allow"
-        yield f"                Action: {action}"
-        yield f"                Resource: {resource}"
+        yield f"                Action: {several(actions)}"
+        yield f"                Resource: {several(resources)}"
     yield ""
 
 
-def rights(function: dict) -> Iterable[tuple[str, str]]:
-    """What a function may do beside writing its log: actions and resources."""
-    secrets = [f"!Ref {account}Secret" for account in function.get("accounts", [])]
-    if function.get("token") == "private":
-        secrets.append("!Ref TokenKeySecret")
-    queue = function.get("queue")
-    if queue == "announcements":
-        # Lambda's poller reads it in the function's name.
-        secrets.append("!Ref BrokerSecret")
+def rights(function: dict) -> Iterable[tuple[list[str], list[str]]]:
+    """What a function itself may do beside writing its log: actions and resources."""
+    secrets = [*function.get("accounts", []), *(["TokenKey"] if function.get("token") in ("private", "made") else [])]
+    others = [f"!Ref {account}Secret" for account in ROTATED]
     if secrets:
-        yield "secretsmanager:GetSecretValue", several(secrets)
-    if queue == "announcements":
-        yield "mq:DescribeBroker", "!Ref BrokerArn"
-        yield "[ec2:DescribeVpcs, ec2:DescribeSecurityGroups]", '"*"'
-    if queue == "settle":
-        yield "[sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes]", "!Ref SettleQueueArn"
+        yield ["secretsmanager:GetSecretValue"], [f"!Ref {name}Secret" for name in secrets]
+    if function.get("token") == "made":
+        yield ["secretsmanager:PutSecretValue"], ["!Ref TokenKeySecret"]
+    match function.get("others"):
+        case "reads":
+            yield ["secretsmanager:GetSecretValue"], others
+        case "rotates":
+            operations = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+            yield [f"secretsmanager:{operation}" for operation in operations], others
+            yield ["secretsmanager:GetRandomPassword"], ['"*"']
     if sends := function.get("sends"):
-        yield "sqs:SendMessage", several([f"!Ref {QUEUES[queue]}QueueArn" for queue in sends])
+        yield ["sqs:SendMessage"], [f"!Ref {QUEUES[queue]}QueueArn" for queue in sends]
     if takes := function.get("takes"):
-        arns = several([f"!Ref {QUEUES[queue]}QueueArn" for queue in takes])
-        yield "[sqs:ReceiveMessage, sqs:DeleteMessage]", arns
+        yield ["sqs:ReceiveMessage", "sqs:DeleteMessage"], [f"!Ref {QUEUES[queue]}QueueArn" for queue in takes]
     if invokes := function.get("invokes"):
-        yield "lambda:InvokeFunction", several([f'!Sub "${{Functions}}-{called}:live"' for called in invokes])
+        yield ["lambda:InvokeFunction"], [f'!Sub "${{Functions}}-{called}:live"' for called in invokes]
 
 
-def several(resources: list[str]) -> str:
-    return resources[0] if len(resources) == 1 else f"[{', '.join(resources)}]"
+def rights_of_poller(function: dict) -> Iterable[tuple[list[str], list[str]]]:
+    """What Lambda's poller of a function's queue does in the function's name."""
+    match function.get("queue"):
+        case "announcements":
+            yield ["secretsmanager:GetSecretValue"], ["!Ref BrokerSecret"]
+            yield ["mq:DescribeBroker"], ["!Ref BrokerArn"]
+            yield ["ec2:DescribeVpcs", "ec2:DescribeSecurityGroups"], ['"*"']
+        case "settle":
+            yield ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], ["!Ref SettleQueueArn"]
+
+
+def several(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"[{', '.join(words)}]"
 
 
 def schedule_role(name: str) -> Iterable[str]:
@@ -307,7 +343,7 @@ def scheduled(table: dict[str, dict]) -> list[str]:
 
 
 def role_outputs(table: dict[str, dict]) -> Iterable[str]:
-    for name in of_template(table):
+    for name in table:
         yield f"  {logical(name)}:"
         yield f"    Value: !GetAtt {logical(name)}Role.Arn"
     for name in scheduled(table):

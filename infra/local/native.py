@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import certificates
+import cloud
 import tools
 from console import Failure, run
 from files import own, write_private
@@ -19,7 +20,6 @@ from process import Process
 
 ORDER = ["postgres", "pooler", "epmd", "rabbitmq", "documents", "aws"]
 OWNER = "admitowner"
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 def processes(folder: Path) -> dict[str, Process]:
@@ -47,8 +47,6 @@ def start(stack, name: str) -> None:
 
 def wait(stack, name: str) -> None:
     """Waits until a store serves."""
-    from components import listens
-
     process, ports = stack.processes[name], stack.state["ports"]
     if name == "postgres":
         process.wait_until(lambda: _accepts(stack), 60)
@@ -277,17 +275,11 @@ def _documents(stack, data: Path) -> None:
 
 
 def _aws(stack, data: Path) -> None:
-    environment = {
-        **os.environ,
-        "GATEWAY_PORT": str(stack.state["ports"]["aws"]),
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "127.0.0.1",
-        "SERVICES": "sqs,secretsmanager",
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(data / "state"),
-        "TMPDIR": str(data),
-        # These would listen at ports of their own.
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-    stack.processes["aws"].start([tools.aws() / "python", PROGRAMS / "emulator.py"], environment, cwd=data)
+    cloud.start_queues_and_secrets(stack.processes["aws"], stack.state["ports"]["aws"], data)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections at a port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -7,7 +7,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
+
 from console import Failure, tail
+
+# A clock that is set moves the moments at which processes seem to have started.
+TOLERANCE_S = 5
 
 
 class Process:
@@ -25,7 +30,7 @@ class Process:
             path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             try:
-                process = subprocess.Popen(
+                started = psutil.Popen(
                     [str(word) for word in command],
                     env=environment,
                     stdin=subprocess.DEVNULL,
@@ -36,20 +41,17 @@ class Process:
                 )
             except OSError as error:
                 raise Failure(f"{self.name} can't be started: {error}.") from None
-        record = {"pid": process.pid, "started": _started(process.pid), "note": note or {}}
+        record = {"pid": started.pid, "started": started.create_time(), "note": note or {}}
         self.record.write_text(json.dumps(record))
 
     def pid(self) -> int | None:
         """The process's number while it lives."""
-        record = self._read()
-        if not record or _started(record["pid"]) != record["started"] or record["started"] is None:
-            return None
-        return record["pid"]
+        process = self._process()
+        return process and process.pid
 
     def note(self) -> dict:
         """What was noted of the living process at its start."""
-        record = self._read()
-        return record["note"] if record and self.pid() else {}
+        return self._read()["note"] if self._process() else {}
 
     def wait_until(self, ready, seconds: float, advice: str = "") -> None:
         """Waits until `ready()` is true, as long as the process lives."""
@@ -63,20 +65,30 @@ class Process:
 
     def stop(self, kill: bool = False, seconds: float = 15) -> bool:
         """Ends the process and all it started; whether there was any."""
-        record = self._read()
+        record, process = self._read(), self._process()
         if not record:
             return False
-        pid = self.pid()
-        family = _family(record["pid"]) if pid else _session(record["pid"])
-        if pid:
-            _signal(pid, signal.SIGKILL if kill else self.stop_signal)
-            _wait([pid], 0 if kill else seconds)
-        rest = [member for member in family if _alive(member)]
-        for member in rest:
-            _signal(member[0], signal.SIGKILL)
-        _wait([member[0] for member in rest], 5)
+        rest = _family(record["pid"], process)
+        if process:
+            process.send_signal(signal.SIGKILL if kill else self.stop_signal)
+            psutil.wait_procs([process], 1 if kill else seconds)
+        living = [member for member in rest if member.is_running()]
+        for member in living:
+            _kill(member)
+        psutil.wait_procs(living, 5)
         self.record.unlink(missing_ok=True)
-        return bool(family)
+        return bool(rest)
+
+    def _process(self) -> psutil.Process | None:
+        record = self._read()
+        if not record:
+            return None
+        try:
+            process = psutil.Process(record["pid"])
+            is_it = abs(process.create_time() - record["started"]) < TOLERANCE_S
+            return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
 
     def _last(self) -> str:
         lines = [line for line in tail(self.log, 5) if line.strip()]
@@ -89,58 +101,28 @@ class Process:
             return None
 
 
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on."""
+def _family(pid: int, process: psutil.Process | None) -> set[psutil.Process]:
+    """A process, the session that it leads or led, and all their descendants: children may lead sessions of their own."""
+    family = {member for member in psutil.process_iter() if member.pid != pid and _session(member) == pid}
+    if process:
+        family.add(process)
+    for member in list(family):
+        try:
+            family.update(member.children(recursive=True))
+        except psutil.NoSuchProcess:
+            family.discard(member)
+    return family
+
+
+def _session(process: psutil.Process) -> int | None:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
         return None
 
 
-def _started(pid: int) -> str | None:
-    """When a living process started, in ticks since the machine did."""
-    fields = _stat(pid)
-    return None if fields is None or fields[0] in "ZX" else fields[19]
-
-
-def _alive(member: tuple[int, str]) -> bool:
-    pid, started = member
-    return _started(pid) == started
-
-
-def _family(pid: int) -> list[tuple[int, str]]:
-    """A process, its session and all their descendants: children may have sessions of their own."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))) and fields[0] not in "ZX":
-            parents[int(entry.name)] = (int(fields[1]), int(fields[3]), fields[19])
-    family = {pid}
-    while True:
-        more = {p for p, (parent, session, _) in parents.items() if parent in family or session == pid} - family
-        if not more:
-            return [(p, parents[p][2]) for p in family if p in parents]
-        family |= more
-
-
-def _session(pid: int) -> list[tuple[int, str]]:
-    """What is left of the session that a dead process led."""
-    return [member for member in _family(pid) if member[0] != pid]
-
-
-def _signal(pid: int, number: int) -> None:
+def _kill(process: psutil.Process) -> None:
     try:
-        os.kill(pid, number)
-    except ProcessLookupError:
+        process.kill()
+    except psutil.NoSuchProcess:
         pass
-
-
-def _wait(pids: list[int], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while any(_started(pid) for pid in pids) and time.monotonic() < deadline:
-        for pid in pids:
-            # Ours are reaped here; those of an earlier command belong to init.
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except (ChildProcessError, PermissionError):
-                pass
-        time.sleep(0.05)

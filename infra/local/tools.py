@@ -9,16 +9,17 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from console import Failure, run, step
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = Path(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools")
+TOOLS = Path(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools").absolute()
 LOG = ROOT / "target" / "stacks" / "install.log"
 
-# The emulator of AWS, and what infra/local/programs needs: cryptography, and PyYAML, which the emulator brings.
-AWS_PACKAGES = ["ministack==1.5.33", "cryptography>=45"]
+# The libraries of these programs, with AWS's emulator among them.
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CARGO_LAMBDA = "cargo-lambda==1.9.2"
 # What the document store is made of; infra/docdb/go.mod has its version.
 FERRETDB = "github.com/FerretDB/FerretDB"
@@ -122,7 +123,7 @@ def environment(name: str, packages: list[str], *options: str) -> Path:
     if not (folder / "complete").exists():
         advice = "Look whether PyPI can be reached, then repeat."
         shutil.rmtree(folder, ignore_errors=True)
-        with step(f"installing {' and '.join(packages)}", "a minute"):
+        with step(f"installing {', '.join(packages)}", "a minute"):
             create = ["python3", "-m", "venv", folder]
             try:
                 run(create, "making a virtual environment", LOG, "")
@@ -136,9 +137,11 @@ def environment(name: str, packages: list[str], *options: str) -> Path:
     return folder / "bin"
 
 
-def aws() -> Path:
-    """The folder with the AWS emulator's programs."""
-    return environment("aws", AWS_PACKAGES)
+def enter_environment() -> None:
+    """Goes on in the environment that has the libraries, where this is another."""
+    programs = environment("local", REQUIREMENTS.read_text().split())
+    if Path(sys.prefix) != programs.parent:
+        os.execv(programs / "python", [programs / "python", *sys.argv])
 
 
 def cargo_lambda() -> Path:

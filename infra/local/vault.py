@@ -9,7 +9,7 @@ import secrets
 import string
 from dataclasses import dataclass
 
-from console import Failure
+import cloud
 
 # What local names of secrets begin with.
 PREFIX = "admit"
@@ -66,18 +66,20 @@ def password() -> str:
 
 def fill(stack) -> None:
     """Makes the secrets that are missing, and tells the others where their stores are now. Safe to repeat."""
+    manager, named = cloud.client("secretsmanager", stack.aws_url), names()
     for key in LOGINS:
         place = account(stack, key)
         if key == "BrokerOwner":
             place["management_port"] = stack.state["ports"]["rabbitmq-management"]
-        current = read(stack, key)
+        current = read(manager, named[key])
         if current is None:
-            write(stack, "CreateSecret", key, {**place, "password": stack.state["secrets"][key]})
+            secret = place | {"password": stack.state["secrets"][key]}
+            manager.create_secret(Name=named[key], SecretString=json.dumps(secret))
         elif current | place != current:
             # The password stays: it may be one of a rotation's.
-            write(stack, "PutSecretValue", key, current | place)
-    if read(stack, TOKEN_KEY) is None:
-        write(stack, "CreateSecret", TOKEN_KEY, {})
+            manager.put_secret_value(SecretId=named[key], SecretString=json.dumps(current | place))
+    if read(manager, named[TOKEN_KEY]) is None:
+        manager.create_secret(Name=named[TOKEN_KEY], SecretString="{}")
 
 
 def account(stack, key: str) -> dict:
@@ -87,28 +89,9 @@ def account(stack, key: str) -> dict:
     return place | {"dbname": login.dbname, "username": login.username}
 
 
-def read(stack, key: str) -> dict | None:
+def read(manager, name: str) -> dict | None:
     """The current value of a secret; None where there is no such secret."""
-    answer = call(stack, "GetSecretValue", {"SecretId": names()[key]})
-    return None if answer is None else json.loads(answer["SecretString"])
-
-
-def write(stack, operation: str, key: str, value: dict) -> None:
-    named = "Name" if operation == "CreateSecret" else "SecretId"
-    request = {named: names()[key], "SecretString": json.dumps(value), "ClientRequestToken": secrets.token_hex(16)}
-    if call(stack, operation, request) is None:
-        raise Failure(f"Secrets Manager does not know {names()[key]}.")
-
-
-def call(stack, operation: str, request: dict) -> dict | None:
-    """One request to Secrets Manager; None where the secret is unknown."""
-    from components import Refused, post
-
-    url = f"http://127.0.0.1:{stack.state['ports']['aws']}/"
-    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"secretsmanager.{operation}"}
     try:
-        return json.loads(post(url, json.dumps(request).encode(), service="secretsmanager", headers=headers))
-    except Refused as refused:
-        if "ResourceNotFoundException" in refused.body:
-            return None
-        raise
+        return json.loads(manager.get_secret_value(SecretId=name)["SecretString"])
+    except manager.exceptions.ResourceNotFoundException:
+        return None

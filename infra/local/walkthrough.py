@@ -2,9 +2,9 @@
 
 import json
 import time
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime, timedelta
+
+import urllib3
 
 from console import Failure, say
 
@@ -16,29 +16,23 @@ EVENT = {
     "price": 50.0,
     "capacity": 10_000,
 }
+# What the sample events are about.
+SAMPLE_BOOKING, SAMPLE_PAYMENT = "bk_01a205dacee771e7b946b9382a1b206c", "pay_01a205dacee771e7b946b9382a1b206c"
 
 
 def call(url: str, method: str, path: str, body=None, token: str | None = None) -> tuple[int, dict]:
     """One request: its status and its JSON, or what else it is as a text."""
-    headers = {"content-type": "application/json"} if body is not None else {}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url + path, data, headers, method=method)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return response.status, understood(response.read())
-    except urllib.error.HTTPError as error:
-        return error.code, understood(error.read())
-    except OSError as error:
+        # What is None has no body; urllib3 sends anything else as JSON.
+        sent = {} if body is None else {"json": body}
+        answer = urllib3.request(method, url + path, headers=headers, timeout=60, retries=False, **sent)
+    except urllib3.exceptions.HTTPError as error:
         raise Failure(f"{method} {path} got no answer ({error}). See make logs.") from None
-
-
-def understood(body: bytes) -> dict:
     try:
-        return json.loads(body or b"{}")
+        return answer.status, json.loads(answer.data or b"{}")
     except ValueError:
-        return {"text": body.decode(errors="replace")}
+        return answer.status, {"text": answer.data.decode(errors="replace")}
 
 
 def load_demo(url: str) -> str:
@@ -49,6 +43,21 @@ def load_demo(url: str) -> str:
     event = {**EVENT, "starts_at": starts_at}
     expect(call(url, "POST", "/events", event, session["access_token"]), (201, 409), "POST /events")
     return session["access_token"]
+
+
+def as_demo_user(event: str, url: str) -> str:
+    """A sample event as the demo user sends it, about a booking of theirs that is paid."""
+    token = load_demo(url)
+    bookings = call(url, "GET", "/bookings", None, token)[1]["items"]
+    booking = next((booking for booking in bookings if booking["payment_id"]), None)
+    if booking is None:
+        raise Failure("The demo user has no booking that is paid: make up books one.")
+    return (
+        event.replace("Bearer TOKEN", f"Bearer {token}")
+        .replace('\\"user_id\\": 1', f'\\"user_id\\": {booking["user_id"]}')
+        .replace(SAMPLE_BOOKING, booking["booking_id"])
+        .replace(SAMPLE_PAYMENT, booking["payment_id"])
+    )
 
 
 def load_shop(url: str, token: str) -> bool:

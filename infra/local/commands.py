@@ -1,0 +1,305 @@
+"""The local stack: everything that Admit needs, as private processes of this checkout.
+
+usage: python3 infra/local COMMAND
+
+  up            install what is missing, start what is not running, book a ticket
+  down          stop everything; the data stays
+  status        what runs, and where
+  logs          what the functions and components say, readably
+  clean-data    forget the data of the stopped stack
+  test [ARGS]   run cargo test against a stack of its own; without ARGS all of it and a look at the
+                functions' rights, then the tests of the API and of passwords again through the pooler
+  steps [ARGS]  run the tests that need PostgreSQL alone
+  bench         measure a stack of release builds, and write docs/PERFORMANCE.md's tables
+  queries       write the data that queries are checked against; --check only compares
+  functions     write what follows from functions.toml; --check only compares
+  mutants       bring bugs back, one by one, and see which check catches each
+                (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
+  invoke NAME   invoke a function of the running stack with events/NAME.json
+  test-pages    try the pages in a browser, against a stack of its own; --pictures takes the README's
+  fuzz EXAMPLES send the running stack's API what its description allows and what it forbids
+  redrive       put dead letters and the quarantine back
+  cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
+  template      check the templates with AWS's own linters and checkov, and the runbook against them
+  test-deploy   deploy template.yaml into AWS's emulator, use it, update it and delete it
+  deploy STAGE  deploy to AWS, as samconfig.toml has it for the stage
+  destroy STAGE delete a stage, keeping a last snapshot of its databases
+  start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
+  stop NAME     stop one component; --kill ends it without a chance to tidy up
+
+ADMIT_POOLED=1 puts a pooler before PostgreSQL, as RDS Proxy stands there on AWS, for up and test.
+ADMIT_DOCKER=1 has the stores run in containers. ADMIT_RELEASE=0 has up build debug programs, sooner.
+"""
+
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+import cost
+import derive
+import deploy
+import deployment
+import functions
+import fuzz
+import logs
+import mutants
+import pages
+import queries
+import rights
+import runbook
+import template
+import tools
+import walkthrough
+from components import Stack
+from console import Failure, end_commands, say
+from tools import ROOT
+
+STACKS = ROOT / "target" / "stacks"
+
+
+def main(arguments: list[str]) -> int:
+    # Ending by a signal has to stop what was started, just as Ctrl-C has, which some shells switch off.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    command, rest = (arguments or ["help"])[0], arguments[1:]
+    try:
+        pooled = wants_pooler() if command == "up" else None
+        stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"), pooled)
+        match command:
+            case "up":
+                # What a newcomer sees, and a load generator measures, is what is deployed.
+                os.environ.setdefault("ADMIT_RELEASE", "1")
+                up(stack)
+            case "down":
+                down(stack)
+            case "status":
+                stack.print_status()
+            case "logs":
+                logs.show(stack.folder / "log", follow=sys.stdout.isatty())
+            case "clean-data":
+                clean(stack)
+            case "test":
+                return test(rest)
+            case "steps":
+                return steps(rest)
+            case "bench":
+                return bench()
+            case "queries":
+                queries.prepare(Stack(STACKS / "queries"), check="--check" in rest)
+            case "functions":
+                derive.derive(check="--check" in rest)
+            case "mutants":
+                return mutate(rest)
+            case "invoke":
+                invoke(stack, *rest)
+            case "test-pages":
+                return test_pages(pictures="--pictures" in rest)
+            case "fuzz":
+                fuzz.run(stack, *map(int, rest))
+            case "redrive":
+                redrive(stack)
+            case "cost":
+                return cost.main(rest)
+            case "template":
+                template.check()
+                runbook.check()
+            case "test-deploy":
+                with exclusive(deployment.DataPlane()):
+                    deployment.test_deploy()
+            case "deploy":
+                deploy.deploy(*rest)
+            case "destroy":
+                deploy.destroy(*rest)
+            case "start":
+                stack.start_again(rest[0], dict(word.split("=", 1) for word in rest[1:]))
+            case "stop":
+                stack.stop_one(rest[0], kill="--kill" in rest)
+            case _:
+                print(__doc__)
+                return 0 if command == "help" else 2
+    except Failure as failure:
+        say(f"\n✗ {failure}", to=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        say(f"\n✗ AWS said: {error}", to=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("\n✗ Interrupted. What this command had started is stopped; run it again to go on.", to=sys.stderr)
+        return 130
+    finally:
+        end_commands()
+    return 0
+
+
+def exclusive(stack: Stack):
+    """Holds the stack, so that two commands don't start or stop it at once."""
+    stack.folder.mkdir(parents=True, exist_ok=True)
+    lock = open(stack.folder / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failure("Another make is starting or stopping this stack; wait until it has ended.") from None
+    return lock
+
+
+def up(stack: Stack) -> None:
+    with exclusive(stack):
+        stack.up(port=wanted_port())
+        walkthrough.book(stack.url)
+        stack.print_where()
+
+
+def wanted_port() -> int:
+    text = os.environ.get("PORT") or "9000"
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise Failure(f"PORT must be a number from 1 to 65535, not {text!r}.")
+    return int(text)
+
+
+def wants_pooler() -> bool:
+    return os.environ.get("ADMIT_POOLED") == "1"
+
+
+def down(stack: Stack) -> None:
+    with exclusive(stack):
+        say("Stopped." if stack.down() else "Nothing was running.")
+
+
+def clean(stack: Stack) -> None:
+    with exclusive(stack):
+        if stack.running():
+            raise Failure("The stack is running: make down, then make clean-data.")
+        stack.forget()
+        say("The data is gone; the next make up starts afresh.")
+
+
+def test(arguments: list[str]) -> int:
+    """Runs cargo test against a new stack, which ends with it."""
+    if arguments or wants_pooler():
+        return test_on(Stack(STACKS / "test", wants_pooler()), arguments)
+    status = test_on(Stack(STACKS / "test", pooled=False), [], and_then=looks)
+    if status != 0:
+        return status
+    if tools.has_docker():
+        say("\nThere is no container with the pooler: the tests through it are left out.")
+        return 0
+    say("\nOnce more, through a pooler in transaction mode")
+    return test_on(Stack(STACKS / "test", pooled=True), ["-p", "tests", "--test", "api", "--test", "rotation"])
+
+
+def looks(stack: Stack) -> None:
+    """What looks at the stack that passed the tests."""
+    rights.compare(stack)
+    fuzz.run(stack, examples=40)
+    pages.try_out(stack)
+
+
+def test_pages(pictures: bool) -> int:
+    """Tries the pages in a browser, or takes pictures of them, on a new stack, which ends with it."""
+    stack = Stack(STACKS / "pages", pooled=False)
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        try:
+            stack.up(port=None, settings={"ADMIT_CLOCK_SECONDS": "2"})
+            walkthrough.load_demo(stack.url)
+            pages.take_pictures(stack) if pictures else pages.try_out(stack)
+            return 0
+        finally:
+            stack.down()
+
+
+def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
+    """Runs tests on a new stack, then what looks at the stack that passed them."""
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        # What the functions say is looked at: it has to be of this run.
+        shutil.rmtree(stack.folder / "log", ignore_errors=True)
+        # Short times, so that what the sweep mends is mended while a test waits.
+        quick = {
+            "ADMIT_CORS": functions.cors("https://shop.example"),
+            "ADMIT_CLOCK_SECONDS": "2",
+            "ADMIT_SETTLE_DELAY_SECONDS": "1",
+            "ADMIT_SWEEP_AFTER_SECONDS": "4",
+        }
+        try:
+            stack.up(port=None, settings=quick)
+            walkthrough.load_demo(stack.url)
+            say("\nRunning the tests")
+            status = stack.run_tests(arguments)
+            if status == 0 and and_then:
+                and_then(stack)
+            return status
+        finally:
+            stack.down()
+
+
+def bench() -> int:
+    """Measures a new stack of release builds, which ends with it."""
+    os.environ["ADMIT_RELEASE"] = "1"
+    # The crowd has a socket each, and so has the API for each.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    stack = Stack(STACKS / "bench", pooled=False)
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        try:
+            stack.up(port=None)
+            return stack.run_bench()
+        finally:
+            stack.down()
+
+
+def steps(arguments: list[str]) -> int:
+    """Runs the tests of single steps on a PostgreSQL server of their own."""
+    stack = Stack(STACKS / "steps")
+    with exclusive(stack):
+        stack.down()
+        stack.forget()
+        try:
+            return stack.run_steps(arguments)
+        finally:
+            stack.down()
+
+
+def mutate(arguments: list[str]) -> int:
+    """Tries mutants; non-zero where one was not caught."""
+    if arguments == ["--check"]:
+        mutants.applies()
+        return 0
+    folder = Path(arguments[0]) if arguments else mutants.MUTANTS
+    return 1 if mutants.run(folder, arguments[1:]) else 0
+
+
+def invoke(stack: Stack, sample: str) -> None:
+    """Invokes a function with one of the sample events, named like it or by more, as the demo user sends it."""
+    event = ROOT / "events" / f"{sample}.json"
+    name = max((name for name in derive.functions() if sample.startswith(name)), key=len, default=None)
+    if name is None or not event.exists():
+        samples = ", ".join(sorted(path.stem for path in event.parent.glob("*.json")))
+        raise Failure(f"There is no sample event {sample!r}. FUNCTION can be: {samples}.")
+    if "event-sources" not in stack.running():
+        raise Failure("The stack is not running: make up, then make invoke.")
+    say(json.dumps(stack.invoke(name, json.loads(walkthrough.as_demo_user(event.read_text(), stack.url))), indent=2))
+
+
+def redrive(stack: Stack) -> None:
+    """Has the functions put back what died: the broker's and SQS's dead letters, and the quarantine."""
+    if "event-sources" not in stack.running():
+        raise Failure("The stack is not running: make up, then make redrive.")
+    letters = stack.invoke("redrive", {"redrive": 1000})
+    quarantine = stack.invoke("redrive-quarantine", {"redrive": 1000})
+    say(
+        f"  {letters['announcements']} announcements and {letters['settlements']} settle messages put back;\n"
+        f"  {quarantine['stored']} messages of the quarantine delivered, {quarantine['quarantined']} still unreadable."
+    )
