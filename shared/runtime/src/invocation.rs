@@ -5,10 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tracing::Instrument;
 
 use crate::{Error, calls, faults, telemetry};
@@ -62,11 +63,29 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> &'static str {
     }
 }
 
-/// Serves invocations of `function` with `handle` until Lambda ends the process: one after the other, or as many at
-/// once as Lambda Managed Instances are told.
-///
-/// # Errors
-/// The Lambda runtime can't be reached.
+/// What Lambda hands a function.
+pub type Invocation = LambdaEvent<Box<RawValue>>;
+
+/// What a function answers, in JSON.
+type Answered = Result<Box<RawValue>, Diagnostic>;
+
+/// What becomes of an invocation.
+pub type ServiceFuture = BoxFuture<'static, Answered>;
+
+/// What answers invocations. No generic type: Lambda's runtime is compiled here, once, and not in each function.
+pub type Service = Box<dyn Fn(Invocation) -> ServiceFuture + Send + Sync>;
+
+/// A service that stays on its thread.
+type LocalService = Box<dyn Fn(Invocation) -> LocalBoxFuture<'static, Answered>>;
+
+/// Answers invocations until Lambda ends the process: one after the other, or as many at once as Lambda Managed
+/// Instances are told.
+pub async fn run(service: Service) -> Result<(), Error> {
+    let service = &*Box::leak(service);
+    lambda_runtime::run_concurrent(service_fn(service)).await
+}
+
+/// Serves invocations of `function` with `handle` until Lambda ends the process.
 pub async fn serve<App, Event, Handle, Answer, Output>(
     function: &'static str,
     app: App,
@@ -81,15 +100,14 @@ where
 {
     // Lives as long as the process: a reference to it can be held by every invocation's future.
     let app: &'static App = Box::leak(Box::new(app));
-    // Boxed: the nested futures are too deep for the compiler to compute their layout.
-    let service = service_fn(move |event| Box::pin(answer(function, app, handle, event)));
-    lambda_runtime::run_concurrent(service).await
+    run(Box::new(move |invocation| {
+        let handled = handled(app, handle, invocation.payload);
+        answer(function, invocation.context, handled.boxed()).boxed()
+    }))
+    .await
 }
 
 /// Serves one invocation after the other, whatever Lambda says: for those of a deploy or a schedule.
-///
-/// # Errors
-/// The Lambda runtime can't be reached.
 pub async fn serve_in_turn<App, Event, Handle, Answer, Output>(
     function: &'static str,
     app: App,
@@ -97,52 +115,64 @@ pub async fn serve_in_turn<App, Event, Handle, Answer, Output>(
 ) -> Result<(), Error>
 where
     App: 'static,
-    Event: DeserializeOwned,
-    Handle: Fn(&'static App, Event) -> Answer + Copy,
-    Answer: Future<Output = Result<Output, Error>>,
-    Output: Serialize,
+    Event: DeserializeOwned + 'static,
+    Handle: Fn(&'static App, Event) -> Answer + Copy + 'static,
+    Answer: Future<Output = Result<Output, Error>> + 'static,
+    Output: Serialize + 'static,
 {
     let app: &'static App = Box::leak(Box::new(app));
-    let service = service_fn(move |event| Box::pin(answer(function, app, handle, event)));
-    lambda_runtime::run(service).await
+    run_in_turn(Box::new(move |invocation| {
+        let handled = handled(app, handle, invocation.payload);
+        answer(function, invocation.context, handled.boxed_local()).boxed_local()
+    }))
+    .await
 }
 
-/// Serves one invocation: with one log line, and a failed one with its whole chain of causes.
-async fn answer<App, Event, Answer, Output>(
-    function: &'static str,
+async fn run_in_turn(service: LocalService) -> Result<(), Error> {
+    lambda_runtime::run(service_fn(service)).await
+}
+
+/// What `handle` makes of an event.
+async fn handled<App, Event, Answer, Output>(
     app: &'static App,
     handle: impl Fn(&'static App, Event) -> Answer,
-    event: LambdaEvent<Box<RawValue>>,
-) -> Result<Output, Diagnostic>
+    payload: Box<RawValue>,
+) -> Result<Box<RawValue>, Error>
 where
     Event: DeserializeOwned,
     Answer: Future<Output = Result<Output, Error>>,
     Output: Serialize,
 {
-    let span = telemetry::request_span(function, &event.context.request_id);
+    // Read here and not by the runtime, which would not log what it can't read.
+    let event = serde_json::from_str(payload.get()).map_err(Failure::Event)?;
+    let output = handle(app, event).await?;
+    Ok(to_raw_value(&output)?)
+}
+
+/// Answers one invocation: with one log line, and a failed one with its whole chain of causes.
+async fn answer(
+    function: &'static str,
+    context: Context,
+    handled: impl Future<Output = Result<Box<RawValue>, Error>>,
+) -> Answered {
+    let span = telemetry::request_span(function, &context.request_id);
     let answer = async move {
         let started = Instant::now();
         let handled = async {
-            let handled = AssertUnwindSafe(async {
-                // Read here and not by the runtime, which would not log what it can't read.
-                let event = serde_json::from_str(event.payload.get()).map_err(Failure::Event)?;
-                handle(app, event).await
-            });
-            match handled.catch_unwind().await {
+            match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(outcome) => outcome,
                 Err(panic) => Err(Failure::Panic(telemetry::panic_message(panic.as_ref())).into()),
             }
         };
         let handled = faults::returning(function, Box::pin(handled));
-        let outcome = calls::until(event.context.deadline(), handled).await;
+        let outcome = calls::until(context.deadline(), handled).await;
         let elapsed_ms = telemetry::elapsed_ms(started);
         match outcome {
             Ok(output) => {
-                let said = serde_json::to_string(&output).unwrap_or_default();
                 tracing::info!(
                     status = "ok",
                     elapsed_ms,
-                    output = said,
+                    output = output.get(),
                     "invocation completed"
                 );
                 Ok(output)

@@ -10,6 +10,8 @@ pub mod functions;
 pub mod invocation;
 pub mod telemetry;
 
+use std::pin::Pin;
+
 use crate::config::Config;
 
 /// What stops a function before its first request, or an invocation that has no caller to answer.
@@ -51,6 +53,11 @@ pub async fn start<App: FromConfig>() -> Result<App, Error> {
 /// # Errors
 /// The work's own, or that the system has no resources for it.
 pub fn block_on(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    run_to_end(Box::pin(work))
+}
+
+/// No generic function, so that it is compiled once.
+fn run_to_end(work: Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>) -> Result<(), Error> {
     let mut threads = match config::concurrency() {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),

@@ -20,14 +20,16 @@ use std::time::{Instant, SystemTime};
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, StatusCode};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::Diagnostic;
+use runtime::invocation::{self, Invocation, ServiceFuture};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::to_raw_value;
 use tracing::Instrument;
 
 pub use body::{Decode, Fields};
@@ -49,13 +51,13 @@ pub type Answer = Result<Response, Problem>;
 /// Says that this response repeats the one that an earlier request with the same key had.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// What answers requests. No generic type: what surrounds it is compiled here, once, and not in each function.
+type Handler = &'static (dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync);
+
 /// Answers the requests of `route` with `handle` until Lambda ends the process.
 ///
 /// Every request leaves one log line with its function, route, status and elapsed milliseconds,
 /// and a failed one a second with the whole chain of causes.
-///
-/// # Errors
-/// The Lambda runtime can't be reached.
 pub async fn serve<App, Handle, Answering>(
     route: &'static Route,
     app: App,
@@ -66,32 +68,25 @@ where
     Handle: Fn(&'static App, Request) -> Answering + Copy + Send + Sync + 'static,
     Answering: Future<Output = Answer> + Send + 'static,
 {
-    // Lives as long as the process: a reference to it can be held by every request's future.
-    let app: &'static App = Box::leak(Box::new(app));
-    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = event.context.deadline();
-        let request_id = event.context.request_id;
-        let span = telemetry::request_span(route.function, &request_id);
-        let answer = async move {
-            let read = Request::read(route, event.payload.get());
-            let show = |problem: Problem| problem.into_response(&request_id);
-            let answering = |request| handle(app, request);
-            let response = answer(Some(route), read, deadline, show, answering);
-            Ok::<_, Error>(encode(response.await))
-        };
-        // Boxed, as below.
-        let answer = faults::returning(route.function, Box::pin(answer));
-        // Boxed: what is nested in it is deeper than the compiler computes layouts.
-        Box::pin(answer.instrument(span))
-    }))
-    .await
+    let handler = handler(app, handle);
+    let answers = move |invocation: Invocation| {
+        let request_id = invocation.context.request_id.clone();
+        let read = Request::read(route, invocation.payload.get());
+        let show = move |problem: Problem| problem.into_response(&request_id);
+        let answer = answer(
+            invocation.context.deadline(),
+            Some(route),
+            read,
+            Box::new(show),
+            handler,
+        );
+        returned(route.function, &invocation.context.request_id, answer)
+    };
+    invocation::run(Box::new(answers)).await
 }
 
 /// Answers the requests for pages of `function` with `handle` until Lambda ends the process; a problem is a page
 /// too, which `show` makes.
-///
-/// # Errors
-/// The Lambda runtime can't be reached.
 pub async fn serve_pages<App, Handle, Answering>(
     function: &'static str,
     app: App,
@@ -103,42 +98,63 @@ where
     Handle: Fn(&'static App, Request) -> Answering + Copy + Send + Sync + 'static,
     Answering: Future<Output = Answer> + Send + 'static,
 {
+    let handler = handler(app, handle);
+    let answers = move |invocation: Invocation| {
+        let read = Request::read_page(function, invocation.payload.get());
+        let asked = read.as_ref().ok().cloned();
+        let route = asked.as_ref().map(Request::route);
+        let show = move |problem: Problem| show(&problem, asked.as_ref());
+        let answer = answer(
+            invocation.context.deadline(),
+            route,
+            read,
+            Box::new(show),
+            handler,
+        );
+        returned(function, &invocation.context.request_id, answer)
+    };
+    invocation::run(Box::new(answers)).await
+}
+
+fn handler<App, Handle, Answering>(app: App, handle: Handle) -> Handler
+where
+    App: Send + Sync + 'static,
+    Handle: Fn(&'static App, Request) -> Answering + Copy + Send + Sync + 'static,
+    Answering: Future<Output = Answer> + Send + 'static,
+{
+    // Lives as long as the process: a reference to it can be held by every request's future.
     let app: &'static App = Box::leak(Box::new(app));
-    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = event.context.deadline();
-        let span = telemetry::request_span(function, &event.context.request_id);
-        let answer = async move {
-            let read = Request::read_page(function, event.payload.get());
-            let asked = read.as_ref().ok().cloned();
-            let route = asked.as_ref().map(Request::route);
-            let show = |problem: Problem| show(&problem, asked.as_ref());
-            let response = answer(route, read, deadline, show, |request| handle(app, request));
-            Ok::<_, Error>(encode(response.await))
-        };
-        let answer = faults::returning(function, Box::pin(answer));
-        Box::pin(answer.instrument(span))
-    }))
-    .await
+    Box::leak(Box::new(move |request| handle(app, request).boxed()))
+}
+
+/// The answer as Lambda takes it, with what is logged on the way marked as this request's.
+fn returned(
+    function: &'static str,
+    request_id: &str,
+    answer: impl Future<Output = Response> + Send + 'static,
+) -> ServiceFuture {
+    let span = telemetry::request_span(function, request_id);
+    let answer = async { to_raw_value(&encode(answer.await)).map_err(Error::from) };
+    let answer = faults::returning(function, answer.boxed());
+    let answer = answer.map(|answered| answered.map_err(Diagnostic::from));
+    answer.instrument(span).boxed()
 }
 
 /// Answers one request, whatever becomes of it: a problem, and a panic too, is a response, which `show` makes.
-async fn answer<Answering>(
+async fn answer(
+    deadline: SystemTime,
     route: Option<&'static Route>,
     read: Result<Request, Problem>,
-    deadline: SystemTime,
-    show: impl FnOnce(Problem) -> Response,
-    handle: impl FnOnce(Request) -> Answering,
-) -> Response
-where
-    Answering: Future<Output = Answer>,
-{
+    show: Box<dyn FnOnce(Problem) -> Response + Send>,
+    handler: Handler,
+) -> Response {
     let started = Instant::now();
     let handled = async {
         let request = read?;
         // What a handler keeps between requests is whole also after a panic: connections are taken
         // out while they are used, and nothing else changes.
-        let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
-        match calls::until(deadline, Box::pin(handled)).await {
+        let handled = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
+        match calls::until(deadline, handled.boxed()).await {
             Ok(outcome) => outcome,
             Err(panic) => Err(Problem::internal(
                 "handling the request",
@@ -220,9 +236,6 @@ pub fn html(status: StatusCode, text: String) -> Response {
 }
 
 /// An answer, marked as the one that an earlier request with the same key had if it was `replayed`.
-///
-/// # Errors
-/// The problem that it was.
 pub fn marked(answer: Answer, replayed: bool) -> Answer {
     match answer {
         answer if !replayed => answer,
@@ -273,17 +286,12 @@ mod tests {
         for (panics, status) in [(true, 500), (false, 200)] {
             let read = Request::read(&routes::LIST_EVENTS, event);
             let deadline = SystemTime::now() + Duration::from_secs(5);
-            let show = |problem: Problem| problem.into_response("r");
-            let response = answer(
-                Some(&routes::LIST_EVENTS),
-                read,
-                deadline,
-                show,
-                async |_| {
-                    assert!(!panics, "a bug with a secret in it");
-                    Ok(ok(&1))
-                },
-            );
+            let show = Box::new(|problem: Problem| problem.into_response("r"));
+            let handle = handler((), move |(), _| async move {
+                assert!(!panics, "a bug with a secret in it");
+                Ok(ok(&1))
+            });
+            let response = answer(deadline, Some(&routes::LIST_EVENTS), read, show, handle);
             let answer = encode(response.await);
             assert_eq!(answer.status_code, status);
             let body = String::from_utf8(answer.body.unwrap().to_vec()).unwrap();
