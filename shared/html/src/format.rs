@@ -60,7 +60,7 @@ impl When {
         let weekday = pick(weekday.unwrap_or_default());
         let month = pick(MONTHS.get(nth(local.month0())).copied().unwrap_or_default());
         let (day, year) = (local.day(), local.year());
-        let zone = local.format("%Z").to_string();
+        let zone = zone.abbreviation(moment);
         let zone = match (language, zone.as_str()) {
             (Language::German, "CET") => "MEZ",
             (Language::German, "CEST") => "MESZ",

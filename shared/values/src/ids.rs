@@ -165,9 +165,6 @@ macro_rules! prefixed_uuid {
 
         impl $name {
             /// The id with this UUID, as PostgreSQL spells it.
-            ///
-            /// # Errors
-            /// The text is no UUID.
             pub fn of_uuid(text: &str) -> Result<Self, InvalidId> {
                 Uuid::try_parse(text)
                     .map(Self)
@@ -204,6 +201,18 @@ macro_rules! prefixed_uuid {
             }
         }
 
+        impl $name {
+            /// A new name. Never reused, and made before the first statement, so that a repeat is known.
+            pub fn generate() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The UUID, for stores that keep it as such.
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 parse_string(deserializer)
@@ -224,43 +233,9 @@ impl BookingId {
     pub fn of_payment(payment: PaymentId) -> Self {
         Self(payment.0)
     }
-
-    /// A new name. Never reused, and made before the first statement, so that a repeat is known.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
-
-impl TicketTypeId {
-    /// A new name.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// The UUID, for stores that keep it as such.
-    pub fn uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl QuotaId {
-    /// A new name.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// The UUID, for stores that keep it as such.
-    pub fn uuid(self) -> Uuid {
-        self.0
-    }
 }
 
 impl PaymentId {
-    /// A new name, for a payment that belongs to no booking.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
     /// The one payment of a booking.
     ///
     /// Derived, not stored: whoever knows the booking knows which payment record decides it, also

@@ -4,8 +4,11 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, DurationRound, NaiveDateTime, TimeDelta, Timelike, Utc};
-use chrono_tz::Tz;
+use chrono::{
+    DateTime, Datelike, DurationRound, FixedOffset, NaiveDateTime, Offset as _, TimeDelta,
+    TimeZone as _, Timelike, Utc,
+};
+use jiff::tz::{self, AmbiguousOffset, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::json::parse_string;
@@ -63,17 +66,56 @@ impl TimeZone {
     }
 
     /// What clocks in this zone show at a moment.
-    pub fn local(&self, moment: Timestamp) -> DateTime<Tz> {
-        let zone = self.0.parse().unwrap_or(Tz::UTC);
-        moment.with_timezone(&zone)
+    pub fn local(&self, moment: Timestamp) -> DateTime<FixedOffset> {
+        moment.with_timezone(&fixed(self.rules().to_offset(instant(moment))))
+    }
+
+    /// What the time of clocks in this zone is called at a moment, as CEST.
+    pub fn abbreviation(&self, moment: Timestamp) -> String {
+        let rules = self.rules();
+        let info = rules.to_offset_info(instant(moment));
+        info.abbreviation().to_owned()
     }
 
     /// The moment at which clocks in this zone show a time; the first of two. `None` where they skip it.
     pub fn moment(&self, clock: NaiveDateTime) -> Option<Timestamp> {
-        let zone = self.0.parse().unwrap_or(Tz::UTC);
-        let local = clock.and_local_timezone(zone).earliest()?;
+        let (date, time) = (clock.date(), clock.time());
+        let clock_there = jiff::civil::DateTime::new(
+            i16::try_from(date.year()).ok()?,
+            i8::try_from(date.month()).ok()?,
+            i8::try_from(date.day()).ok()?,
+            i8::try_from(time.hour()).ok()?,
+            i8::try_from(time.minute()).ok()?,
+            i8::try_from(time.second()).ok()?,
+            0,
+        );
+        let offset = match self
+            .rules()
+            .to_ambiguous_timestamp(clock_there.ok()?)
+            .offset()
+        {
+            AmbiguousOffset::Unambiguous { offset } => offset,
+            AmbiguousOffset::Fold { before, .. } => before,
+            AmbiguousOffset::Gap { .. } => return None,
+        };
+        let local = fixed(offset).from_local_datetime(&clock).single()?;
         Some(local.to_utc())
     }
+
+    fn rules(&self) -> tz::TimeZone {
+        let known = TimeZoneDatabase::bundled().get(&self.0);
+        known.unwrap_or(tz::TimeZone::UTC)
+    }
+}
+
+/// A moment, as jiff has it.
+fn instant(moment: Timestamp) -> jiff::Timestamp {
+    let micros = moment.timestamp_micros();
+    jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX)
+}
+
+fn fixed(offset: tz::Offset) -> FixedOffset {
+    FixedOffset::east_opt(offset.seconds()).unwrap_or_else(|| Utc.fix())
 }
 
 impl Default for TimeZone {
@@ -86,8 +128,10 @@ impl FromStr for TimeZone {
     type Err = UnknownTimeZone;
 
     fn from_str(name: &str) -> Result<Self, UnknownTimeZone> {
-        let zone: Tz = name.parse().map_err(|_| UnknownTimeZone)?;
-        Ok(Self(zone.name().to_owned()))
+        let zone = TimeZoneDatabase::bundled().get(name);
+        // It is found in other spellings, too.
+        let known = zone.is_ok_and(|zone| zone.iana_name() == Some(name));
+        known.then(|| Self(name.to_owned())).ok_or(UnknownTimeZone)
     }
 }
 
