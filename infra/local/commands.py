@@ -7,8 +7,9 @@ usage: python3 infra/local COMMAND
   status        what runs, and where
   logs          what the functions and components say, readably
   clean-data    forget the data of the stopped stack
-  test [ARGS]   run cargo test against a stack of its own; without ARGS all of it and a look at the
-                functions' rights, then the tests of the API and of passwords again through the pooler
+  test [ARGS]   run cargo test against a stack of its own; without ARGS every lane at once, each on its own
+                stack, and then look at the functions' rights
+  lane NAME     run one lane of the tests: tests, faults-1, faults-2, recovery, or pooled, through a pooler
   steps [ARGS]  run the tests that need PostgreSQL alone
   bench         measure a stack of release builds, and write docs/PERFORMANCE.md's tables
   queries       write the data that queries are checked against; --check only compares
@@ -37,7 +38,11 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -57,8 +62,8 @@ import runbook
 import template
 import tools
 import walkthrough
-from components import Stack
-from console import Failure, end_commands, say
+from components import EVERY_TEST, Stack
+from console import Failure, end_commands, say, side_by_side
 from tools import ROOT
 
 STACKS = ROOT / "target" / "stacks"
@@ -88,6 +93,8 @@ def main(arguments: list[str]) -> int:
                 clean(stack)
             case "test":
                 return test(rest)
+            case "lane":
+                return test_lane(*rest)
             case "steps":
                 return steps(rest)
             case "bench":
@@ -182,24 +189,79 @@ def clean(stack: Stack) -> None:
 
 
 def test(arguments: list[str]) -> int:
-    """Runs cargo test against a new stack, which ends with it."""
+    """Runs cargo test against a new stack, which ends with it; without arguments every lane at once."""
     if arguments or wants_pooler():
-        return test_on(Stack(STACKS / "test", wants_pooler()), arguments)
-    status = test_on(Stack(STACKS / "test", pooled=False), [], and_then=looks)
-    if status != 0:
-        return status
-    if tools.has_docker():
-        say("\nThere is no container with the pooler: the tests through it are left out.")
-        return 0
-    say("\nOnce more, through a pooler in transaction mode")
-    return test_on(Stack(STACKS / "test", pooled=True), ["-p", "tests", "--test", "api", "--test", "rotation"])
+        return test_on(Stack(STACKS / "test", wants_pooler()), [arguments])
+    lanes = [name for name, lane in LANES.items() if not (lane.pooled and tools.has_docker())]
+    if lanes != list(LANES):
+        say("There is no container with the pooler: the tests through it are left out.")
+    check_lanes()
+    # Once, before the lanes would do it side by side.
+    Stack(STACKS / "test").build_tests()
+    began = time.monotonic()
+    statuses = side_by_side({name: [sys.executable, "infra/local", "lane", name] for name in lanes}, cwd=ROOT)
+    if failed := [name for name, status in statuses.items() if status != 0]:
+        raise Failure(f"Tests failed: their lines begin with {' or '.join(failed)}.")
+    rights.compare([STACKS / f"test-{name}" for name in lanes])
+    say(f"  Everything passed, in {(time.monotonic() - began) / 60:.0f} minutes.")
+    return 0
 
 
-def looks(stack: Stack) -> None:
-    """What looks at the stack that passed the tests."""
-    rights.compare(stack)
+def test_lane(name: str) -> int:
+    """Runs the tests of one lane on a stack of its own."""
+    lane = LANES[name]
+    os.environ.update(lane.settings)
+    return test_on(Stack(STACKS / f"test-{name}", lane.pooled), lane.runs, lane.then)
+
+
+def try_interfaces(stack: Stack) -> None:
+    """Tries the API by its description, and the pages in a browser."""
     fuzz.run(stack, examples=40)
     pages.try_out(stack)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Tests that run on one stack, one after the other."""
+
+    # The arguments of each `cargo test`.
+    runs: list[list[str]]
+    settings: dict[str, str] = field(default_factory=dict)
+    pooled: bool = False
+    # What comes after them, on the same stack.
+    then: Callable[[Stack], None] | None = None
+
+
+def targets(*names: str) -> list[str]:
+    """The arguments that choose test targets. Always of all packages: with others cargo would build what they depend on anew."""
+    return [*EVERY_TEST, *(word for name in names for word in ("--test", name))]
+
+
+MATRIX = "no_fault_at_any_boundary"
+# What make test runs at once. Most tests wait for what they have broken, so that two processors are enough for all lanes;
+# what needs a processor to itself comes late.
+LANES = {
+    "tests": Lane(
+        [
+            [*targets("holds", "protocol", "layers", "api", "growth", "outages", "rotation"), "--lib", "--bins"],
+            [*targets("faults"), "--", "--skip", MATRIX, "--skip", "recovery::"],
+        ]
+    ),
+    "faults-1": Lane([[*targets("faults"), "--", MATRIX], targets("chaos")], {"ADMIT_FAULTS_SHARE": "1/2"}),
+    "faults-2": Lane([[*targets("faults"), "--", MATRIX]], {"ADMIT_FAULTS_SHARE": "2/2"}),
+    "recovery": Lane([[*targets("faults"), "--", "recovery::"]]),
+    "pooled": Lane([targets("api", "rotation")], pooled=True, then=try_interfaces),
+}
+
+
+def check_lanes() -> None:
+    """Each test target has a lane."""
+    command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"]
+    found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    known = {word for lane in LANES.values() for run in lane.runs for word in run}
+    for target in [target for package in found["packages"] for target in package["targets"]]:
+        if "test" in target["kind"] and target["name"] not in known:
+            raise Failure(f"No lane of infra/local/commands.py runs the tests {target['name']}.")
 
 
 def test_pages(pictures: bool) -> int:
@@ -217,8 +279,8 @@ def test_pages(pictures: bool) -> int:
             stack.down()
 
 
-def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
-    """Runs tests on a new stack, then what looks at the stack that passed them."""
+def test_on(stack: Stack, runs: list[list[str]], and_then=None) -> int:
+    """Runs tests on a new stack, then what looks at the stack that passed them. The first that fails ends it."""
     with exclusive(stack):
         stack.down()
         stack.forget()
@@ -235,7 +297,7 @@ def test_on(stack: Stack, arguments: list[str], and_then=None) -> int:
             stack.up(port=None, settings=quick)
             walkthrough.load_demo(stack.url)
             say("\nRunning the tests")
-            status = stack.run_tests(arguments)
+            status = next((status for run in runs if (status := stack.run_tests(run)) != 0), 0)
             if status == 0 and and_then:
                 and_then(stack)
             return status

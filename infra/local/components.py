@@ -25,6 +25,11 @@ from tools import ROOT
 # With ADMIT_DOCKER=1 these four are containers.
 STORES = ["postgres", "rabbitmq", "documents", "aws"]
 PROGRAMS = ["event-sources"]
+# The functions' binaries have no tests of their own: to link each for them would take minutes.
+EVERY_TEST = [
+    "--workspace",
+    *(word for area in sorted((ROOT / "functions").iterdir()) for word in ("--exclude", area.name)),
+]
 SERVED = "postgres pooler rabbitmq rabbitmq-management epmd erlang documents aws api".split()
 
 
@@ -60,6 +65,7 @@ class Stack:
             self._choose_ports(port, before)
             say("Installing and building")
             self._install_and_build()
+            self._link_programs()
             say("Starting")
             self._make_secrets()
             self._write_env(settings or {})
@@ -80,6 +86,7 @@ class Stack:
     def down(self) -> bool:
         """Stops everything; whether anything ran."""
         stopped = self._stop(list(self.processes))
+        shutil.rmtree(self.programs, ignore_errors=True)
         if self._contained(stopped_too=True):
             self._compose("down")
             stopped = True
@@ -133,6 +140,11 @@ class Stack:
     def url(self) -> str:
         """The API's base URL."""
         return f"http://127.0.0.1:{self.state['ports']['api']}"
+
+    @property
+    def programs(self) -> Path:
+        """The folder with the programs that the stack runs."""
+        return tools.target() / "running" / self.folder.name
 
     @property
     def aws_url(self) -> str:
@@ -221,7 +233,7 @@ class Stack:
             "ADMIT_SETTLE_QUEUE_URL": functions.queue_url(self, functions.SETTLE_QUEUE),
             "ADMIT_SETTLE_DEAD_LETTER_QUEUE_URL": functions.queue_url(self, functions.DEAD_LETTERS),
             "ADMIT_LISTEN": f"127.0.0.1:{ports['api']}",
-            "ADMIT_PROGRAMS": str(tools.programs()),
+            "ADMIT_PROGRAMS": str(self.programs),
             "ADMIT_CARGO_LAMBDA": str(tools.cargo_lambda()),
             "ADMIT_CLOCK_SECONDS": "60",
             "ADMIT_CONCURRENT_BOOKINGS": "0",
@@ -248,6 +260,12 @@ class Stack:
         write_private(self.functions_file, json.dumps(functions.environments(self, every, key), indent=2) + "\n")
 
     # ---- Installing and building
+
+    def build_tests(self) -> None:
+        """Builds the functions and all tests."""
+        self._install_and_build()
+        if follow(["cargo", "test", "--locked", "--no-run", *EVERY_TEST], cwd=ROOT, env=build_environment()) != 0:
+            raise Failure("The tests can't be built. Mend what the compiler says, then repeat.")
 
     def _install_and_build(self) -> None:
         """Builds while it installs: the one waits for the processor, the other for the network."""
@@ -276,6 +294,15 @@ class Stack:
         installing.join()
         if failures:
             raise failures[0]
+
+    def _link_programs(self) -> None:
+        """Gives the stack the programs as they are now: whatever is built while it runs replaces none of them."""
+        self.programs.mkdir(parents=True, exist_ok=True)
+        for program in built_programs():
+            new = self.programs / f"{program.name}.new"
+            new.unlink(missing_ok=True)
+            os.link(program, new)
+            os.replace(new, self.programs / program.name)
 
     # ---- Starting
 
@@ -346,10 +373,8 @@ class Stack:
 
     def run_tests(self, arguments: list[str]) -> int:
         """Runs cargo test with the stack's settings."""
-        # The functions' binaries have no tests of their own: to link each for them would take minutes.
-        areas = (word for area in (ROOT / "functions").iterdir() for word in ("--exclude", area.name))
-        every = ["--workspace", *areas]
-        return follow(["cargo", "test", "--locked", *(arguments or every)], cwd=ROOT, env=self._environment_for_tests())
+        command = ["cargo", "test", "--locked", *(arguments or EVERY_TEST)]
+        return follow(command, cwd=ROOT, env=self._environment_for_tests())
 
     def run_bench(self) -> int:
         """Runs the measurements with the stack's settings, and the accounts of the functions that book."""
@@ -442,11 +467,15 @@ def build_environment(base: dict[str, str] | None = None) -> dict[str, str]:
     return environment | checked
 
 
+def built_programs() -> list[Path]:
+    """The functions and what runs them, as cargo has built them."""
+    names = [*(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs")), "event-sources"]
+    return [tools.programs() / name for name in names]
+
+
 def newest_binary() -> float:
     """When the functions were last built."""
-    folder = tools.programs()
-    names = [*(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs")), "event-sources"]
-    return max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
+    return max(program.stat().st_mtime for program in built_programs())
 
 
 def make_queue(stack: Stack) -> None:

@@ -77,6 +77,35 @@ def follow(command: list, **options) -> int:
             pass
 
 
+def side_by_side(commands: dict[str, list], **options) -> dict[str, int]:
+    """Runs commands at once, each line behind its command's name; their exit statuses. They end with this program."""
+    running = {
+        name: subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", start_new_session=True, **options,
+        )
+        for name, command in commands.items()
+    }  # fmt: skip
+
+    def show(name: str, output) -> None:
+        for line in output:
+            say(f"{name:8} | {line.rstrip()}")
+
+    showing = [threading.Thread(target=show, args=(name, process.stdout)) for name, process in running.items()]
+    for thread in showing:
+        thread.start()
+    try:
+        return {name: process.wait() for name, process in running.items()}
+    finally:
+        living = [process for process in running.values() if process.poll() is None]
+        for process in living:
+            process.terminate()
+        for process in living:
+            process.wait()
+        for thread in showing:
+            thread.join()
+
+
 def end_commands() -> None:
     """Ends the commands that still run, of every thread."""
     _ending.set()

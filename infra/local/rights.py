@@ -19,9 +19,12 @@ ALLOWED_BY = {
 }
 
 
-def compare(stack) -> None:
-    """Fails where a function lacks a right that it used, or has one that it didn't."""
-    table, used = derive.functions(), calls(stack.folder / "log" / "event-sources.log")
+def compare(stacks: list[Path]) -> None:
+    """Fails where a function lacks a right that it used in one of the stacks, or has one that it used in none."""
+    table, used = derive.functions(), {}
+    for stack in stacks:
+        for function, actions in calls(stack / "log" / "event-sources.log").items():
+            used.setdefault(function, set()).update(actions)
     wrong = [f"{function} calls AWS, and there is no such function" for function in sorted(used.keys() - table.keys())]
     for name, function in table.items():
         allowed = {action for actions, _ in derive.rights(function) for action in actions}

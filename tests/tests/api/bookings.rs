@@ -543,6 +543,25 @@ async fn deadlocks(app: &TestApp) -> i64 {
     deadlocks.fetch_one(&app.bookings).await.unwrap()
 }
 
+/// A transaction that has locked an event's rows, and may be idle for as long as it takes.
+async fn holding(
+    app: &TestApp,
+    lock: &'static str,
+    event: &str,
+) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut holder = app.bookings.begin().await.unwrap();
+    sqlx::query("set local idle_in_transaction_session_timeout = 0")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    sqlx::query(lock)
+        .bind(event)
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    holder
+}
+
 /// The queue of an on-sale, put together by hand: a request that is declined, somebody else, the
 /// request's twin. When the decline gives its ticket back, it waits behind its own twin, which has the
 /// event's stock and finds the key taken. So neither may hold what the other
@@ -560,12 +579,7 @@ async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_
     for round in 0..10 {
         let body = json!({"user_id": user.id, "event_id": event, "tickets": 1, "payment_method": "pm_card_visa_chargeDeclined"});
         let key = format!("twins {round}");
-        let mut first = app.bookings.begin().await.unwrap();
-        sqlx::query(lock)
-            .bind(&event)
-            .execute(&mut *first)
-            .await
-            .unwrap();
+        let first = holding(&app, lock, &event).await;
         let in_line = async |others: i64| {
             eventually("it waits for the event's stock", async || {
                 (waiting(&app).await >= others).then_some(())
@@ -577,12 +591,7 @@ async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_
         let others = async {
             in_line(base + 1).await;
             let somebody = async {
-                let mut somebody = app.bookings.begin().await.unwrap();
-                sqlx::query(lock)
-                    .bind(&event)
-                    .execute(&mut *somebody)
-                    .await
-                    .unwrap();
+                let somebody = holding(&app, lock, &event).await;
                 // The declined request gives its ticket back: it is in the line again, behind its twin.
                 let queued = async { in_line(base + 2).await };
                 let queued =

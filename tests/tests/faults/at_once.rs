@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 use tests::customer::Purchase;
+use tests::eventually;
 use tests::stack::{children, pid};
 
 use crate::Range;
@@ -22,12 +23,15 @@ async fn one_process_serves_a_crowd_at_once_and_sells_what_there_is() {
     let mut crowd: Vec<_> = (0..32)
         .map(|_| Purchase::new(&user, &event, 1, "pm_card_visa"))
         .collect();
-    let answers = join_all(crowd.iter_mut().map(|purchase| purchase.ask(app))).await;
-    let statuses: Vec<_> = answers
-        .iter()
-        .flatten()
-        .map(|answer| answer.status)
-        .collect();
+    // On a busy machine some are asked to come again, as they are in any crowd.
+    let asking = crowd.iter_mut().map(async |purchase| {
+        eventually("an answer that stands", async || {
+            let status = purchase.ask(app).await?.status;
+            (status != 503).then_some(status)
+        })
+        .await
+    });
+    let statuses = join_all(asking).await;
     let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(201), count(409)), (20, 12), "{statuses:?}");
     let processes = children(pid("event-sources").unwrap());
