@@ -66,9 +66,6 @@ pub(crate) fn new_private_key() -> Result<SecretString, KeyError> {
 }
 
 /// The public half of a key: 32 bytes in base64.
-///
-/// # Errors
-/// The text is no such key.
 pub(crate) fn public_half(private_key: &SecretString) -> Result<String, KeyError> {
     let (_, key) = read_private_key(private_key)?;
     Ok(BASE64_STANDARD.encode(key.public_key()))
@@ -85,9 +82,6 @@ fn read_private_key(private_key: &SecretString) -> Result<(Vec<u8>, Ed25519KeyPa
 
 impl TokenSigner {
     /// A signer with an Ed25519 key, PKCS#8 in base64, whose tokens are valid for `lifetime`.
-    ///
-    /// # Errors
-    /// The text is no such key.
     pub fn new(private_key: &SecretString, lifetime: Duration) -> Result<Self, KeyError> {
         install_crypto();
         let (key, _) = read_private_key(private_key)?;
@@ -139,9 +133,6 @@ impl FromConfig for TokenVerifier {
 
 impl TokenVerifier {
     /// A verifier with an Ed25519 public key: 32 bytes in base64.
-    ///
-    /// # Errors
-    /// The text is no such key.
     pub fn new(public_key: &str) -> Result<Self, KeyError> {
         install_crypto();
         let key = BASE64_STANDARD

@@ -11,7 +11,7 @@ use std::iter;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use strum::{AsRefStr, Display};
+use strum::{AsRefStr, Display, VariantArray};
 
 use runtime::calls;
 use runtime::faults::FailPoint;
@@ -31,7 +31,7 @@ const DONE_RETENTION_DAYS: i32 = 7;
 pub(crate) const FORGET_BATCH: i64 = 1000;
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, AsRefStr, Display, VariantArray)]
 #[strum(serialize_all = "UPPERCASE")]
 pub enum Kind {
     /// Find out what became of a payment, and end its booking accordingly.
@@ -45,8 +45,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Announce, Self::Expire, Self::Refund, Self::Settle];
-
     /// The metric that says how long the oldest job of this kind has been due.
     fn age_metric(self) -> &'static str {
         match self {
@@ -197,7 +195,7 @@ pub async fn backlog(db: &Db) -> Result<Vec<Metric>, sqlx::Error> {
         let row = oldest.iter().find(|row| row.kind == kind.as_ref());
         Metric::seconds(kind.age_metric(), row.and_then(|row| row.age))
     };
-    Ok(Kind::ALL.map(metric).into())
+    Ok(Kind::VARIANTS.iter().copied().map(metric).collect())
 }
 
 /// Forgets jobs that were done long ago, as many as there is time for.

@@ -60,9 +60,6 @@ impl FromConfig for TokenKey {
 
 impl TokenKey {
     /// The signer that uses this key. A process reads the key once.
-    ///
-    /// # Errors
-    /// There is none, or it can't be read.
     pub async fn signer(&self) -> Result<&TokenSigner, TokenKeyError> {
         let reading = self.signer.get_or_try_init(|| async {
             let key = self.key_or_missing(self.read().await?)?;
@@ -73,9 +70,6 @@ impl TokenKey {
 
     /// The key's public half, 32 bytes in base64. Makes the key if there is none. If two callers make one
     /// at the same time, both get the first.
-    ///
-    /// # Errors
-    /// It can't be read or written.
     pub async fn public_half(&self) -> Result<String, TokenKeyError> {
         let mut found = self.read().await?;
         if found.key.is_none() {

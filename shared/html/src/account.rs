@@ -36,9 +36,6 @@ fn next_of(text: &str) -> String {
 }
 
 /// `GET /sign-in`.
-///
-/// # Errors
-/// 500 where the page can't be written.
 pub fn show_sign_in(request: &Request) -> Answer {
     let frame = Frame::of(request, false);
     let t = frame.language;
@@ -58,9 +55,6 @@ pub fn show_sign_in(request: &Request) -> Answer {
 }
 
 /// `POST /sign-in`: begins a session.
-///
-/// # Errors
-/// A page of problems.
 pub async fn sign_in(db: &Db, key: &TokenKey, request: &Request) -> Answer {
     let form = request.form()?;
     let next = next_of(form.text("next"));
@@ -97,9 +91,6 @@ pub async fn sign_in(db: &Db, key: &TokenKey, request: &Request) -> Answer {
 }
 
 /// `POST /sign-out`: ends the session in this browser.
-///
-/// # Errors
-/// A page of problems.
 pub fn sign_out(request: &Request) -> Answer {
     request.form()?;
     see_other_with("/", session::end())
@@ -157,18 +148,12 @@ impl SignUp {
 }
 
 /// `GET /sign-up`.
-///
-/// # Errors
-/// 500 where the page can't be written.
 pub fn show_sign_up(request: &Request) -> Answer {
     let next = request.query("next").unwrap_or_default();
     page(request, StatusCode::OK, &SignUp::of(request, next))
 }
 
 /// `POST /sign-up`: makes an account, and leads to logging in.
-///
-/// # Errors
-/// A page of problems.
 pub async fn sign_up(db: &Db, request: &Request) -> Answer {
     let form = request.form()?;
     let (username, password) = (form.value("username"), form.value("password"));

@@ -46,9 +46,6 @@ pub static ICON: LazyLock<Asset> = LazyLock::new(|| {
 });
 
 /// `GET /assets/{asset}`.
-///
-/// # Errors
-/// 404 for what is none.
 pub fn show(request: &Request) -> Answer {
     let asked: String = request.path("asset", "page")?;
     let all = [&*STYLE, &*SCRIPT, &*ICON];

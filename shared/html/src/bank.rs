@@ -24,9 +24,6 @@ struct BankPage {
 }
 
 /// `GET /bank/{payment_id}`: what the bank asks.
-///
-/// # Errors
-/// A page of problems.
 pub async fn show(payments: &Payments, request: &Request) -> Answer {
     let payment_id: PaymentId = request.path("payment_id", "payment")?;
     let asked = payments.authentication(payment_id).await.map_err(problem)?;
@@ -46,9 +43,6 @@ pub async fn show(payments: &Payments, request: &Request) -> Answer {
 }
 
 /// `POST /bank/{payment_id}`: yes or no; leads back to the booking.
-///
-/// # Errors
-/// A page of problems.
 pub async fn answer(payments: &Payments, request: &Request) -> Answer {
     let payment_id: PaymentId = request.path("payment_id", "payment")?;
     let yes = request.form()?.text("answer") == "yes";

@@ -26,9 +26,6 @@ use crate::session;
 use crate::shop::{About, Wrong, show_order};
 
 /// `POST /e/{event_id}/book`: holds what was chosen, or books it if it is free, and leads to the booking.
-///
-/// # Errors
-/// A page of problems.
 pub async fn book(
     office: &BoxOffice,
     settle_queue: &SettleQueue,
@@ -139,9 +136,14 @@ fn explain(t: Language, error: ReserveError, choice: &Choice) -> Result<Wrong, P
         ReserveError::SalesClosed => (t.event_started().to_owned(), None),
         ReserveError::NotOnSale { ticket_type } => (t.err_closed(ticket_type), None),
         ReserveError::TypeNotFound { item } => (t.err_gone().to_owned(), Some(item)),
-        ReserveError::OutsideOrder { item, least, most } => (t.err_order(least, most), item),
-        ReserveError::TooManyTickets { most, .. } => (t.err_too_many(most), None),
-        ReserveError::PurchaseLimit { most, have } => (t.err_limit(most, have), None),
+        ReserveError::OutsideOrder { item, least, most } if least == most => {
+            (t.err_order_just(t.tickets(most)), item)
+        }
+        ReserveError::OutsideOrder { item, least, most } => {
+            (t.err_order(least, t.tickets(most)), item)
+        }
+        ReserveError::TooManyTickets { most, .. } => (t.err_too_many(t.tickets(most)), None),
+        ReserveError::PurchaseLimit { most, have } => (t.err_limit(t.tickets(most), have), None),
         ReserveError::HoldOpen { .. } => (t.hold_open().to_owned(), None),
         error @ (ReserveError::EventNotFound
         | ReserveError::PriceChanged { .. }
@@ -256,8 +258,9 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
     };
     let told = request.query("told").unwrap_or_default();
     let mut details = bookings::get_details(office.db(), user, booking_id).await?;
-    if told == "returned" && payable_until(&details.booking).is_some() {
-        // From the bank. What it decided is looked at now, and else by the booking's job.
+    let returned = told == "returned" && payable_until(&details.booking).is_some();
+    if returned || is_over(&details.booking) {
+        // From the bank, or too late. What was decided is looked at now, and else by the booking's job.
         bookings::look(office, booking_id).await;
         details = bookings::get_details(office.db(), user, booking_id).await?;
     }
@@ -272,6 +275,12 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
         StatusCode::OK,
         &booking_page(frame, details, &event),
     )
+}
+
+/// Whether a card was tried for a hold whose time is over, and nobody knows yet what became of it.
+fn is_over(booking: &Booking) -> bool {
+    let until = booking.hold_until.filter(|until| *until <= time::now());
+    booking.status == Status::Pending && until.is_some()
 }
 
 /// Until when a booking is a hold that can be paid.
@@ -319,6 +328,8 @@ fn hold_page(
         "declined" => Some((t.hold_declined(), t.hold_declined_hint())),
         "refused" => Some((t.hold_refused(), t.hold_declined_hint())),
         "busy" => Some((t.pay_busy(), t.b_pending_lead())),
+        "pending" => Some((t.b_pending(), t.b_pending_lead())),
+        "not-begun" => Some((t.pay_not_begun(), t.pay_not_begun_hint())),
         "many" => Some((t.hold_declined(), t.pay_many())),
         "open" => Some((t.hold_open(), t.hold_lead())),
         _ => None,
@@ -370,9 +381,6 @@ fn lines(t: Language, details: &BookingDetails, event: &EventDetails) -> Vec<Lin
 }
 
 /// `POST /b/{booking_id}/pay`: tries a card, and leads to the booking, which shows what became of it.
-///
-/// # Errors
-/// A page of problems.
 pub async fn pay(
     office: &BoxOffice,
     settle_queue: &SettleQueue,
@@ -398,12 +406,15 @@ pub async fn pay(
     let paid = bookings::pay(office, settle_queue, user, booking_id, method, key.as_ref()).await;
     match paid.outcome {
         Ok(HoldPaid::Asked(booking)) => see_other(&bookings::bank_page(&booking)),
-        Ok(HoldPaid::Confirmed(_) | HoldPaid::Pending(_))
-        | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => see_other(&there),
+        Ok(HoldPaid::Pending(_)) => see_other(&format!("{there}?told=pending")),
+        Ok(HoldPaid::Confirmed(_)) | Err(PayHoldError::Expired | PayHoldError::NotHeld { .. }) => {
+            see_other(&there)
+        }
         Err(PayHoldError::Declined { .. }) => see_other(&format!("{there}?told=declined")),
-        Err(PayHoldError::InProgress | PayHoldError::RequestInProgress | PayHoldError::Busy(_)) => {
+        Err(PayHoldError::InProgress | PayHoldError::RequestInProgress) => {
             see_other(&format!("{there}?told=busy"))
         }
+        Err(PayHoldError::Busy(_)) => see_other(&format!("{there}?told=not-begun")),
         Err(PayHoldError::TooManyAttempts) => see_other(&format!("{there}?told=many")),
         Err(
             error @ (PayHoldError::NotFound | PayHoldError::KeyReused | PayHoldError::Database(_)),
@@ -412,9 +423,6 @@ pub async fn pay(
 }
 
 /// `POST /b/{booking_id}/release`: gives the tickets back, and leads to their event.
-///
-/// # Errors
-/// A page of problems.
 pub async fn release(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
     let booking_id: BookingId = request.path("booking_id", "booking")?;
     request.form()?;
@@ -483,9 +491,6 @@ fn booking_page(frame: Frame, details: BookingDetails, event: &EventDetails) -> 
 }
 
 /// `POST /b/{booking_id}/cancel`: cancels, and leads to the booking, which shows what became of it.
-///
-/// # Errors
-/// A page of problems.
 pub async fn cancel(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
     let booking_id: BookingId = request.path("booking_id", "booking")?;
     request.form()?;
@@ -516,10 +521,7 @@ impl Card {
             path: format!("/b/{}", booking.booking_id),
             when: When::of(t, zone, event.starts_at),
             state: State::of(t, shown_status(booking)),
-            tickets: match booking.tickets.get() {
-                1 => t.tickets_one().to_owned(),
-                several => t.tickets_n(several),
-            },
+            tickets: t.tickets(booking.tickets.get()),
             amount: price(t, booking.amount),
             name: event.name,
             venue: event.venue,
@@ -537,9 +539,6 @@ struct BookingsPage {
 }
 
 /// `GET /me`: the visitor's bookings, newest first.
-///
-/// # Errors
-/// A page of problems.
 pub async fn show_all(office: &BoxOffice, tokens: &TokenVerifier, request: &Request) -> Answer {
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(request.raw_path());

@@ -62,9 +62,6 @@ struct DeskPage {
 }
 
 /// `GET /desk`: the visitor's own events.
-///
-/// # Errors
-/// A page of problems.
 pub async fn show_events(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(request.raw_path());
@@ -276,9 +273,6 @@ impl NewEventPage {
 }
 
 /// `GET /new-event`: the form for a new event.
-///
-/// # Errors
-/// 500 where the page can't be written.
 pub fn show_form(tokens: &TokenVerifier, request: &Request) -> Answer {
     if session::user(request, tokens).is_none() {
         return log_in_first(request.raw_path());
@@ -288,9 +282,6 @@ pub fn show_form(tokens: &TokenVerifier, request: &Request) -> Answer {
 }
 
 /// `POST /new-event`: puts an event on sale, and leads to it.
-///
-/// # Errors
-/// A page of problems.
 pub async fn create(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
     let form = request.form()?;
     let Some(user) = session::user(request, tokens) else {

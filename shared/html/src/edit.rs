@@ -94,9 +94,6 @@ pub async fn show(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer 
 }
 
 /// `POST` of one of the forms: changes what it says, and leads to the forms again.
-///
-/// # Errors
-/// A page of problems.
 pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
     let event_id: EventId = request.path("event_id", "event")?;
     let form = request.form()?;

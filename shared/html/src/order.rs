@@ -61,6 +61,16 @@ impl Choice {
             .map_or(0, |(_, quantity)| *quantity)
     }
 
+    /// How many of a type the form shows as chosen: as many as it offers.
+    pub fn offered(&self, kind: &TicketType, most: i32) -> i32 {
+        let chosen = self.quantity(kind.ticket_type_id);
+        let offered = offered(kind, most).into_iter();
+        offered
+            .take_while(|offered| *offered <= chosen)
+            .last()
+            .unwrap_or(0)
+    }
+
     /// The type of the item at a place of [`Self::items`].
     pub fn type_at(&self, place: usize) -> Option<TicketTypeId> {
         self.types.get(place).map(|(id, _)| *id)
@@ -103,10 +113,18 @@ impl Choice {
         let lines = event.ticket_types.iter();
         let lines = lines.map(|kind| {
             let price = kind.price_with_code.unwrap_or(kind.price);
-            (price, self.quantity(kind.ticket_type_id))
+            (price, self.offered(kind, most_of(event)))
         });
         sum(event.event.currency, lines)
     }
+}
+
+/// How many tickets one person can book at once, whatever they have already.
+pub fn most_of(event: &EventDetails) -> i32 {
+    let of_booking = event.event.max_tickets_per_booking.get();
+    event
+        .max_per_user
+        .map_or(of_booking, |of_person| of_person.get().min(of_booking))
 }
 
 /// The quantities that a form offers of a type: none where it can't be had.

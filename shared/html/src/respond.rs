@@ -15,9 +15,6 @@ use crate::language::{COOKIE, Language};
 const POLICY: &str = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
 
 /// A page.
-///
-/// # Errors
-/// 500 where it can't be written.
 pub fn page(request: &Request, status: StatusCode, template: &impl Template) -> Answer {
     let mut response = plain(status, template)?;
     if let Some(language) = Language::chosen(request) {
@@ -33,9 +30,6 @@ pub fn page(request: &Request, status: StatusCode, template: &impl Template) -> 
 }
 
 /// A page that no request chooses the language of.
-///
-/// # Errors
-/// 500 where it can't be written.
 pub fn plain(status: StatusCode, template: &impl Template) -> Answer {
     let text = template
         .render()
@@ -56,9 +50,6 @@ pub fn plain(status: StatusCode, template: &impl Template) -> Answer {
 }
 
 /// 303: what was asked for is done, or has to wait, and there is the page to see next.
-///
-/// # Errors
-/// 500 where the address can't be one.
 pub fn see_other(location: &str) -> Answer {
     let location = HeaderValue::from_str(location)
         .map_err(|error| Problem::internal("leading to a page", error))?;
@@ -68,9 +59,6 @@ pub fn see_other(location: &str) -> Answer {
 }
 
 /// As [`see_other`], with a cookie.
-///
-/// # Errors
-/// As [`see_other`].
 pub fn see_other_with(location: &str, cookie: HeaderValue) -> Answer {
     let mut response: Response = see_other(location)?;
     response.headers_mut().append(SET_COOKIE, cookie);
@@ -78,9 +66,6 @@ pub fn see_other_with(location: &str, cookie: HeaderValue) -> Answer {
 }
 
 /// To the page to log in, and from there to `next`.
-///
-/// # Errors
-/// As [`see_other`].
 pub fn log_in_first(next: &str) -> Answer {
     see_other(&sign_in(next))
 }

@@ -15,12 +15,12 @@ use uuid::Uuid;
 use crate::format::{When, money, price};
 use crate::frame::Frame;
 use crate::language::Language;
-use crate::order::{Choice, offered};
+use crate::order::{Choice, most_of, offered};
 use crate::respond::page;
 use crate::session;
 
 /// From this number on, a page says how few tickets are left.
-const FEW: i32 = 10;
+const FEW: i64 = 10;
 
 struct Card {
     path: String,
@@ -29,7 +29,7 @@ struct Card {
     when: When,
     price: String,
     sold_out: bool,
-    few: Option<i32>,
+    few: Option<i64>,
 }
 
 impl Card {
@@ -38,6 +38,7 @@ impl Card {
             event,
             price_from,
             several_prices,
+            left,
         } = listed;
         let least = price(language, price_from);
         Self {
@@ -48,8 +49,8 @@ impl Card {
             } else {
                 least
             },
-            sold_out: event.available <= 0,
-            few: Some(event.available).filter(|left| (1..=FEW).contains(left)),
+            sold_out: left <= 0,
+            few: Some(left).filter(|left| (1..=FEW).contains(left)),
             name: event.name.as_str().to_owned(),
             venue: event.venue.as_str().to_owned(),
         }
@@ -71,9 +72,6 @@ struct EventsPage {
 }
 
 /// `GET /`: the events to come, all or those that fit a search.
-///
-/// # Errors
-/// A page of problems.
 pub async fn show_events(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answer {
     let frame = Frame::of(request, session::user(request, tokens).is_some());
     let t = frame.language;
@@ -148,7 +146,7 @@ struct EventPage {
     ends: Option<String>,
     begun: bool,
     rows: Vec<Row>,
-    most: i32,
+    limit: String,
     /// Whether nothing on it costs anything.
     free: bool,
     total: Option<String>,
@@ -208,7 +206,7 @@ pub(crate) fn show_order(
     wrong: Option<Wrong>,
 ) -> Answer {
     let t = frame.language;
-    let most = event.event.max_tickets_per_booking.get();
+    let most = most_of(&event);
     let rows: Vec<_> = event
         .ticket_types
         .iter()
@@ -219,6 +217,7 @@ pub(crate) fn show_order(
     let begun = event.event.starts_at <= time::now();
     let order = EventPage {
         total: (!choice.is_empty()).then(|| money(t, choice.total(&event))),
+        limit: t.limit(t.tickets(most)),
         free: event.ticket_types.iter().all(|kind| kind.price.is_zero()),
         code: choice.typed_code().to_owned(),
         code_error: wrong
@@ -249,7 +248,6 @@ pub(crate) fn show_order(
         t,
         begun,
         rows,
-        most,
     };
     page(request, status, &order)
 }
@@ -261,7 +259,7 @@ fn row(
     choice: &Choice,
     wrong: Option<&Wrong>,
 ) -> Row {
-    let offered = offered(kind, event.event.max_tickets_per_booking.get());
+    let offered = offered(kind, most_of(event));
     let told = |moment| When::of(t, &event.time_zone, moment).text;
     let now = time::now();
     let closed = if !offered.is_empty() {
@@ -289,9 +287,9 @@ fn row(
             }
             _ => price(t, kind.price),
         },
-        few: Some(kind.available).filter(|left| closed.is_none() && *left <= FEW),
+        few: Some(kind.available).filter(|left| closed.is_none() && i64::from(*left) <= FEW),
         admits: kind.admits.get(),
-        chosen: choice.quantity(kind.ticket_type_id),
+        chosen: choice.offered(kind, most_of(event)),
         error: mine.map(|wrong| wrong.text.clone()),
         offered,
         closed,

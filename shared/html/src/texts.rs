@@ -63,7 +63,7 @@ texts! {
     zone(zone): "Time zone: {zone}", "Zeitzone: {zone}";
     your_time: "In your time zone: {when}", "In Ihrer Zeitzone: {when}";
     types: "Tickets", "Tickets";
-    limit(n): "You can book up to {n} tickets.", "Sie können bis zu {n} Tickets buchen.";
+    limit(tickets): "You can book up to {tickets}.", "Sie können bis zu {tickets} buchen.";
     admits(n): "One ticket admits {n} people", "Ein Ticket gilt für {n} Personen";
     sale_from(when): "Sale starts {when}", "Verkauf ab {when}";
     sale_ended(when): "Sale ended {when}", "Der Verkauf endete am {when}";
@@ -94,8 +94,8 @@ texts! {
     b_cancelled_lead_free: "These tickets are no longer valid.", "Diese Tickets sind nicht mehr gültig.";
     b_rejected: "Your card was declined", "Ihre Karte wurde abgelehnt";
     b_rejected_lead: "Nothing was charged. There is no booking. You can try again with another card.", "Es wurde nichts abgebucht. Es kam keine Buchung zustande. Versuchen Sie es mit einer anderen Karte noch einmal.";
-    b_expired: "Your reservation has expired", "Ihre Reservierung ist abgelaufen";
-    b_expired_lead: "It was not paid in time. Nothing was charged. You can try again.", "Sie wurde nicht rechtzeitig bezahlt. Es wurde nichts abgebucht. Sie können es noch einmal versuchen.";
+    b_expired: "Your reservation has ended", "Ihre Reservierung ist beendet";
+    b_expired_lead: "It was given back, or not paid in time. Nothing was charged.", "Sie wurde zurückgegeben oder nicht rechtzeitig bezahlt. Es wurde nichts abgebucht.";
     again: "Try again", "Noch einmal versuchen";
     st_confirmed: "Confirmed", "Bestätigt";
     st_pending: "Payment in progress", "Zahlung läuft";
@@ -136,7 +136,7 @@ texts! {
     err_password: "Enter a password of 8 to 128 characters.", "Geben Sie ein Passwort mit 8 bis 128 Zeichen ein.";
     err_email: "Enter an e-mail address like name@example.org.", "Geben Sie eine E-Mail-Adresse wie name@example.org ein.";
     err_none: "Choose at least one ticket.", "Wählen Sie mindestens ein Ticket.";
-    err_too_many(n): "Choose at most {n} tickets.", "Wählen Sie höchstens {n} Tickets.";
+    err_too_many(tickets): "Choose at most {tickets}.", "Wählen Sie höchstens {tickets}.";
     err_closed(kind): "“{kind}” is not on sale now.", "„{kind}“ ist derzeit nicht im Verkauf.";
     err_many_requests: "Too many attempts. Please wait a moment and try again.", "Zu viele Versuche. Bitte warten Sie einen Moment und versuchen Sie es erneut.";
     err_origin: "This form did not come from this site. Please go back and try again.", "Dieses Formular kam nicht von dieser Website. Bitte gehen Sie zurück und versuchen Sie es erneut.";
@@ -151,7 +151,8 @@ texts! {
     retry: "Retry", "Erneut versuchen";
     login_ready: "Your account is ready. Log in.", "Ihr Konto ist angelegt. Melden Sie sich an.";
     err_sold_out(kind): "There are not enough tickets left of “{kind}”. Nothing was charged.", "Von „{kind}“ sind nicht mehr genug Tickets da. Es wurde nichts abgebucht.";
-    err_order(least, most): "Choose {least} to {most} tickets of this type.", "Wählen Sie {least} bis {most} Tickets dieser Art.";
+    err_order(least, tickets): "Choose {least} to {tickets} of this type.", "Wählen Sie {least} bis {tickets} dieser Art.";
+    err_order_just(tickets): "Choose {tickets} of this type.", "Wählen Sie {tickets} dieser Art.";
     err_gone: "This ticket type is no longer on sale.", "Diese Ticketart wird nicht mehr verkauft.";
     p_403: "This form can’t be accepted", "Dieses Formular kann nicht angenommen werden";
     p_400: "We can’t read this request", "Diese Anfrage ist nicht lesbar";
@@ -168,10 +169,12 @@ texts! {
     hold_declined_hint: "Nothing was charged. Your tickets are still reserved. Choose another card.", "Es wurde nichts abgebucht. Ihre Tickets sind weiterhin reserviert. Wählen Sie eine andere Karte.";
     pay_amount(amount): "Pay {amount}", "{amount} bezahlen";
     release: "Give the tickets back", "Tickets zurückgeben";
+    pay_not_begun: "Your payment could not start", "Ihre Zahlung konnte nicht beginnen";
+    pay_not_begun_hint: "Nothing was charged. Your tickets are still reserved. Please try again in a moment.", "Es wurde nichts abgebucht. Ihre Tickets sind weiterhin reserviert. Bitte versuchen Sie es gleich noch einmal.";
     pay_busy: "A payment is already running. Please wait a moment.", "Eine Zahlung läuft bereits. Bitte warten Sie einen Moment.";
     hold_open: "You already have reserved tickets for this event.", "Sie haben für diese Veranstaltung bereits Tickets reserviert.";
     st_held: "Reserved", "Reserviert";
-    err_limit(most, have): "You may have {most} tickets for this event. You have {have} already.", "Für diese Veranstaltung dürfen Sie {most} Tickets haben. Sie haben bereits {have}.";
+    err_limit(tickets, have): "You may have {tickets} for this event. You have {have} already.", "Für diese Veranstaltung dürfen Sie {tickets} haben. Sie haben bereits {have}.";
     hold: "Reserve tickets", "Tickets reservieren";
     pay_many: "Too many cards were tried. Give the tickets back and start again.", "Sie haben zu viele Karten versucht. Geben Sie die Tickets zurück und beginnen Sie neu.";
     desk: "My events", "Meine Veranstaltungen";
@@ -266,10 +269,29 @@ texts! {
     edit_least_uses(least): "Enter at least {least}. That many uses are already taken.", "Geben Sie mindestens {least} ein. So viele Einlösungen sind bereits vergeben.";
     edit_stale: "The event was changed meanwhile. Check what you typed, then save again.", "Die Veranstaltung wurde inzwischen geändert. Prüfen Sie Ihre Eingaben und speichern Sie noch einmal.";
     edit_code_exists: "This event already has this code.", "Diesen Code gibt es für diese Veranstaltung schon.";
-    desk_wrong(detail): "Please check this field: it {detail}.", "Bitte prüfen Sie dieses Feld.";
+    desk_wrong_number(least, most): "Enter a whole number from {least} to {most}.", "Geben Sie eine ganze Zahl von {least} bis {most} ein.";
+    desk_wrong_more: "Enter a smaller number. The event or one of its limits has no more.", "Geben Sie eine kleinere Zahl ein. Mehr hat die Veranstaltung oder eines ihrer Kontingente nicht.";
+    desk_wrong_least: "Enter a number that is not above the maximum per booking.", "Geben Sie eine Zahl ein, die nicht über der Höchstzahl pro Buchung liegt.";
+    desk_wrong_text: "Enter one line of 1 to 200 characters.", "Geben Sie eine Zeile mit 1 bis 200 Zeichen ein.";
+    desk_wrong_taken: "Enter another name. This one is taken, or can’t be used here.", "Geben Sie einen anderen Namen ein. Dieser ist vergeben oder hier nicht möglich.";
+    desk_wrong_zone: "Enter a time zone like Europe/Berlin.", "Geben Sie eine Zeitzone wie Europe/Berlin ein.";
+    desk_wrong_currency: "Enter a currency code like EUR.", "Geben Sie einen Währungscode wie EUR ein.";
+    desk_wrong_code: "Enter a code of 3 to 40 letters, digits or hyphens.", "Geben Sie einen Code mit 3 bis 40 Buchstaben, Ziffern oder Bindestrichen ein.";
+    desk_wrong_value: "Enter a whole percentage from 1 to 100, or an amount like 12.50.", "Geben Sie einen ganzen Prozentsatz von 1 bis 100 oder einen Betrag wie 12,50 ein.";
+    desk_wrong_tax: "Enter a percentage from 0 to 100, with at most two decimals.", "Geben Sie einen Prozentsatz von 0 bis 100 mit höchstens zwei Nachkommastellen ein.";
     desk_wrong_date: "Enter a date and time in the future that clocks at the venue will show.", "Geben Sie Datum und Uhrzeit in der Zukunft ein, wie sie die Uhren am Veranstaltungsort zeigen werden.";
     desk_wrong_window: "Enter a date and time, the end after the beginning.", "Geben Sie Datum und Uhrzeit ein, das Ende nach dem Beginn.";
     desk_used: "This form has already made an event. To make this one too, press the button again.", "Mit diesem Formular wurde bereits eine Veranstaltung angelegt. Um auch diese anzulegen, drücken Sie noch einmal auf den Knopf.";
     desk_wrong_end: "Enter a time after the beginning, or leave this empty.", "Geben Sie einen Zeitpunkt nach dem Beginn ein, oder lassen Sie das Feld leer.";
     desk_wrong_price: "Enter a price like 12.50.", "Geben Sie einen Preis wie 12,50 ein.";
+}
+
+impl Language {
+    /// So many tickets.
+    pub fn tickets(self, n: i32) -> String {
+        match n {
+            1 => self.tickets_one().to_owned(),
+            n => self.tickets_n(n),
+        }
+    }
 }

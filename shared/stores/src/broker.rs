@@ -87,9 +87,6 @@ impl FromConfig for Broker {
 impl Broker {
     /// A publisher to the broker of the account that the secret in `setting` describes, through `most` connections. Each is
     /// made when it is first needed.
-    ///
-    /// # Errors
-    /// It names none.
     pub async fn new(setting: &Setting<String>, most: usize) -> Result<Self, Error> {
         Ok(Self {
             account: Secret::new(setting.required()?).await,
@@ -317,9 +314,6 @@ pub struct Message {
 
 impl Message {
     /// A CloudEvent by its id and its type.
-    ///
-    /// # Errors
-    /// It can't be written as JSON.
     pub fn cloud_event(
         id: &str,
         r#type: &str,

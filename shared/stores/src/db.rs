@@ -194,9 +194,6 @@ pub struct Owner {
 
 impl Owner {
     /// The owner that the configuration names.
-    ///
-    /// # Errors
-    /// It names none.
     pub async fn new(config: &Config) -> Result<Self, runtime::Error> {
         Ok(Self {
             account: Secret::new(config.database_owner_secret.required()?).await,
@@ -204,9 +201,6 @@ impl Owner {
     }
 
     /// Makes a database, unless it is there.
-    ///
-    /// # Errors
-    /// The server's.
     pub async fn create(&self, database: &'static str) -> Result<(), Error> {
         calls::idempotent(
             FailPoint("CreateDatabases"),
@@ -344,9 +338,6 @@ pub fn violates(error: &Error, constraint: &str) -> bool {
 }
 
 /// Parses the text of a column.
-///
-/// # Errors
-/// The text is invalid: it was not written by this code.
 pub fn column<T>(name: &str, text: &str) -> Result<T, Error>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,

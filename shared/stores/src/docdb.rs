@@ -72,9 +72,6 @@ pub struct DocumentStore {
 impl DocumentStore {
     /// The store of the account that the secret in `setting` describes, with two connections for each invocation
     /// at once: a sweep works on several payments.
-    ///
-    /// # Errors
-    /// It names none.
     pub async fn new(
         setting: &Setting<String>,
         concurrency: usize,

@@ -48,9 +48,6 @@ pub struct StoreCredentials {
 
 impl StoreCredentials {
     /// Reads a secret's text.
-    ///
-    /// # Errors
-    /// It describes no account.
     pub fn read(text: &SecretString) -> io::Result<Self> {
         serde_json::from_str(text.expose_secret())
             // The text isn't shown, only what was missed in it.

@@ -23,7 +23,12 @@ pub enum Delivery {
     Delayed,
     /// As soon as it has its turn.
     InTurn,
+    /// After so long; after 15 minutes where it is longer, which is the longest that SQS keeps a message back.
+    After(Duration),
 }
+
+/// In seconds.
+const MAX_DELAY: i32 = 900;
 
 /// The queue that `settle-bookings` consumes.
 #[derive(Debug, Clone)]
@@ -47,14 +52,13 @@ impl FromConfig for SettleQueue {
 
 impl SettleQueue {
     /// Sends a message.
-    ///
-    /// # Errors
-    /// The queue can't be reached.
     pub async fn send(&self, body: &str, delivery: Delivery) -> Result<(), AwsError> {
         let delay = match delivery {
-            Delivery::Delayed => i32::try_from(self.delay.as_secs()).unwrap_or(900),
-            Delivery::InTurn => 0,
+            Delivery::Delayed => self.delay,
+            Delivery::InTurn => Duration::ZERO,
+            Delivery::After(delay) => delay,
         };
+        let delay = i32::try_from(delay.as_secs()).map_or(MAX_DELAY, |delay| delay.min(MAX_DELAY));
         calls::idempotent(
             FailPoint("SendToSettle"),
             SQS_TIMEOUT,
@@ -185,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends a message to a queue that answers so, one answer a request.
-    async fn send(answers: &[(&str, &str)]) -> Result<(), AwsError> {
+    /// Sends a message to a queue that answers so, one answer a request; the last request.
+    async fn send(answers: &[(&str, &str)], delivery: Delivery) -> Result<String, AwsError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let credentials = Credentials::new("id", "key", None, None, "a test");
@@ -204,20 +208,36 @@ mod tests {
             delay: Duration::ZERO,
         };
         let serve = async {
+            let mut request = String::new();
             for (status, body) in answers {
                 let (mut socket, _) = listener.accept().await.unwrap();
-                let _ = socket.read(&mut [0; 8192]).await.unwrap();
+                let mut read = [0; 8192];
+                let length = socket.read(&mut read).await.unwrap();
+                request = String::from_utf8_lossy(&read[..length]).into_owned();
                 let length = body.len();
                 let head =
                     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close");
                 let answer = format!("{head}\r\n\r\n{body}");
                 socket.write_all(answer.as_bytes()).await.unwrap();
             }
+            request
         };
         // Every answer is asked for, or this ends here.
-        let both = async { tokio::join!(queue.send("{}", Delivery::Delayed), serve) };
-        let (sent, ()) = timeout(Duration::from_secs(10), both).await.unwrap();
-        sent
+        let both = async { tokio::join!(queue.send("{}", delivery), serve) };
+        let (sent, request) = timeout(Duration::from_secs(10), both).await.unwrap();
+        sent.map(|()| request)
+    }
+
+    const TAKEN: (&str, &str) = ("200 -", r#"{"MessageId":"1","MD5OfMessageBody":""}"#);
+
+    #[tokio::test]
+    async fn a_message_is_kept_back_for_15_minutes_at_most() {
+        for (seconds, delay) in [(61, 61), (86_401, 900)] {
+            let after = Delivery::After(Duration::from_secs(seconds));
+            let request = send(&[TAKEN], after).await.unwrap();
+            let delay = format!("\"DelaySeconds\":{delay}");
+            assert!(request.contains(&delay), "{request}");
+        }
     }
 
     #[tokio::test]
@@ -231,13 +251,12 @@ mod tests {
             "400 -",
             r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#,
         );
-        let taken = ("200 -", r#"{"MessageId":"1","MD5OfMessageBody":""}"#);
         for busy in [throttled, broken] {
-            send(&[busy, taken]).await.unwrap();
-            let error = send(&[busy, busy]).await.unwrap_err();
+            send(&[busy, TAKEN], Delivery::Delayed).await.unwrap();
+            let error = send(&[busy, busy], Delivery::Delayed).await.unwrap_err();
             assert!(matches!(error, AwsError::Busy(_)), "{error:?}");
         }
-        let error = send(&[refused]).await.unwrap_err();
+        let error = send(&[refused], Delivery::Delayed).await.unwrap_err();
         assert!(matches!(error, AwsError::Refused(_)), "{error:?}");
     }
 }

@@ -12,9 +12,6 @@ use aws_smithy_types::body::SdkBody;
 use crate::tls;
 
 /// Sends a request; the status of its answer.
-///
-/// # Errors
-/// There was none.
 pub async fn send(
     method: &'static str,
     url: &str,

@@ -116,7 +116,7 @@ fn the_local_routes_are_the_apis() {
 
 /// Every route with each method that it is asked by.
 fn routes() -> impl Iterator<Item = (&'static Route, &'static str)> {
-    let routes = ALL.iter().chain(&PAGES).copied();
+    let routes = ALL.iter().chain(PAGES).copied();
     routes.flat_map(|route| route.methods().iter().map(move |method| (route, *method)))
 }
 
@@ -254,7 +254,7 @@ async fn every_trigger_has_a_sample_event_and_every_sample_is_taken() {
             .filter(|name| name.split('.').next() == Some(&function))
             .peekable();
         // One request is like another; every other trigger's event is of its own kind.
-        let mut routed = ALL.iter().chain(&PAGES);
+        let mut routed = ALL.iter().chain(PAGES);
         let on_the_api = routed.any(|route| route.function == function);
         let there = on_the_api || samples.peek().is_some();
         assert!(there, "{function} has no sample event");

@@ -194,7 +194,7 @@ async fn after_a_declined_card_another_may_follow_and_a_hold_may_be_released() {
             .get(&released)
             .await
             .html
-            .contains("Your reservation has expired")
+            .contains("Your reservation has ended")
     );
 }
 

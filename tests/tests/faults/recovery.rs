@@ -157,6 +157,31 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
 }
 
 #[tokio::test]
+async fn a_hold_whose_time_is_over_is_ended_by_its_message_before_the_sweep() {
+    let range = Range::open().await;
+    range
+        .restart_with(&["ADMIT_CLOCK_SECONDS=3600".to_owned()])
+        .await;
+    let app = &range.app;
+    let (user, event) = (app.user().await, app.event_with(2).await);
+    let held = json!({"user_id": user.id, "event_id": event, "tickets": 2, "hold": true});
+    let held = app.post(&user, "/bookings", held).await;
+    let booking = held.text("booking_id");
+    settle(app, &booking).await;
+    assert_eq!(app.available(&event).await, 0);
+    let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
+    sqlx::query("update booking set hold_until = now() where booking_id = $1")
+        .bind(id)
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+    settle(app, &booking).await;
+    assert_eq!(column::<String>(app, &booking, "status").await, "EXPIRED");
+    assert_eq!(app.available(&event).await, 2);
+    range.close().await;
+}
+
+#[tokio::test]
 async fn a_charge_that_is_noted_late_does_not_undo_a_refund() {
     let range = Range::open().await;
     // With all the time that there is on AWS, so that late is not too late.

@@ -63,9 +63,6 @@ pub struct BookingDetails {
 }
 
 /// A booking of `user`, with its items.
-///
-/// # Errors
-/// See [`GetBookingError`].
 pub async fn get_details(
     db: &Db,
     user: UserId,

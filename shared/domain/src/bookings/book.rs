@@ -1,5 +1,7 @@
 //! Booking: reserve, charge, announce, confirm.
 
+use std::time::Duration;
+
 use super::confirm::{confirm, record_accepted};
 use super::read;
 use super::reserve::{Reservation, ReserveError, StoredRequest, release, reserve};
@@ -9,6 +11,7 @@ use runtime::telemetry;
 use stores::settle_queue::{Delivery, SettleQueue};
 use values::idempotency::IdempotentRequest;
 use values::ids::{PaymentId, UserId};
+use values::time;
 
 /// Why a request made no booking.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +103,12 @@ pub async fn book(
     telemetry::note("booking_id", booking.booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking.booking_id));
     tracing::info!("tickets reserved");
-    if booking.status == Status::Held {
+    if let (Status::Held, Some(until)) = (booking.status, booking.hold_until) {
+        // When its time is over, its tickets are back at once, and not when the sweep comes by.
+        let left = (until - time::now()).to_std().unwrap_or_default();
+        let over = Delivery::After(left + Duration::from_secs(1));
+        let booking_id = booking.booking_id;
+        enqueue_settlement(settle_queue, &Unsettled::Booking { booking_id }, over).await;
         return Ok(Booked {
             outcome: BookingOutcome::Held(booking),
             replayed: false,
@@ -115,7 +123,10 @@ pub async fn book(
         // The tickets are held and the money may be taken: from here on there is no error,
         // only an outcome that is not known yet.
         Err(error) => {
-            tracing::error!(error = telemetry::chain(&error), "booking not finished");
+            tracing::error!(
+                error = telemetry::chain(&error),
+                "booking left pending: confirm failed"
+            );
             leave_to_settle(office, settle_queue, booking, None).await
         }
     };
@@ -198,13 +209,7 @@ async fn leave_to_settle(
     };
     // Recorded before the message is sent: settling reads it.
     let recorded = record_accepted(&office.db, booking_id, charge_with).await;
-    let unsettled = Unsettled::Booking { booking_id };
-    if let Err(error) = enqueue_settlement(settle_queue, &unsettled, delivery).await {
-        tracing::warn!(
-            error = telemetry::chain(&error),
-            "settlement not enqueued; the sweep settles it"
-        );
-    }
+    enqueue_settlement(settle_queue, &Unsettled::Booking { booking_id }, delivery).await;
     match recorded {
         Ok(Some(booking)) => BookingOutcome::of(booking),
         Ok(None) => BookingOutcome::Pending(booking),

@@ -26,9 +26,6 @@ pub enum CancelError {
 ///
 /// The same statement writes the refund's job. The refund is tried here at once, and by the sweep until
 /// it is done.
-///
-/// # Errors
-/// See [`CancelError`].
 pub async fn cancel(
     db: &Db,
     payments: &ChargeFunction,

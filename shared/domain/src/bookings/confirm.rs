@@ -16,9 +16,6 @@ const CHARGED_WITHIN: Duration = Duration::from_secs(180);
 ///
 /// The payment's id is the booking's own; a free booking has none. What repeats of the request are told is
 /// decided here, whoever confirms: a later cancel does not change it. If it was not announced, a job is added.
-///
-/// # Errors
-/// The store's.
 pub async fn confirm(
     db: &Db,
     booking_id: BookingId,

@@ -67,7 +67,7 @@ pub enum PayHoldError {
     KeyReused,
     #[error("too many cards were tried")]
     TooManyAttempts,
-    #[error("a {status:?} booking is no hold")]
+    #[error("the booking is {status:?}, not a hold")]
     NotHeld { status: Status },
     #[error("the charge function is busy")]
     Busy(#[source] InvokeError),
@@ -83,7 +83,7 @@ pub enum ReleaseError {
     NotFound,
     #[error("a payment of the hold is running, or was made")]
     InProgress,
-    #[error("a {status:?} booking is no hold")]
+    #[error("the booking is {status:?}, not a hold")]
     NotHeld { status: Status },
     #[error("voiding the payment")]
     Payment(#[from] InvokeError),
@@ -92,9 +92,6 @@ pub enum ReleaseError {
 }
 
 /// Tries a card for a hold of `user`. A declined card leaves the hold; another may follow.
-///
-/// # Errors
-/// See [`PayHoldError`].
 pub(super) async fn try_card(
     office: &BoxOffice,
     settle_queue: &SettleQueue,
@@ -162,7 +159,10 @@ pub(super) async fn try_card(
         Ok(Some(confirmed)) => return Ok(HoldPaid::Confirmed(confirmed)),
         Ok(None) => {}
         Err(error) => {
-            tracing::error!(error = telemetry::chain(&error), "booking not finished");
+            tracing::error!(
+                error = telemetry::chain(&error),
+                "booking left pending: confirm failed"
+            );
         }
     }
     if idempotency.is_some()
@@ -173,10 +173,7 @@ pub(super) async fn try_card(
     }
     // Paid or not, settling finds out; it may have been quicker.
     let unsettled = Unsettled::Booking { booking_id };
-    if let Err(error) = enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await {
-        let error = telemetry::chain(&error);
-        tracing::warn!(error, "settlement not enqueued; the sweep settles it");
-    }
+    enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await;
     match read::by_id(&office.db, booking_id).await {
         Ok(Some(settled)) if settled.status == Status::Confirmed => {
             Ok(HoldPaid::Confirmed(settled))
@@ -355,11 +352,19 @@ async fn attempts(db: &Db, booking_id: BookingId) -> Result<i16, sqlx::Error> {
     Ok(attempts.unwrap_or_default())
 }
 
+/// Whether a card is being tried.
+pub(super) async fn is_attempted(db: &Db, booking_id: BookingId) -> Result<bool, sqlx::Error> {
+    let attempted = sqlx::query_scalar!(
+        r#"select (attempt_until > now()) is true as "attempted!" from booking where booking_id = $1"#,
+        booking_id as BookingId,
+    )
+    .fetch_optional(db.idempotent(FailPoint("GetAttempt")))
+    .await?;
+    Ok(attempted.unwrap_or(false))
+}
+
 /// Gives the tickets of a hold of `user` back. If somebody tried to pay it, its payment is voided first, and the booking
 /// follows that.
-///
-/// # Errors
-/// See [`ReleaseError`].
 pub async fn release_hold(
     db: &Db,
     payments: &crate::payments::ChargeFunction,

@@ -59,18 +59,15 @@ pub enum QuoteError {
     /// Also where not everybody may buy it.
     #[error("the event has no such ticket type: item {item}")]
     TypeNotFound { item: usize },
-    #[error("the event has no such promo code now")]
+    #[error("the promo code is not valid for the event now")]
     PromoInvalid,
-    #[error("the promo code is for none of these tickets")]
+    #[error("the promo code does not apply to these tickets")]
     PromoForOthers,
     #[error("the event store")]
     Database(#[from] sqlx::Error),
 }
 
 /// What `items` of an event cost now.
-///
-/// # Errors
-/// See [`QuoteError`].
 pub async fn quote(
     db: &Db,
     event_id: &EventId,

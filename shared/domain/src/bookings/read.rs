@@ -18,9 +18,6 @@ pub enum GetBookingError {
 }
 
 /// A booking of `user`.
-///
-/// # Errors
-/// See [`GetBookingError`].
 pub(super) async fn get(
     db: &Db,
     user: UserId,
@@ -42,9 +39,6 @@ pub(super) async fn of_user(
 }
 
 /// A page of `user`'s bookings, newest first.
-///
-/// # Errors
-/// The store's.
 pub async fn list(
     db: &Db,
     user: UserId,
@@ -87,9 +81,6 @@ pub struct BookedEvent {
 }
 
 /// A page of `user`'s bookings with their events, newest first.
-///
-/// # Errors
-/// The store's.
 pub async fn list_with_events(
     db: &Db,
     user: UserId,

@@ -11,6 +11,7 @@ use crate::events::Label;
 use crate::payments::MAX_AMOUNT;
 use crate::users::Email;
 use runtime::faults::FailPoint;
+use runtime::telemetry;
 use stores::db::{self, Db};
 use values::idempotency::IdempotentRequest;
 use values::ids::{BookingId, EventId, PaymentId, PromoCode, TicketTypeId, UserId};
@@ -52,9 +53,9 @@ pub enum ReserveError {
     SoldOut {
         ticket_type: Option<(TicketTypeId, String)>,
     },
-    #[error("the event has no such promo code now")]
+    #[error("the promo code is not valid for the event now")]
     PromoInvalid,
-    #[error("the promo code is for none of these tickets")]
+    #[error("the promo code does not apply to these tickets")]
     PromoForOthers,
     #[error("the promo code has not enough uses left")]
     PromoUsedUp,
@@ -93,9 +94,6 @@ const MAX_TRIES: u32 = 3;
 ///
 /// If the outcome is unknown, the reservation is taken back, so that the key is free again: nothing
 /// is charged yet. If that fails too, the sweep does it.
-///
-/// # Errors
-/// Nothing was reserved.
 pub async fn reserve(
     db: &Db,
     sweep_after: Duration,
@@ -123,8 +121,10 @@ pub async fn reserve(
                 if let ReserveError::Database(cause) = &error
                     && db::is_unavailable(cause)
                     && sent.load(Ordering::Relaxed)
+                    && let Err(error) = undo_reserve(db, wanted.booking_id).await
                 {
-                    drop(undo_reserve(db, wanted.booking_id).await);
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(error, "reservation not undone; the sweep settles it");
                 }
                 return Err(error);
             }

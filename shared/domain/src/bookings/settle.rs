@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::confirm::{charge_with, confirm};
+use super::expire::expire;
+use super::hold::is_attempted;
 use super::reserve::release;
 use super::{Booking, BoxOffice, Status, read};
 use crate::payments::{InvokeError, PaymentStatus};
@@ -24,7 +26,8 @@ use values::time;
 /// is tried again, after others.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Settles one booking. Does nothing where it is settled already, or where there is none.
+/// Settles one booking. Does nothing where it is settled already, or where there is none. A hold whose time is over
+/// expires.
 ///
 /// A hold that can still be paid is only looked at: it is settled if it was paid, and else waits for its buyer. Returns
 /// whether it waits so.
@@ -36,6 +39,11 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, E
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
     let booking = match read::by_id(&office.db, booking_id).await? {
         Some(booking) if booking.status == Status::Pending => booking,
+        Some(booking) if booking.status == Status::Held => {
+            // Only where its time is over.
+            expire(&office.db, booking_id).await?;
+            return Ok(false);
+        }
         Some(_) => return Ok(false),
         None => {
             tracing::warn!("asked to settle a booking that does not exist");
@@ -69,10 +77,16 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, E
     Ok(false)
 }
 
-/// Looks what became of a hold's payment, when its buyer comes back from the bank. What can't be found out now, the
-/// booking's job finds out.
+/// Looks what became of a hold's payment, when its buyer comes back from the bank or after the hold's end. What can't
+/// be found out now, or is being tried, the booking's job finds out.
 pub async fn look(office: &BoxOffice, booking_id: BookingId) {
-    if let Err(error) = settle(office, booking_id).await {
+    let looked = async {
+        if is_attempted(&office.db, booking_id).await? {
+            return Ok(false);
+        }
+        settle(office, booking_id).await
+    };
+    if let Err(error) = looked.await {
         let error = telemetry::chain(error.as_ref());
         tracing::warn!(error, "payment not looked at; the sweep does it");
     }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use futures_util::future::join_all;
+use strum::VariantArray;
 use tracing::Instrument;
 
 use super::cancel::refund;
@@ -45,7 +46,8 @@ pub async fn sweep(office: &BoxOffice) -> Result<Swept, Error> {
     let measured = jobs::backlog(db)
         .await
         .map(|metrics| telemetry::measure(&office.stack, &metrics));
-    let teams = Kind::ALL.map(Worker::team);
+    let teams = Kind::VARIANTS.iter().copied().map(Worker::team);
+    let teams: Vec<_> = teams.collect();
     // All kinds at once: each has all of the time, and none waits for another's charges or announcements.
     let worked = join_all(teams.iter().map(|team| {
         let claim = |worker: &Worker| jobs::claim(db, *worker);

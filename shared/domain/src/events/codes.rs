@@ -194,9 +194,6 @@ pub enum PromoCodeError {
 }
 
 /// Makes a promo code of `event`.
-///
-/// # Errors
-/// See [`PromoCodeError`].
 pub async fn create_code(
     db: &Db,
     event: &OwnEvent,
@@ -207,7 +204,7 @@ pub async fn create_code(
     let made = sqlx::query!(
         r#"
         with held as materialized (
-            select event_id from event where event_id = $1 for no key update
+            select event_id from event where event_id = $1 and organizer_id = $12 for no key update
         ), uses as (
             insert into quota (quota_id, event_id, name, kind, capacity)
             select $2, event_id, $3, 'USES', $4::int from held where $4::int is not null
@@ -237,6 +234,7 @@ pub async fn create_code(
         new.valid_until,
         &ids(&new.ticket_types) as &[TicketTypeId],
         &unlocks(&new.ticket_types),
+        event.organizer as UserId,
     )
     .execute(db.once(FailPoint("CreateCode")))
     .await;
@@ -289,9 +287,6 @@ async fn check_types(
 }
 
 /// A page of the promo codes of `event`, by their names.
-///
-/// # Errors
-/// The store's.
 pub async fn list_codes(
     db: &Db,
     event: &OwnEvent,
@@ -358,9 +353,6 @@ async fn read_codes(
 }
 
 /// One promo code of `event`.
-///
-/// # Errors
-/// See [`PromoCodeError`].
 pub async fn own_code(
     db: &Db,
     event: &OwnEvent,
@@ -372,9 +364,6 @@ pub async fn own_code(
 
 /// Changes a promo code of an event: reads it, merges `change` into it and writes it, and starts again if the
 /// event changed meanwhile.
-///
-/// # Errors
-/// See [`PromoCodeError`].
 pub async fn change_code(
     db: &Db,
     event: &OwnEvent,

@@ -45,9 +45,6 @@ pub struct Sales {
 }
 
 /// A page of the events of an organizer, the last to begin first.
-///
-/// # Errors
-/// The store's.
 pub async fn of_organizer(
     db: &Db,
     organizer: UserId,
@@ -77,9 +74,6 @@ pub async fn of_organizer(
 }
 
 /// What an organizer's event has sold.
-///
-/// # Errors
-/// See [`GetEventError`].
 pub async fn sales(db: &Db, own: &OwnEvent) -> Result<Sales, GetEventError> {
     let event_id = &own.event_id;
     let row = event_rows!("where event_id = $1", event_id as &EventId)

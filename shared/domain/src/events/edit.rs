@@ -122,9 +122,6 @@ pub(super) fn invalid(pointer: impl Into<String>, detail: &'static str) -> EditE
 }
 
 /// Changes an event.
-///
-/// # Errors
-/// See [`EditError`].
 pub async fn change_event(
     db: &Db,
     event: &OwnEvent,
@@ -191,9 +188,6 @@ async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<
 }
 
 /// Adds a quota to an event, beside its capacity.
-///
-/// # Errors
-/// See [`EditError`].
 pub async fn add_quota(db: &Db, event: &OwnEvent, new: &NewQuota) -> Result<Quota, EditError> {
     let id = QuotaId::generate();
     let mut event = event.clone();
@@ -207,7 +201,7 @@ pub async fn add_quota(db: &Db, event: &OwnEvent, new: &NewQuota) -> Result<Quot
             return Err(invalid("", "the event has 50 quotas already"));
         }
         if now.quotas.iter().any(|quota| quota.name == new.name) {
-            return Err(invalid("/name", "is that of another quota"));
+            return Err(invalid("/name", "is already used by another quota"));
         }
         let inserted = sqlx::query!(
             r#"
@@ -246,9 +240,6 @@ pub async fn add_quota(db: &Db, event: &OwnEvent, new: &NewQuota) -> Result<Quot
 }
 
 /// Changes a quota of an event.
-///
-/// # Errors
-/// See [`EditError`].
 pub async fn change_quota(
     db: &Db,
     event: &OwnEvent,
@@ -266,7 +257,7 @@ pub async fn change_quota(
         let now = event.details(db).await?;
         let mut others = now.quotas.iter().filter(|quota| quota.quota_id != quota_id);
         if others.any(|quota| Some(&quota.name) == change.name.as_ref()) {
-            return Err(invalid("/name", "is that of another quota"));
+            return Err(invalid("/name", "is already used by another quota"));
         }
         let quota = quota_of(now)?;
         let written = resizing!(

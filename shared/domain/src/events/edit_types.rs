@@ -11,9 +11,6 @@ use values::tax::TaxRate;
 use values::tickets::{Admits, Tickets, Units};
 
 /// Adds a ticket type to an event, after those that it has.
-///
-/// # Errors
-/// See [`EditError`].
 pub async fn add_type(
     db: &Db,
     event: &OwnEvent,
@@ -98,9 +95,6 @@ async fn insert_type(
 }
 
 /// Changes a ticket type of an event.
-///
-/// # Errors
-/// See [`EditError`].
 pub async fn change_type(
     db: &Db,
     event: &OwnEvent,
@@ -199,7 +193,7 @@ fn check_units(
     let quotas = event.quotas.iter();
     let quotas = quotas.map(|quota| (&quota.name, quota.capacity));
     if most_by(units, draws, event.event.capacity, quotas) == 0 {
-        let detail = "of the capacity or of a quota are more than there are";
+        let detail = "must not exceed the capacity of the event or of a quota";
         return Err(invalid("/units", detail));
     }
     Ok(())
@@ -321,7 +315,7 @@ fn check_name(
         .iter()
         .filter(|kind| Some(kind.ticket_type_id) != but);
     if others.any(|kind| kind.name == *name) {
-        return Err(invalid("/name", "is that of another ticket type"));
+        return Err(invalid("/name", "is already used by another ticket type"));
     }
     Ok(())
 }

@@ -302,9 +302,6 @@ impl TryFrom<EventRow> for Event {
 }
 
 /// Puts an event on sale, with its ticket types; whoever takes an id first has it.
-///
-/// # Errors
-/// See [`CreateEventError`].
 pub async fn create(
     db: &Db,
     organizer: UserId,
@@ -397,9 +394,6 @@ pub async fn create(
 
 /// One event, with the ticket types that everybody may buy, and those that a promo code lets people buy; at the
 /// prices that this makes. A code that is none changes nothing.
-///
-/// # Errors
-/// See [`GetEventError`].
 pub async fn get(
     db: &Db,
     event_id: &EventId,
@@ -433,9 +427,6 @@ async fn details(
 }
 
 /// A page of the events to come, soonest first.
-///
-/// # Errors
-/// The store's.
 pub async fn list(db: &Db, page: &Page<EventId>) -> Result<Paginated<Event>, sqlx::Error> {
     let after = page.after();
     let rows = event_rows!(

@@ -40,9 +40,6 @@ pub enum OwnEventError {
 
 /// The event of this id, which must be `organizer`'s; and of `version` still, where one is given: changes are then made
 /// from that or not at all.
-///
-/// # Errors
-/// See [`OwnEventError`].
 pub async fn own(
     db: &Db,
     organizer: UserId,
@@ -87,9 +84,6 @@ impl OwnEvent {
     }
 
     /// The event with all of its types, as it is now.
-    ///
-    /// # Errors
-    /// The store's.
     pub async fn details(&self, db: &Db) -> Result<EventDetails, OwnEventError> {
         match details(db, &self.event_id, &types::Shown::All).await {
             Ok(event) => Ok(event),

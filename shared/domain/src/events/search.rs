@@ -27,6 +27,8 @@ pub struct Listed {
     pub price_from: Money,
     /// Whether another type costs more.
     pub several_prices: bool,
+    /// How many tickets are left of the types that everybody may buy: at most so many, as types share quotas.
+    pub left: i64,
 }
 
 impl Search {
@@ -58,15 +60,43 @@ impl Search {
 }
 
 /// A page of the events to come that fit a search, soonest first.
-///
-/// # Errors
-/// The store's.
 pub async fn search(
     db: &Db,
     search: &Search,
     page: &Page<EventId>,
 ) -> Result<Paginated<Listed>, sqlx::Error> {
-    let after = page.after();
+    let wanted = usize::try_from(page.rows_to_read()).unwrap_or_default();
+    let mut events = Vec::with_capacity(wanted);
+    let mut after = page.after().cloned();
+    // Some that are read are of another date where they are, so that one reading need not fill the page.
+    while events.len() < wanted {
+        let read = read(db, search, after.as_ref(), page.rows_to_read()).await?;
+        let was_last = read.len() < wanted;
+        after = read.last().map(position);
+        events.extend(read.into_iter().filter(|event| search.has(event)));
+        if was_last {
+            break;
+        }
+    }
+    events.truncate(wanted);
+    let listed = with_prices(db, events).await?;
+    Ok(page.of(listed, |listed| position(&listed.event)))
+}
+
+fn position(event: &Event) -> Position<EventId> {
+    Position {
+        at: event.starts_at,
+        id: event.event_id.clone(),
+    }
+}
+
+/// Events to come that have the text and begin within the dates, whatever their zone, or up to a day beside them.
+async fn read(
+    db: &Db,
+    search: &Search,
+    after: Option<&Position<EventId>>,
+    limit: i64,
+) -> Result<Vec<Event>, sqlx::Error> {
     let (from, until) = search.bounds();
     let rows = event_rows!(
         r#"
@@ -74,23 +104,39 @@ pub async fn search(
            and ($1::timestamptz is null or (starts_at, event_id) > ($1, $2))
            and ($4::timestamptz is null or starts_at >= $4)
            and ($5::timestamptz is null or starts_at < $5)
-           and ($6 = '' or strpos(lower(name || ' ' || venue), lower($6)) > 0)
+           and ($6 = '' or strpos(lower((name || ' ' || venue) collate "und-x-icu"), lower($6 collate "und-x-icu")) > 0)
          order by starts_at, event_id
          limit $3
         "#,
         after.map(|position| position.at),
         after.map(|position| &position.id) as Option<&EventId>,
-        page.rows_to_read(),
+        limit,
         from,
         until,
         search.text,
     )
     .fetch_all(db.idempotent(FailPoint("ListFoundEvents")))
     .await?;
-    let ids: Vec<_> = rows.iter().map(|row| row.event_id.to_string()).collect();
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+async fn with_prices(db: &Db, events: Vec<Event>) -> Result<Vec<Listed>, sqlx::Error> {
+    let ids: Vec<_> = events
+        .iter()
+        .map(|event| event.event_id.to_string())
+        .collect();
     let prices = sqlx::query!(
         r#"
-        select event_id as "event_id: EventId", min(price_minor) as "least!", max(price_minor) as "most!"
+        with stock_left as (
+            select q.quota_id,
+                   (select coalesce(sum(free), 0)::int from stock where stock.quota_id = q.quota_id)
+                   + case when q.kind = 'ROOT' then e.available else 0 end as free
+              from quota q join event e using (event_id)
+             where event_id = any($1) and kind <> 'USES'
+        )
+        select event_id as "event_id: EventId", min(price_minor) as "least!", max(price_minor) as "most!",
+               sum((select min(free / units) from ticket_type_quota d join stock_left using (quota_id)
+                     where d.ticket_type_id = ticket_type.ticket_type_id)) as "left!"
           from ticket_type
          where event_id = any($1) and access = 'PUBLIC' and archived_at is null and (now() < sale_until) is not false
          group by event_id
@@ -99,23 +145,18 @@ pub async fn search(
     )
     .fetch_all(db.idempotent(FailPoint("ListPrices")))
     .await?;
-    let listed = rows.into_iter().map(|row| {
-        let prices = prices.iter().find(|prices| prices.event_id == row.event_id);
-        let event = Event::try_from(row)?;
-        let (least, most) = prices.map_or((event.price.minor(), event.price.minor()), |prices| {
-            (prices.least, prices.most)
-        });
-        Ok(Listed {
+    let listed = events.into_iter().map(|event| {
+        let mut prices = prices.iter();
+        let prices = prices.find(|prices| prices.event_id == event.event_id);
+        let price = event.price.minor();
+        let (least, most) = prices.map_or((price, price), |prices| (prices.least, prices.most));
+        let free = i64::from(event.available);
+        Listed {
             price_from: Money::from_minor(least, event.currency),
             several_prices: least < most,
+            left: prices.map_or(free, |prices| free.min(prices.left)),
             event,
-        })
+        }
     });
-    let listed = listed.collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let mut found = page.of(listed, |listed| Position {
-        at: listed.event.starts_at,
-        id: listed.event.event_id.clone(),
-    });
-    found.items.retain(|listed| search.has(&listed.event));
-    Ok(found)
+    Ok(listed.collect())
 }

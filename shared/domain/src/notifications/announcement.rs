@@ -73,9 +73,6 @@ impl Announcement {
     }
 
     /// Reads a message of the broker.
-    ///
-    /// # Errors
-    /// It is none of ours.
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let mut announcement: Self = serde_json::from_slice(bytes)?;
         if announcement.specversion != "1.0" {

@@ -97,9 +97,6 @@ impl Notifications {
     }
 
     /// Makes the store's indexes. Safe to repeat.
-    ///
-    /// # Errors
-    /// The store's.
     pub async fn migrate(&self) -> Result<(), mongodb::error::Error> {
         let newest = IndexModel::builder()
             .keys(doc! {"user_id": 1, "created_at": -1, "_id": -1})
@@ -176,9 +173,6 @@ impl Notifications {
     }
 
     /// A page of `user`'s notifications, newest first.
-    ///
-    /// # Errors
-    /// The store's.
     pub async fn list(
         &self,
         user: UserId,
@@ -291,9 +285,6 @@ impl Notifications {
 
     /// Forgets notifications and quarantined messages whose retention is over, batch by batch for as
     /// long as there is time; how many.
-    ///
-    /// # Errors
-    /// The store's.
     pub async fn forget_old(&self) -> Result<Forgotten, mongodb::error::Error> {
         let mut forgotten = Forgotten::default();
         let half = calls::remaining() / 2;

@@ -79,9 +79,6 @@ impl Payments {
     }
 
     /// Makes the store's indexes. Safe to repeat.
-    ///
-    /// # Errors
-    /// The store's.
     pub async fn migrate(&self) -> Result<(), mongodb::error::Error> {
         self.records.migrate().await
     }
@@ -112,9 +109,6 @@ impl Payments {
 
     /// Tries a card for a hold. A declined card decides nothing: the payment stays open, and has no record yet. Else as
     /// [`Self::charge`].
-    ///
-    /// # Errors
-    /// As those of [`Self::charge`].
     pub async fn charge_hold(
         &self,
         charge: &Charge,
@@ -134,9 +128,6 @@ impl Payments {
     }
 
     /// What the owner of a card is asked about a payment, on the bank's page.
-    ///
-    /// # Errors
-    /// The gateway's.
     pub async fn authentication(
         &self,
         payment_id: PaymentId,
@@ -146,18 +137,12 @@ impl Payments {
     }
 
     /// What they say. Nobody here hears of it before somebody looks.
-    ///
-    /// # Errors
-    /// The gateway's.
     pub async fn authenticate(&self, payment_id: PaymentId, yes: bool) -> Result<(), GatewayError> {
         telemetry::note("payment_id", payment_id);
         self.gateway.answer(payment_id, yes).await
     }
 
     /// What the gateway has decided about a charge, stored; PENDING where it has decided nothing yet.
-    ///
-    /// # Errors
-    /// As those of [`Self::charge`].
     pub async fn look(&self, charge: &Charge) -> Result<PaymentStatus, ChargeError> {
         check(charge)?;
         match self.gateway.look(charge.payment_id).await? {
@@ -247,9 +232,6 @@ impl Payments {
     }
 
     /// Voids a payment that has a record, see [`Self::void`]; `None` where there is none.
-    ///
-    /// # Errors
-    /// The store's.
     pub async fn settle(
         &self,
         payment_id: PaymentId,
@@ -307,9 +289,6 @@ impl Payments {
     }
 
     /// A payment of `user`.
-    ///
-    /// # Errors
-    /// See [`GetPaymentError`].
     pub async fn get(
         &self,
         user: UserId,

@@ -97,8 +97,10 @@ pub enum InvokeError {
     Sdk(#[source] Error),
     #[error("the charge function failed: {}: {}", .0.error_type, .0.error_message)]
     Function(FunctionError),
-    #[error("the charge function's answer can't be read")]
-    Answer,
+    #[error("reading the charge function's answer")]
+    Answer(#[source] serde_json::Error),
+    #[error("the charge function's answer has no status")]
+    NoStatus,
 }
 
 impl From<SdkError<invoke::InvokeError>> for InvokeError {
@@ -175,7 +177,7 @@ impl ChargeFunction {
         };
         match self.invoke(&command).await? {
             Reply { asked: true, .. } => Ok(HoldCharge::Asked),
-            Reply { status, .. } => status.map(HoldCharge::Decided).ok_or(InvokeError::Answer),
+            Reply { status, .. } => status.map(HoldCharge::Decided).ok_or(InvokeError::NoStatus),
         }
     }
 
@@ -218,7 +220,7 @@ impl ChargeFunction {
         self.invoke(command)
             .await?
             .status
-            .ok_or(InvokeError::Answer)
+            .ok_or(InvokeError::NoStatus)
     }
 
     /// Invokes the function: again, if the connection broke, as every command is safe to repeat.
@@ -248,9 +250,9 @@ impl ChargeFunction {
         let response = request.payload(Blob::new(payload)).send().await?;
         let answer = response.payload.map(Blob::into_inner).unwrap_or_default();
         if response.function_error.is_some() {
-            let error = serde_json::from_slice(&answer).map_err(|_| InvokeError::Answer)?;
+            let error = serde_json::from_slice(&answer).map_err(InvokeError::Answer)?;
             return Err(InvokeError::Function(error));
         }
-        serde_json::from_slice(&answer).map_err(|_| InvokeError::Answer)
+        serde_json::from_slice(&answer).map_err(InvokeError::Answer)
     }
 }

@@ -101,7 +101,10 @@ impl Payments {
             Ok(record) => PaymentOutcome::of(record),
             // The record stands and the card may be charged: no error from here on.
             Err(error) => {
-                tracing::error!(error = telemetry::chain(&error), "left to be settled");
+                tracing::error!(
+                    error = telemetry::chain(&error),
+                    "payment left pending: charge outcome unknown"
+                );
                 PaymentOutcome::of(opened)
             }
         };
@@ -117,18 +120,8 @@ impl Payments {
     /// Hands a payment whose outcome is unknown to the queue, and notes that the request was told so. The sweep
     /// finds it also without the queue, so that no error here changes the answer.
     async fn leave_to_settle(&self, settle_queue: &SettleQueue, payment_id: PaymentId) {
-        if let Err(error) = enqueue_settlement(
-            settle_queue,
-            &Unsettled::Payment { payment_id },
-            Delivery::Delayed,
-        )
-        .await
-        {
-            tracing::warn!(
-                error = telemetry::chain(&error),
-                "settlement not enqueued; the sweep settles it"
-            );
-        }
+        let unsettled = Unsettled::Payment { payment_id };
+        enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await;
         if let Err(error) = self.records.record_accepted(payment_id).await {
             tracing::warn!(
                 error = telemetry::chain(&error),

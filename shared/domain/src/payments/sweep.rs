@@ -45,9 +45,6 @@ pub struct SweptPayments {
 
 /// Settles payments of no booking that are pending for long, then forgets idempotency keys that are old.
 /// What could not be settled is tried again after a pause that doubles.
-///
-/// # Errors
-/// The store's.
 pub async fn sweep(sweeper: &PaymentSweeper) -> Result<SweptPayments, mongodb::error::Error> {
     let records = &sweeper.payments.records;
     let before = time::ago(sweeper.sweep_after);

@@ -19,9 +19,6 @@ pub enum RegisterError {
 }
 
 /// Stores a new user: one insert, of which the unique name decides the winner.
-///
-/// # Errors
-/// See [`RegisterError`].
 pub async fn register(db: &Db, registration: Registration) -> Result<User, RegisterError> {
     let Registration {
         username,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use strum::VariantArray;
 use tokio::time::sleep;
 
 use crate::bookings::Status;
@@ -41,7 +42,8 @@ async fn a_thousand_healthy_jobs_of_each_kind_are_done_while_fifty_hang_and_one_
     fill(&mut owner).await;
     let mut locker = database.connect().await;
     lock(&mut locker).await;
-    let (db, teams) = (database.process(), Kind::ALL.map(Worker::team));
+    let db = database.process();
+    let teams: Vec<_> = Kind::VARIANTS.iter().copied().map(Worker::team).collect();
     for sweep in 1..=SWEEPS {
         let worked = join_all(teams.iter().map(|team| {
             let claim = |worker: &Worker| jobs::claim(&db, *worker);
