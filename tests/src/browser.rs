@@ -50,9 +50,6 @@ impl Browser {
     }
 
     /// Sends a request that may be left without an answer.
-    ///
-    /// # Errors
-    /// The connection broke, or no answer came in time.
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Page> {
         let response: Response = request.header("cookie", &self.session).send().await?;
         let header = |name| {

@@ -145,9 +145,6 @@ impl TestApp {
     }
 
     /// Sends a request that may be left without an answer.
-    ///
-    /// # Errors
-    /// The connection broke, or no answer came in time.
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let request = request.build()?;
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -320,9 +317,6 @@ impl TestApp {
     }
 
     /// Invokes a function with an event, as Lambda's own API does.
-    ///
-    /// # Errors
-    /// The function's own.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Value> {
         let request = self.request(
             "POST",

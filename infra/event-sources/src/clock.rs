@@ -41,7 +41,7 @@ async fn invoke_every(period: Duration, function: &str, lambda: &Lambda) {
         match lambda.invoke(function, event.to_string()).await {
             Ok(Invoked::Answered(_)) => {}
             Ok(Invoked::Failed(error)) => {
-                tracing::warn!(function, error = %String::from_utf8_lossy(&error), "failed; the next comes in its time");
+                tracing::warn!(function, error = %String::from_utf8_lossy(&error), "scheduled invocation failed");
             }
             Err(error) => {
                 tracing::warn!(function, %error, "not invoked; the next comes in its time")

@@ -64,7 +64,7 @@ pub async fn serve(address: SocketAddr, lambda: Lambda, cors: &Cors) -> Result<(
             tracing::warn!(address = %other, %error, "not serving at IPv6's loopback address")
         }
     }
-    tracing::info!(%address, "serving");
+    tracing::info!(%address, "HTTP API listening");
     axum::serve(Connections(listener), router).await?;
     Ok(())
 }
@@ -75,7 +75,7 @@ fn router(lambda: Lambda) -> Router {
         post(invoke_api::invoke).layer(DefaultBodyLimit::max(invoke_api::MAX_EVENT_BYTES)),
     );
     let mut by_path = HashMap::<&str, Vec<&'static Route>>::new();
-    for route in ALL.iter().chain(&PAGES) {
+    for route in ALL.iter().chain(PAGES) {
         by_path.entry(route.path).or_default().push(route);
     }
     for (path, routes) in by_path {
@@ -137,7 +137,7 @@ async fn integrate(
             Problem::internal("invoking the function", error)
         }
         Ok(Err(error)) => {
-            tracing::error!(function = route.function, request_id, %error, "not invoked");
+            tracing::error!(function = route.function, request_id, %error, "invocation not started");
             Problem::unavailable("invoking the function", error)
         }
         Err(elapsed) => {

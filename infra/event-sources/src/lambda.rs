@@ -86,9 +86,6 @@ impl Lambda {
     }
 
     /// Invokes a function and waits for how it ends.
-    ///
-    /// # Errors
-    /// See [`InvokeError`].
     pub async fn invoke(
         &self,
         function: &str,

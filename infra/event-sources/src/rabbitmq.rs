@@ -51,7 +51,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
             connect(account)
         })
         .await?;
-    tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming");
+    tracing::info!(queue = NOTIFICATIONS_QUEUE, "consuming queue");
     let mut failures = 0;
     loop {
         let batch = next_batch(&mut consumer).await?;

@@ -16,9 +16,6 @@ pub struct Settings(PathBuf);
 
 impl Settings {
     /// The file that `ADMIT_FUNCTIONS` names.
-    ///
-    /// # Errors
-    /// It names none.
     pub fn new() -> Result<Self, Error> {
         let file =
             env::var_os("ADMIT_FUNCTIONS").ok_or("the environment variable ADMIT_FUNCTIONS")?;

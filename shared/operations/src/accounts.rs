@@ -113,9 +113,6 @@ pub struct Owners {
 
 impl Owners {
     /// The owners that the configuration names.
-    ///
-    /// # Errors
-    /// It lacks one.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             databases: Owner::new(config).await?,
@@ -128,9 +125,6 @@ impl Owners {
     /// none of the secret's versions does. Safe to repeat, to do twice at once, and during a rotation.
     ///
     /// In a database the migrations say what the account may do; in the broker, this does.
-    ///
-    /// # Errors
-    /// Secrets Manager's or the store's.
     pub async fn let_in(&self, secret: &Secret) -> Result<(), AccountError> {
         let account = secret.credentials().await?;
         if account.engine == Engine::RabbitMq {

@@ -73,9 +73,6 @@ pub struct Rotation {
 
 impl Rotation {
     /// A rotation by the owners that the configuration names.
-    ///
-    /// # Errors
-    /// It lacks one.
     pub async fn new(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             client: aws::secrets_manager(SECRETS_TIMEOUT).await,
@@ -84,9 +81,6 @@ impl Rotation {
     }
 
     /// Does one step. Safe to repeat.
-    ///
-    /// # Errors
-    /// It was not done, or it is not known to be.
     #[tracing::instrument(skip_all, fields(step = ?request.step, secret = request.secret_id))]
     pub async fn carry_out(&self, request: &Request) -> Result<(), RotationError> {
         match request.step {

@@ -78,7 +78,7 @@ where
     match once(point, most, &call).await {
         Err(error) if is_transient(&error) => {
             let error = telemetry::chain(&error);
-            tracing::info!(%point, error, "call failed for a moment; repeating it once");
+            tracing::info!(%point, error, "transient failure; retrying once");
             pause().await;
             once(point, most, call).await
         }

@@ -78,9 +78,6 @@ pub struct Setting<T> {
 
 impl<T> Setting<T> {
     /// The setting, where it must be there.
-    ///
-    /// # Errors
-    /// It isn't.
     pub fn required(&self) -> Result<&T, ConfigError> {
         self.value.as_ref().ok_or(ConfigError::Missing(self.name))
     }

@@ -1,6 +1,6 @@
 //! The functions, and how long each may run.
 //!
-//! The timeouts nest, so that a caller outlasts what it calls: a client, then API Gateway (30 s),
+//! Timeouts nest: a caller's timeout is longer than its callee's. A client, then API Gateway (30 s),
 //! then a booking, then its charge. Tests hold them against one another and against `template.yaml`.
 
 use std::time::Duration;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_outlasts_whom_it_waits_for() {
+    fn a_callers_timeout_is_longer_than_its_callees() {
         let of = |name: &str| {
             let function = ALL.iter().find(|function| function.name == name);
             function.unwrap().timeout

@@ -56,6 +56,8 @@ pub fn request_span(function: &str, request_id: &str) -> Span {
         function,
         user_id = Empty,
         event_id = Empty,
+        ticket_type_id = Empty,
+        quota_id = Empty,
         booking_id = Empty,
         payment_id = Empty,
     )

@@ -304,7 +304,7 @@ fn check_types(event: &NewEvent, fields: &mut Fields) {
         if most_of(new, event.capacity, &event.quotas) == 0 {
             reject(
                 "units",
-                "of the capacity or of a quota are more than there are",
+                "must not exceed the capacity of the event or of a quota",
             );
         }
         let at = format!("ticket_types/{index}/");

@@ -85,7 +85,7 @@ impl From<EditError> for Problem {
             EditError::BelowSold { least } => Self::below_sold(least, "/capacity"),
             EditError::TypeSold => Self::new(
                 Code::TypeSold,
-                "Tickets of this type were booked: what one takes and admits can't change any more.",
+                "Tickets of this type are booked, so units, quotas and admits can no longer change.",
             ),
             EditError::Invalid { pointer, detail } => Self::field(&pointer, detail),
             EditError::Contended => Self::unavailable("changing an event", error),
@@ -168,12 +168,12 @@ impl From<ReserveError> for Problem {
                 ticket_type: Some((id, name)),
             } => Self::new(
                 Code::SoldOut,
-                format!("There are not enough tickets left of the type {name:?}."),
+                format!("Not enough tickets of the type {name:?} are left."),
             )
             .with("ticket_type_id", id.to_string()),
             ReserveError::PurchaseLimit { most, have } => Self::new(
                 Code::PurchaseLimit,
-                format!("A person may have {most} tickets of this event; you have {have}."),
+                format!("You may have at most {most} tickets for this event, and have {have}."),
             )
             .with("most", most)
             .with("have", have),
@@ -339,18 +339,21 @@ impl Problem {
     }
 
     fn promo_invalid() -> Self {
-        Self::new(Code::PromoInvalid, "The event has no such promo code now.")
+        Self::new(
+            Code::PromoInvalid,
+            "This promo code is not valid for this event now.",
+        )
     }
 
     fn promo_for_others() -> Self {
         Self::new(
             Code::PromoInvalid,
-            "The promo code is for none of these tickets.",
+            "This promo code does not apply to these tickets.",
         )
     }
 
     fn below_sold(least: i32, pointer: &str) -> Self {
-        let detail = format!("{pointer} must be at least {least}: so many are sold or held.");
+        let detail = format!("{pointer} must be at least {least}: that many are sold or held.");
         Self::new(Code::CapacityBelowSold, detail).with("least", least)
     }
 
@@ -360,7 +363,7 @@ impl Problem {
     }
 
     fn not_held(status: Status) -> Self {
-        let detail = format!("A booking that is {} is no hold.", status.as_ref());
+        let detail = format!("The booking is {}, not a hold.", status.as_ref());
         Self::new(Code::NotHeld, detail)
     }
 

@@ -171,9 +171,6 @@ impl Request {
     }
 
     /// The token behind `Authorization: Bearer`.
-    ///
-    /// # Errors
-    /// 401 where there is none.
     pub fn bearer_token(&self) -> Result<&str, Problem> {
         self.header(&AUTHORIZATION)?
             .and_then(|value| std::str::from_utf8(value).ok())
@@ -199,7 +196,7 @@ impl Request {
         Ok(user)
     }
 
-    /// The id in the route's path. All later log lines carry it.
+    /// The id in the route's path. Later log lines carry it, if it is one of `telemetry::request_span`.
     ///
     /// # Errors
     /// 404 if it can't be an id of this kind.
@@ -265,9 +262,6 @@ impl Request {
     }
 
     /// The fields of a JSON body that may be left out, and its content type too: then there are none.
-    ///
-    /// # Errors
-    /// As [`Self::fields`].
     pub fn optional_fields(&self) -> Result<Fields, Problem> {
         if self.body.is_empty() {
             return Ok(Fields::none());
@@ -301,9 +295,6 @@ impl Request {
     }
 
     /// The request's idempotency key with the hash that binds it to these fields, if it has one.
-    ///
-    /// # Errors
-    /// 400 for a key that can't be one.
     pub fn idempotency(&self, fields: &Fields) -> Result<Option<IdempotentRequest>, Problem> {
         let Some(value) = self.header(&IDEMPOTENCY_KEY)? else {
             return Ok(None);

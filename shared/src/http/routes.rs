@@ -577,7 +577,7 @@ pub static GET_DOCS_ASSET: Route = Route {
 };
 
 /// Every route, in the order in which a newcomer meets them.
-pub static ALL: [&Route; 27] = [
+pub static ALL: &[&Route] = &[
     &REGISTER_USER,
     &LOGIN,
     &CREATE_EVENT,
@@ -724,7 +724,7 @@ pub static REGISTER_PAGE: Route = Route::new("pages-register", GET, "/sign-up", 
 pub static REGISTER_FORM: Route = Route::new("pages-register", POST, "/sign-up", "Make an account");
 
 /// Every route of the pages for people, which the description of the API leaves out.
-pub static PAGES: [&Route; 28] = [
+pub static PAGES: &[&Route] = &[
     &EVENTS_PAGE,
     &EVENT_PAGE,
     &PAGE_ASSET,
