@@ -241,14 +241,12 @@ MATRIX = "no_fault_at_any_boundary"
 # What make test runs at once. Most tests wait for what they have broken, so that two processors are enough for all lanes;
 # what needs a processor to itself comes late.
 LANES = {
-    "tests": Lane(
-        [
-            [*targets("holds", "protocol", "layers", "api", "growth", "outages", "rotation"), "--lib", "--bins"],
-            [*targets("faults"), "--", "--skip", MATRIX, "--skip", "recovery::"],
-        ]
-    ),
+    "tests": Lane([[*targets("holds", "protocol", "layers", "api", "growth", "outages", "rotation"), "--lib", "--bins"]]),
     "faults-1": Lane([[*targets("faults"), "--", MATRIX], targets("chaos")], {"ADMIT_FAULTS_SHARE": "1/2"}),
-    "faults-2": Lane([[*targets("faults"), "--", MATRIX]], {"ADMIT_FAULTS_SHARE": "2/2"}),
+    "faults-2": Lane(
+        [[*targets("faults"), "--", MATRIX], [*targets("faults"), "--", "--skip", MATRIX, "--skip", "recovery::"]],
+        {"ADMIT_FAULTS_SHARE": "2/2"},
+    ),
     "recovery": Lane([[*targets("faults"), "--", "recovery::"]]),
     "pooled": Lane([targets("api", "rotation")], pooled=True, then=try_interfaces),
 }

@@ -41,11 +41,17 @@ class Mutant:
 
 
 def applies() -> None:
-    """Whether every patch still fits the code that it is about."""
+    """Whether every patch still fits the code that it is about, and its check names a test that there is."""
+    code = "".join(path.read_text() for folder in ("shared", "tests") for path in sorted((ROOT / folder).rglob("*.rs")))
     for path in sorted(MUTANTS.glob("*.patch")):
         done = subprocess.run(["git", "apply", "--check", path], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Failure(f"{path.name} does not apply any more: {done.stderr.strip()}")
+        words = Mutant.read(path).check
+        tests = words[1:] if words[:1] == ["steps"] else words[words.index("--") + 1 :] if "--" in words else []
+        for test in tests:
+            if not re.search(rf"\b(fn|mod) \w*{re.escape(test.rpartition('::')[2])}", code):
+                raise Failure(f"{path.name} is checked by {test}, which no test is named.")
     say(f"  {len(list(MUTANTS.glob('*.patch')))} mutants apply.")
 
 

@@ -187,8 +187,12 @@ impl Books {
                            where p.event_id = event.event_id
                              and (p.tickets, p.open_holds) is distinct from (has.tickets, has.open_holds))
                     || array(select 'booking ' || booking_id from booking
-                              where booking.event_id = event.event_id and counted > 0
-                                and status in ('REJECTED', 'EXPIRED', 'CANCELLED'))
+                              where booking.event_id = event.event_id
+                                and case when status in ('REJECTED', 'EXPIRED', 'CANCELLED') then counted > 0
+                                         else max_per_user is not null and counted <> tickets end)
+                    || array(select 'limit of ' || user_id from booking
+                              where booking.event_id = event.event_id and status in ('HELD', 'PENDING', 'CONFIRMED')
+                              group by user_id having sum(tickets) > max_per_user)
                     || array(select 'tickets of ' || booking_id from booking b
                               cross join lateral (
                                    select count(distinct unit) as units, coalesce(sum(unit_minor), 0) as paid,
@@ -668,7 +672,7 @@ impl Books {
             ("book", Some(202), _) => state != "nothing",
             ("book", Some(402), _) => matches!(state, "REJECTED" | "EXPIRED"),
             // Nothing was made then; but a repeat, or a twin, tries too, and may find tickets that came back.
-            ("book", Some(409), Some("sold-out" | "promo-used-up")) => {
+            ("book", Some(409), Some("sold-out" | "promo-used-up" | "purchase-limit")) => {
                 let mut others = purchase
                     .heard
                     .iter()

@@ -207,6 +207,7 @@ pub(crate) fn new_type(t: Language, there: &str, event: &EventDetails) -> FormVi
         t.edit_add(),
     )
     .must("name", "text", t.desk_name(), "")
+    .line("description", "text", t.edit_description(), "")
     .must("price", "text", t.desk_price(), "")
     .line("tax_rate", "text", t.edit_tax(), String::new())
     .add("access", t.edit_access(), "PUBLIC".to_owned(), accesses(t))
@@ -220,6 +221,13 @@ pub(crate) fn new_type(t: Language, there: &str, event: &EventDetails) -> FormVi
     .line("admits", "number", t.edit_admits(), "1")
     .moment("sale_from", t.edit_sale_from(), zone, None)
     .moment("sale_until", t.edit_sale_until(), zone, None)
+    .line("min_per_order", "number", t.edit_least_per_order(), "1")
+    .line(
+        "max_per_order",
+        "number",
+        t.edit_most_per_order(),
+        event.event.max_tickets_per_booking,
+    )
 }
 
 fn accesses(t: Language) -> Input {
@@ -514,9 +522,12 @@ pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Va
     let quota = Some(form.text("quotas")).filter(|name| !name.is_empty());
     let body = Body::of(form)
         .text("name")
+        .text_or_null("description")
         .amount("price", event.event.currency)
         .percentage("tax_rate")
         .text("access")
+        .whole("min_per_order")
+        .whole("max_per_order")
         .whole("units")
         .whole("admits");
     // Who needs two places needs two of the limit.

@@ -3,6 +3,7 @@
 //! A function serves one [`Route`]: the table in [`routes`] names every route with its answers,
 //! and [`openapi`] is made from that same table.
 
+pub mod answers;
 mod body;
 mod decode;
 mod decode_code;

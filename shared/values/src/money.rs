@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
+    fn an_invalid_amount_is_refused() {
         for (json, currency) in [
             ("0.001", "USD"),
             ("0.5", "JPY"),

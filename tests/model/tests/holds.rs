@@ -101,7 +101,7 @@ enum Step {
     BankYes,
     BankNo,
     ExpireHold,
-    LetGo,
+    EndHold,
     BlockAttempts,
     ReadBooking,
     /// Of the sweep, or of the releaser.
@@ -226,7 +226,7 @@ impl Model for Holds {
             settler => settle_steps(settler, Who::Sweep, steps),
         }
         match (state.releaser, state.status) {
-            (Settler::Idle, Status::Held) => steps.push(Step::LetGo),
+            (Settler::Idle, Status::Held) => steps.push(Step::EndHold),
             (Settler::Idle, Status::Pending) => steps.push(Step::BlockAttempts),
             (Settler::Idle | Settler::Done, _) => {}
             (settler, _) => settle_steps(settler, Who::Releaser, steps),
@@ -274,7 +274,7 @@ impl Model for Holds {
                 state.declined = true;
             }
             Step::ExpireHold => state.expire(),
-            Step::LetGo => {
+            Step::EndHold => {
                 state.expire();
                 state.releaser = Settler::Done;
             }

@@ -565,7 +565,9 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
             &types,
             vec![
                 ("name", "Table"),
+                ("description", "For four people"),
                 ("price", "80"),
+                ("max_per_order", "2"),
                 ("tax_rate", "7,7"),
                 ("access", "PUBLIC"),
                 ("quotas", "Tables"),

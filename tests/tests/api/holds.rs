@@ -343,6 +343,31 @@ async fn a_bank_asks_the_owner_of_a_card_and_what_they_say_holds() {
 }
 
 #[tokio::test]
+async fn a_payment_that_the_owner_confirms_stands_though_they_close_the_tab() {
+    let app = TestApp::start().await;
+    let (user, event) = (app.user().await, app.event_with(2).await);
+    let held = hold(&app, &user, &event, 1).await;
+    let bank = ask(&app, &user, &held).await;
+    let browser = Browser::of(&app, &user).await;
+    assert_eq!(browser.post(&bank, &[("answer", "yes")]).await.status, 303);
+    // Nobody follows to the booking. Its job looks, here a minute earlier than it would.
+    let booking = held.text("booking_id");
+    eventually("the booking is confirmed", async || {
+        sqlx::query(
+            "update job set next_attempt_at = now() where key = $1::uuid::text and done_at is null",
+        )
+        .bind(booking.strip_prefix("bk_"))
+        .execute(&app.bookings)
+        .await
+        .unwrap();
+        let shown = app.get(&user, &format!("/bookings/{booking}")).await;
+        (shown.body["status"] == "CONFIRMED").then_some(())
+    })
+    .await;
+    assert_eq!(charges(&app, &held).await, 1);
+}
+
+#[tokio::test]
 async fn another_card_may_pay_while_a_bank_asks_and_it_is_charged_once() {
     let app = TestApp::start().await;
     let (user, event) = (app.user().await, app.event_with(4).await);

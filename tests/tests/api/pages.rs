@@ -199,7 +199,7 @@ async fn after_a_declined_card_another_may_follow_and_a_hold_may_be_released() {
 }
 
 #[tokio::test]
-async fn what_is_free_is_booked_at_once() {
+async fn a_free_event_is_booked_at_once() {
     let app = TestApp::start().await;
     let event = app.event(json!({"price": 0})).await.text("event_id");
     let browser = Browser::of(&app, &app.user().await).await;

@@ -18,7 +18,7 @@ async fn a_username_is_one_persons_however_it_is_capitalized() {
 }
 
 #[tokio::test]
-async fn of_racing_registrations_of_one_name_one_wins() {
+async fn one_of_several_racing_registrations_of_a_name_wins() {
     let app = TestApp::start().await;
     let body =
         json!({"username": format!("r{}", Uuid::now_v7().simple()), "password": "password123"});
@@ -172,7 +172,7 @@ async fn events_are_listed_soonest_first_in_pages_without_gaps() {
 }
 
 #[tokio::test]
-async fn what_needs_a_token_refuses_to_go_without_a_valid_one() {
+async fn protected_routes_require_a_valid_token() {
     let app = TestApp::start().await;
     let user = app.user().await;
     let (head, rest) = user.token.split_once('.').unwrap();

@@ -46,6 +46,7 @@ impl Crowd {
         for capacity in [8, 15, 30, 60, 120, 100_000] {
             events.push(match capacity {
                 60 => with_code(app, capacity).await,
+                120 => with_limit(app, capacity).await,
                 _ => app.event_with(capacity).await,
             });
         }
@@ -158,6 +159,14 @@ impl Crowd {
         }
         purchase
     }
+}
+
+/// An event of which a person may have a few tickets.
+async fn with_limit(app: &TestApp, capacity: i64) -> String {
+    let made = app
+        .event(json!({"capacity": capacity, "max_per_user": 7}))
+        .await;
+    made.text("event_id")
 }
 
 /// What each code is called.

@@ -69,8 +69,8 @@ async fn connect(client: TcpStream, target: String, held: watch::Receiver<bool>)
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut held: watch::Receiver<bool>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let let_go = held.wait_for(|held| !held).await.is_ok();
-        if !let_go || to.write_all(&buffer[..length]).await.is_err() {
+        let end_hold = held.wait_for(|held| !held).await.is_ok();
+        if !end_hold || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }

@@ -149,7 +149,7 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("GatewayAsk", "charge-payment", Way::HoldAndAuthenticate),
     ("GatewayRefuse", "pages-bank", Way::HoldAndAuthenticate),
     ("GatewayEnter", "pages-bank", Way::HoldAndAuthenticate),
-    ("LetGo", "sweep-bookings", Way::LetAHoldLapse),
+    ("EndHold", "sweep-bookings", Way::LetAHoldLapse),
     ("LookAgain", "sweep-bookings", Way::HoldAndForget),
     ("OpenRecord", "create-payment", Way::Pay),
     ("GatewayEnter", "create-payment", Way::Pay),

@@ -1,8 +1,8 @@
 //! `POST /bookings/{booking_id}/pay`.
 
 use shared::auth::TokenVerifier;
-use shared::bookings::{BoxOffice, HoldPaid, PayHoldError, PayRequest, PendingPayment};
-use shared::http::{Answer, Request, accepted, marked, ok, routes};
+use shared::bookings::{BoxOffice, PayRequest};
+use shared::http::{Answer, Problem, Request, answers, marked, routes};
 use shared::settle_queue::SettleQueue;
 use shared::{bookings, clients, serve};
 
@@ -17,17 +17,8 @@ async fn handle(app: &App, request: Request) -> Answer {
     let method = payment_method.unwrap_or_default();
     let (office, queue) = (&app.office, &app.settle_queue);
     let paid = bookings::pay(office, queue, user, booking_id, method, key.as_ref()).await;
-    marked(answer(paid.outcome), paid.replayed)
-}
-
-fn answer(paid: Result<HoldPaid, PayHoldError>) -> Answer {
-    let pending = match paid? {
-        HoldPaid::Confirmed(booking) => return Ok(ok(&booking)),
-        HoldPaid::Pending(booking) => PendingPayment::from(booking),
-        HoldPaid::Asked(booking) => PendingPayment::asking(booking),
-    };
-    let there = format!("/bookings/{}", pending.booking.booking_id);
-    Ok(accepted(&pending, &there, 5))
+    let answer = paid.outcome.map(answers::hold_paid).map_err(Problem::from);
+    marked(answer, paid.replayed)
 }
 
 serve!(routes::PAY_BOOKING, App, handle);

@@ -1,8 +1,8 @@
 //! `POST /payments`.
 
 use shared::auth::TokenVerifier;
-use shared::http::{Answer, Code, Problem, Request, accepted, created, marked, routes};
-use shared::payments::{PaymentOutcome, PaymentRequest, Payments};
+use shared::http::{Answer, Request, answers, marked, routes};
+use shared::payments::{PaymentRequest, Payments};
 use shared::settle_queue::SettleQueue;
 use shared::{clients, serve};
 
@@ -17,26 +17,7 @@ async fn handle(app: &App, request: Request) -> Answer {
         .payments
         .pay(&app.settle_queue, user, wanted, idempotency)
         .await?;
-    let answer = match paid.outcome {
-        PaymentOutcome::Paid(payment) => Ok(created(&payment)),
-        PaymentOutcome::Pending(payment) => Ok(accepted(
-            &payment,
-            &format!("/payments/{}", payment.payment_id),
-            5,
-        )),
-        PaymentOutcome::Declined(payment) => {
-            let detail = format!("Payment {} was declined.", payment.payment_id);
-            Err(Problem::new(Code::PaymentDeclined, detail))
-        }
-        PaymentOutcome::Voided(payment) => {
-            let detail = format!(
-                "Payment {} was not made in time; nothing was charged.",
-                payment.payment_id
-            );
-            Err(Problem::new(Code::PaymentDeclined, detail))
-        }
-    };
-    marked(answer, paid.replayed)
+    marked(answers::paid(paid.outcome), paid.replayed)
 }
 
 serve!(routes::CREATE_PAYMENT, App, handle);

@@ -11,12 +11,12 @@ const MAX_EXPIRED: i64 = 20;
 
 /// HELD → EXPIRED, where the time is over; whether it was.
 pub(super) async fn expire(db: &Db, booking_id: BookingId) -> Result<bool, sqlx::Error> {
-    Ok(let_go(db, booking_id, None).await?.is_some())
+    Ok(end_hold(db, booking_id, None).await?.is_some())
 }
 
 /// HELD → EXPIRED: the tickets go back. By its buyer at any time, by others when the time is over. Nothing was paid: a
 /// payment begins with PENDING.
-pub(super) async fn let_go(
+pub(super) async fn end_hold(
     db: &Db,
     booking_id: BookingId,
     buyer: Option<UserId>,
@@ -38,7 +38,7 @@ pub(super) async fn let_go(
         booking_id as BookingId,
         buyer as Option<UserId>,
     )
-    .fetch_optional(db.idempotent(FailPoint("LetGo")))
+    .fetch_optional(db.idempotent(FailPoint("EndHold")))
     .await?;
     released.map(Booking::try_from).transpose()
 }

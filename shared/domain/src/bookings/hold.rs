@@ -9,7 +9,7 @@
 //! at the gateway, which succeeds once at most and never after it was cancelled.
 
 use super::confirm::confirm;
-use super::expire::let_go;
+use super::expire::end_hold;
 use super::reserve::{caller, release};
 use super::{Booking, BoxOffice, Status, booking_rows, read};
 use crate::payments::{
@@ -372,7 +372,7 @@ pub async fn release_hold(
     booking_id: BookingId,
 ) -> Result<Booking, ReleaseError> {
     telemetry::note("booking_id", booking_id);
-    if let Some(released) = let_go(db, booking_id, Some(user)).await? {
+    if let Some(released) = end_hold(db, booking_id, Some(user)).await? {
         tracing::info!("hold released");
         return Ok(released);
     }

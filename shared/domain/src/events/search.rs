@@ -160,3 +160,72 @@ async fn with_prices(db: &Db, events: Vec<Event>) -> Result<Vec<Listed>, sqlx::E
     });
     Ok(listed.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Database;
+
+    /// Adds events that begin at a time of clocks in a zone, named after it.
+    async fn add(database: &Database, prefix: &str, count: i32, clock: &str, zone: &str) {
+        let add = format!(
+            "insert into event (event_id, organizer_id, name, venue, starts_at, time_zone, price_minor, currency, capacity,
+                                available, max_tickets_per_booking)
+             select '{prefix}-' || n, 1, 'ÜBER {prefix}', 'Straße', timestamp '{clock}' at time zone '{zone}', '{zone}',
+                    1000, 'USD', 5, 5, 4
+               from generate_series(1, {count}) as n"
+        );
+        database.execute(add).await;
+    }
+
+    async fn found(db: &Db, wanted: &Search, limit: &str) -> (Vec<String>, bool) {
+        let page = Page::parse("events", Some(limit), None).unwrap();
+        let found = search(db, wanted, &page).await.unwrap();
+        let ids = found.items.iter();
+        let ids = ids.map(|listed| listed.event.event_id.to_string());
+        (ids.collect(), found.next_cursor.is_some())
+    }
+
+    #[tokio::test]
+    async fn a_page_of_a_day_is_full_though_many_events_of_the_evening_before_are_read_first() {
+        let database = Database::migrated().await;
+        let db = database.process();
+        // In UTC these begin on the day; where they are, it is the evening before.
+        add(
+            &database,
+            "before",
+            25,
+            "2040-05-01 21:00",
+            "America/New_York",
+        )
+        .await;
+        add(&database, "day", 3, "2040-05-02 20:00", "America/New_York").await;
+        let day = NaiveDate::from_ymd_opt(2040, 5, 2);
+        let wanted = Search {
+            text: String::new(),
+            from: day,
+            to: day,
+        };
+        let (ids, more) = found(&db, &wanted, "2").await;
+        assert_eq!(
+            (ids, more),
+            (vec!["day-1".to_owned(), "day-2".to_owned()], true)
+        );
+        let (ids, more) = found(&db, &wanted, "3").await;
+        assert_eq!((ids.len(), more), (3, false));
+    }
+
+    #[tokio::test]
+    async fn letters_of_any_alphabet_are_found_in_any_case() {
+        let database = Database::migrated().await;
+        let db = database.process();
+        add(&database, "gala", 1, "2040-05-01 21:00", "Europe/Berlin").await;
+        for (text, finds) in [("über GALA", 1), ("Über", 1), ("uber", 0), ("STRASSE", 0)] {
+            let wanted = Search {
+                text: text.to_owned(),
+                ..Search::default()
+            };
+            assert_eq!(found(&db, &wanted, "5").await.0.len(), finds, "{text}");
+        }
+    }
+}

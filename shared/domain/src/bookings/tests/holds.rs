@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::bookings::cancel::give_back;
 use crate::bookings::confirm::confirm;
-use crate::bookings::expire::{expire, let_go};
+use crate::bookings::expire::{end_hold, expire};
 use crate::bookings::hold::{
     Card, HoldPaid, PayHoldError, begin_attempt, close_attempt, record_pending,
 };
@@ -149,9 +149,9 @@ async fn a_person_has_one_open_hold_of_an_event() {
     assert_eq!(left(&database).await, 4);
     assert!(take(&db, 1, 1, false).await.is_ok());
     assert!(take(&db, 2, 1, true).await.is_ok());
-    let stranger = let_go(&db, held[0].booking_id, Some(UserId::from(2))).await;
+    let stranger = end_hold(&db, held[0].booking_id, Some(UserId::from(2))).await;
     assert!(stranger.unwrap().is_none());
-    let released = let_go(&db, held[0].booking_id, Some(UserId::from(1))).await;
+    let released = end_hold(&db, held[0].booking_id, Some(UserId::from(1))).await;
     assert_eq!(released.unwrap().unwrap().status, Status::Expired);
     assert!(take(&db, 1, 1, true).await.is_ok());
     assert_eq!(left(&database).await, 2);
@@ -200,7 +200,7 @@ async fn one_attempt_to_pay_runs_at_a_time_and_the_first_leaves_ten_minutes() {
             .is_some()
     );
     assert!(begin(&db, 1, held).await.is_none());
-    assert!(let_go(&db, held, Some(user)).await.unwrap().is_none());
+    assert!(end_hold(&db, held, Some(user)).await.unwrap().is_none());
     close_attempt(&db, held, Uuid::now_v7(), Card::Declined)
         .await
         .unwrap();
@@ -256,7 +256,7 @@ async fn a_reservation_that_was_not_heard_of_takes_back_no_hold() {
 }
 
 #[tokio::test]
-async fn of_paying_and_expiring_at_one_moment_one_happens() {
+async fn a_hold_is_paid_or_expires_never_both() {
     let (database, db) = gala(None).await;
     let (payer, sweeper) = (database.process(), database.process());
     let mut paid = 0;
@@ -282,7 +282,7 @@ async fn of_paying_and_expiring_at_one_moment_one_happens() {
         paid += i32::from(begun.is_some());
         release(&db, held, Status::Expired).await.unwrap();
         expire(&db, held).await.unwrap();
-        let _ = let_go(&db, held, Some(UserId::from(1))).await.unwrap();
+        let _ = end_hold(&db, held, Some(UserId::from(1))).await.unwrap();
         assert_eq!(left(&database).await, 5);
     }
     println!("{paid} of 40 were paid");
@@ -336,7 +336,7 @@ async fn a_limit_that_changes_holds_for_who_has_tickets_already() {
     assert_eq!(refused(1).await, (1, 3));
     // Above the limit by now, what they have can still be given back.
     let user = UserId::from(1);
-    let_go(&db, held, Some(user)).await.unwrap();
+    end_hold(&db, held, Some(user)).await.unwrap();
     assert_eq!(left(&database).await, 4);
     assert_eq!(refused(1).await, (1, 1));
 }

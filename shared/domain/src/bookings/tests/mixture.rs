@@ -12,7 +12,7 @@ use super::baskets::{basket, fair, ids, value};
 use super::holds::WRONG;
 use crate::bookings::cancel::give_back;
 use crate::bookings::confirm::confirm;
-use crate::bookings::expire::{expire, let_go};
+use crate::bookings::expire::{end_hold, expire};
 use crate::bookings::hold::{Card, begin_attempt, close_attempt};
 use crate::bookings::reserve::{Reservation, ReserveError, release, reserve, undo_reserve};
 use crate::bookings::{Booking, BookingRequest, Status};
@@ -119,7 +119,7 @@ impl Process<'_> {
         let (db, id, user) = (&self.db, booking.booking_id, booking.user_id);
         match booking.status {
             Status::Held => match self.rng.u8(..6) {
-                0 => drop(let_go(db, id, Some(user)).await.unwrap()),
+                0 => drop(end_hold(db, id, Some(user)).await.unwrap()),
                 1 => {
                     let lapse = format!(
                         "update booking set hold_until = now() - interval '1 second' where booking_id = '{}'",

@@ -102,12 +102,14 @@ async fn a_code_changes_the_price_of_each_ticket_that_it_is_good_for() {
         code("HELLO", PromoCodeKind::None, PromoCodeAmount::Nothing),
     )
     .await;
-    // 33 % of 25.00 are 8.25, of 40.50 are 13.365, which is rounded up; 30 off 25 leave nothing.
+    add(&db, code("PLAIN", PromoCodeKind::Price, dollars("30"))).await;
+    // 33 % of 25.00 are 8.25, of 40.50 are 13.365, which is rounded up; 30 off 25 leave nothing. No code raises a price.
     for (name, of_standing, of_seat) in [
         ("third", 1675, 2713),
         ("HALF", 1250, 2025),
         ("off-30", 0, 1050),
         ("Seats", 2500, 999),
+        ("Plain", 2500, 3000),
         ("HELLO", 2500, 4050),
     ] {
         let request = with(name, 7, &[(standing, 2), (seat, 1)]);

@@ -65,7 +65,7 @@ async fn repeated(db: &Db, user: i64, key: &IdempotentRequest) -> (Booking, Opti
 }
 
 #[tokio::test]
-async fn of_a_crowd_that_wants_the_last_tickets_as_many_get_them_as_there_are() {
+async fn a_crowd_gets_exactly_the_last_tickets() {
     let (database, _) = gala().await;
     let crowd = (0..20).map(|user| {
         let db = database.process();
@@ -102,7 +102,7 @@ async fn what_the_release_before_stock_keeps_is_moved_in_and_sold_once() {
 }
 
 #[tokio::test]
-async fn who_finds_the_rows_held_by_others_waits_for_them_and_is_served() {
+async fn a_buyer_waits_for_locked_rows_and_is_served() {
     let (database, db) = gala().await;
     let (mut other, mut observer) = (database.connect().await, database.connect().await);
     let split = "update event set available = 0;
