@@ -248,7 +248,7 @@ class Deployment:
         customer.go_through(api, self.plane, self.names())
 
     def names(self) -> dict[str, str]:
-        return {"SendNotification": self.account.outputs(NAME)["NotificationFunction"], "BrokerArn": BROKER}
+        return {"SendNotification": self.physical("SendNotificationAliaslive"), "BrokerArn": BROKER}
 
     # ---- Updating and deleting
 

@@ -256,12 +256,14 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
     let Some(user) = session::user(request, tokens) else {
         return log_in_first(request.raw_path());
     };
-    let told = request.query("told").unwrap_or_default();
+    let mut told = request.query("told").unwrap_or_default();
     let mut details = bookings::get_details(office.db(), user, booking_id).await?;
     let returned = told == "returned" && payable_until(&details.booking).is_some();
     if returned || is_over(&details.booking) {
         // From the bank, or too late. What was decided is looked at now, and else by the booking's job.
-        bookings::look(office, booking_id).await;
+        if bookings::look(office, booking_id).await {
+            told = "busy";
+        }
         details = bookings::get_details(office.db(), user, booking_id).await?;
     }
     let event = events::get(office.db(), &details.booking.event_id, None).await?;

@@ -78,18 +78,20 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, E
 }
 
 /// Looks what became of a hold's payment, when its buyer comes back from the bank or after the hold's end. What can't
-/// be found out now, or is being tried, the booking's job finds out.
-pub async fn look(office: &BoxOffice, booking_id: BookingId) {
+/// be found out now, the booking's job finds out. Returns whether a card is being tried, which is left alone.
+pub async fn look(office: &BoxOffice, booking_id: BookingId) -> bool {
     let looked = async {
-        if is_attempted(&office.db, booking_id).await? {
-            return Ok(false);
+        let attempted = is_attempted(&office.db, booking_id).await?;
+        if !attempted {
+            settle(office, booking_id).await?;
         }
-        settle(office, booking_id).await
+        Ok::<_, Error>(attempted)
     };
-    if let Err(error) = looked.await {
+    looked.await.unwrap_or_else(|error| {
         let error = telemetry::chain(error.as_ref());
         tracing::warn!(error, "payment not looked at; the sweep does it");
-    }
+        false
+    })
 }
 
 /// Charges a booking that waits for its turn; else, or if the outcome is unknown, voids.
