@@ -382,8 +382,9 @@ class Stack:
         accounts = {f"ADMIT_{store}_SECRET": vault.names()[name] for store, name in names.items()}
         environment = self._environment_for_tests() | accounts | {
             "ADMIT_PGBENCH": str(tools.postgres_folder() / "pgbench"),
+            # With the bench's own among them: one is the function that does nothing.
+            "ADMIT_PROGRAMS": str(tools.programs()),
         }
-        # All its binaries: one is the function that does nothing.
         status = follow(["cargo", "build", "--locked", "--release", "-p", "bench", "--bins"], cwd=ROOT, env=environment)
         # Only the program gets cargo's variable: where cargo sees it changed, it builds ring anew, and all that needs it.
         environment["CARGO_MANIFEST_DIR"] = str(ROOT / "tests" / "bench")

@@ -147,8 +147,8 @@ class Deployment:
             say(f"  changed in a copy of the templates: {what}: {reason}")
         deploy.build(source, self.built, self.log, self.environment, [])
         sizes = {binary.parent.name: packed(binary.parent) for binary in sorted(self.built.glob("*/bootstrap"))}
-        largest = max(sizes, key=lambda name: sizes[name])
-        say(f"  {len(sizes)} packages; the largest is {largest} with {sizes[largest] / 1e6:.2f} MB zipped")
+        listed = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in sorted(sizes.items(), key=lambda pair: pair[1]))
+        say(f"  {len(sizes)} packages, zipped, in MB: {listed}")
         for name, size in sizes.items():
             if size > deploy.LARGEST_PACKAGE:
                 raise Failure(f"{name}'s package has {size / 1e6:.2f} MB zipped; 5 MB are allowed.")
