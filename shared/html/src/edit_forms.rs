@@ -140,6 +140,12 @@ pub(crate) fn event(t: Language, there: &str, event: &EventDetails) -> FormView 
         t.edit_most_per_person(),
         or_empty(event.max_per_user),
     )
+    .must(
+        "hold_seconds",
+        "number",
+        t.edit_hold_seconds(),
+        event.hold_seconds,
+    )
 }
 
 /// A ticket type that there is.
@@ -473,7 +479,7 @@ fn touched(form: &Form, shown: &FormView, mut body: Map<String, Value>) -> Map<S
 pub(crate) fn event_body(form: &Form, event: &EventDetails) -> Map<String, Value> {
     let zone = form.text("time_zone").trim().parse();
     let zone: TimeZone = zone.unwrap_or_else(|_| event.time_zone.clone());
-    let body = Body::of(form)
+    let mut body = Body::of(form)
         .text("name")
         .text("venue")
         .text("time_zone")
@@ -482,7 +488,10 @@ pub(crate) fn event_body(form: &Form, event: &EventDetails) -> Map<String, Value
         .whole("capacity")
         .whole("max_tickets_per_booking")
         .whole("max_per_user")
+        .whole("hold_seconds")
         .fields;
+    // A form of an older release doesn't have it.
+    body.retain(|name, value| name != "hold_seconds" || !value.is_null());
     if zone != event.time_zone {
         // In another zone the same local times are other moments.
         return body;

@@ -223,6 +223,7 @@ texts! {
     edit_starts: "Begins", "Beginn";
     edit_ends: "Ends (optional)", "Ende (optional)";
     edit_most_per_person: "Maximum tickets per person (optional)", "Höchstzahl Tickets pro Person (optional)";
+    edit_hold_seconds: "Seconds to pay a reservation", "Sekunden zum Bezahlen einer Reservierung";
     edit_description: "Description (optional)", "Beschreibung (optional)";
     edit_access: "Who can buy it", "Wer sie kaufen kann";
     edit_public: "Everyone", "Alle";

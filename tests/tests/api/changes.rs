@@ -492,6 +492,7 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
             ("capacity", "50"),
             ("max_tickets_per_booking", "6"),
             ("max_per_user", ""),
+            ("hold_seconds", "900"),
         ];
         for (name, value) in changes {
             fields.retain(|(known, _)| known != name);
@@ -509,6 +510,9 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
         ([("capacity", "many")], 422),
         ([("starts_at", "soon")], 422),
         ([("starts_at", "2020-01-01T10:00")], 422),
+        // Clocks skip it.
+        ([("starts_at", "2040-03-25T02:30")], 422),
+        ([("hold_seconds", "59")], 422),
         ([("ends_at", "2040-05-02T18:30")], 422),
         ([("time_zone", "Berlin")], 422),
         ([("name", "")], 422),
@@ -543,6 +547,8 @@ async fn an_organizer_changes_an_event_its_types_quotas_and_codes_by_page() {
             .html
             .contains("Your changes are saved.")
     );
+    let now = get(&app, &path(&event)).await;
+    assert_eq!(now.body["hold_seconds"], 900);
     let seat = type_id(&event, 1);
     let quota = event.body["quotas"][0]["quota_id"].as_str().unwrap();
     let seat_path = format!("{desk}/types/{seat}");
