@@ -91,7 +91,7 @@ template: ## check the templates and the runbook
 cost: ## what a month on AWS costs (make cost BOOKINGS=1000000)
 	@$(LOCAL) cost $(or $(BOOKINGS),1000000)
 
-test-deploy: ## build, deploy into AWS's emulator, use, update and delete it (half an hour at first)
+test-deploy: ## build, deploy into AWS's emulator, use, update and delete it (a quarter of an hour at first)
 	@$(LOCAL) test-deploy
 
 deploy: ## put Admit on AWS, in your account (make deploy STAGE=production)

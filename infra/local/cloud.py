@@ -18,7 +18,7 @@ import tools
 from console import Failure
 
 # What transforms AWS::Serverless in the emulator, as CloudFormation does by itself.
-TRANSFORMING = ["ministack==1.5.33", "aws-sam-translator==1.115.0"]
+TRANSFORMING = [tools.EMULATOR, "aws-sam-translator==1.115.0"]
 REGION = "us-east-1"
 NUMBER = "000000000000"
 # The owner's key: the emulator takes for it what its own environment says.

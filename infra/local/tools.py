@@ -19,7 +19,8 @@ TOOLS = Path(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools").absolut
 LOG = ROOT / "target" / "stacks" / "install.log"
 
 # The libraries of these programs, with AWS's emulator among them.
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS = Path(__file__).with_name("requirements.txt").read_text().split()
+[EMULATOR] = [package for package in REQUIREMENTS if package.startswith("ministack==")]
 CARGO_LAMBDA = "cargo-lambda==1.9.2"
 # What the document store is made of; infra/docdb/go.mod has its version.
 FERRETDB = "github.com/FerretDB/FerretDB"
@@ -139,7 +140,7 @@ def environment(name: str, packages: list[str], *options: str) -> Path:
 
 def enter_environment() -> None:
     """Goes on in the environment that has the libraries, where this is another."""
-    programs = environment("local", REQUIREMENTS.read_text().split())
+    programs = environment("local", REQUIREMENTS)
     if Path(sys.prefix) != programs.parent:
         os.execv(programs / "python", [programs / "python", *sys.argv])
 

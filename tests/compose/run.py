@@ -42,12 +42,11 @@ SUITE = "bookworm"
 # What the stand-ins are made of, and the Python that the suite has.
 PACKAGES = "ca-certificates gosu postgresql-15 python-is-python3 python3 rabbitmq-server".split()
 PYTHON = "3.11"
-[EMULATOR] = [line for line in tools.REQUIREMENTS.read_text().split() if line.startswith("ministack==")]
 STANDS_FOR = {
     "postgres:15": "postgres",
     "rabbitmq:3.13-management": "rabbitmq",
     "mongo:7": "mongo",
-    "ministackorg/ministack:" + EMULATOR.partition("==")[2]: "ministack",
+    "ministackorg/ministack:" + tools.EMULATOR.partition("==")[2]: "ministack",
 }
 SOCKET = f"unix://{FOLDER}/socket"
 
@@ -158,13 +157,13 @@ def exists(image: str, env: dict[str, str]) -> bool:
 
 def emulator() -> Path:
     """The emulator of AWS and what it needs, for the stand-in's Python."""
-    packages = FOLDER / f"emulator-{digest(PYTHON, EMULATOR)}"
+    packages = FOLDER / f"emulator-{digest(PYTHON, tools.EMULATOR)}"
     if not packages.exists():
         new = packages.with_name(f"{packages.name}.new")
         shutil.rmtree(new, ignore_errors=True)
         command = [Path(sys.prefix) / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         command += ["--target", new, "--python-version", PYTHON, "--implementation", "cp", "--only-binary", ":all:"]
-        run([*command, EMULATOR], "fetching the emulator", LOG, "Look whether PyPI can be reached.")
+        run([*command, tools.EMULATOR], "fetching the emulator", LOG, "Look whether PyPI can be reached.")
         os.rename(new, packages)
     return packages
 

@@ -44,7 +44,7 @@ async fn invoke_every(period: Duration, function: &str, lambda: &Lambda) {
                 tracing::warn!(function, error = %String::from_utf8_lossy(&error), "scheduled invocation failed");
             }
             Err(error) => {
-                tracing::warn!(function, %error, "not invoked; the next comes in its time")
+                tracing::warn!(function, %error, "invocation not started")
             }
         }
     }
