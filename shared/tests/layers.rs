@@ -59,7 +59,7 @@ fn each_layer_knows_only_those_below_it() {
             assert!(below.contains(&name.as_str()), "{layer} knows {name}");
         }
     }
-    for layer in ["values", "stores", "domain", "operations"] {
+    for layer in ["values", "stores", "domain"] {
         for http in HTTP {
             assert!(!packages[layer].contains(http), "{layer} knows {http}");
         }

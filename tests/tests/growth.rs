@@ -20,7 +20,7 @@ use shared::FromConfig;
 use shared::config::Config;
 use shared::docdb::DocumentStore;
 use shared::ids::{PaymentId, UserId};
-use shared::notifications::{Batch, Notifications};
+use shared::notifications::{self, Batch, Notifications};
 use shared::page::Page;
 use shared::payments::{self, Charge, PaymentMethod, PaymentSweeper, Payments};
 use shared::time::now;
@@ -129,14 +129,20 @@ impl Stores {
         let card = PaymentMethod::Visa;
         time!(
             "open a record, enter it at the gateway, advance it",
-            self.payments.charge(&charge, card)
+            payments::charge(&self.payments, &charge, card)
         );
         time!(
             "open a record that is there",
-            self.payments.charge(&charge, card)
+            payments::charge(&self.payments, &charge, card)
         );
-        time!("read a record", self.payments.get(user, charge.payment_id));
-        time!("refund", self.payments.refund(charge.payment_id));
+        time!(
+            "read a record",
+            payments::get(&self.payments, user, charge.payment_id)
+        );
+        time!(
+            "refund",
+            payments::refund(&self.payments, charge.payment_id)
+        );
         time!(
             "look for pending payments and for old keys",
             payments::sweep(&self.sweeper)
@@ -144,14 +150,23 @@ impl Stores {
         let batch: Batch = serde_json::from_value(batch()).unwrap();
         time!(
             "store a notification",
-            self.notifications.deliver(batch.into_messages())
+            notifications::deliver(&self.notifications, batch.into_messages())
         );
         let page = Page::parse("l", Some("20"), None).unwrap();
-        let first = time!("list notifications", self.notifications.list(user, &page));
+        let first = time!(
+            "list notifications",
+            notifications::list(&self.notifications, user, &page)
+        );
         let cursor = serde_json::to_value(&first).unwrap()["next_cursor"].clone();
         let page = Page::parse("l", Some("20"), cursor.as_str()).unwrap();
-        time!("list the next page", self.notifications.list(user, &page));
-        time!("look for what is old", self.notifications.forget_old());
+        time!(
+            "list the next page",
+            notifications::list(&self.notifications, user, &page)
+        );
+        time!(
+            "look for what is old",
+            notifications::forget_old(&self.notifications)
+        );
         took
     }
 }
@@ -210,9 +225,7 @@ async fn no_query_of_the_document_store_takes_longer_in_a_large_collection() {
     // Notifications of the one who lists them: the same number before and after.
     for _ in 0..60 {
         let batch: Batch = serde_json::from_value(batch()).unwrap();
-        stores
-            .notifications
-            .deliver(batch.into_messages())
+        notifications::deliver(&stores.notifications, batch.into_messages())
             .await
             .unwrap();
     }

@@ -14,7 +14,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, Bas
 use lapin::types::FieldTable;
 use lapin::{Connection, Consumer};
 use serde_json::{Value, json};
-use shared::broker::{self, NOTIFICATIONS_QUEUE};
+use shared::broker::{self, BrokerError, NOTIFICATIONS_QUEUE};
 use shared::faults::FailPoint;
 use shared::secrets::Secret;
 use shared::{Error, calls, telemetry};
@@ -59,8 +59,8 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
         let event = event(&batch).to_string();
         match lambda.invoke("send-notification", event).await {
             Ok(Invoked::Answered(_)) => {
-                calls::once(FailPoint("SourceAck"), CONNECT_TIMEOUT, || async {
-                    Ok::<_, Error>(last.ack(BasicAckOptions { multiple: true }).await?)
+                calls::once(FailPoint("SourceAck"), CONNECT_TIMEOUT, || {
+                    last.ack(BasicAckOptions { multiple: true })
                 })
                 .await?;
                 failures = 0;
@@ -78,8 +78,8 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
                     multiple: true,
                     requeue: true,
                 };
-                calls::once(FailPoint("SourceReject"), CONNECT_TIMEOUT, || async {
-                    Ok::<_, Error>(last.nack(whole).await?)
+                calls::once(FailPoint("SourceReject"), CONNECT_TIMEOUT, || {
+                    last.nack(whole)
                 })
                 .await?;
             }
@@ -87,7 +87,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
     }
 }
 
-async fn connect(account: &Secret) -> Result<(Connection, Consumer), Error> {
+async fn connect(account: &Secret) -> Result<(Connection, Consumer), BrokerError> {
     let connection = broker::log_in(account).await?;
     let channel = connection.create_channel().await?;
     channel

@@ -38,15 +38,14 @@ pub async fn run(url: String, lambda: Lambda) {
 }
 
 async fn poll(client: &Client, url: &str, lambda: &Lambda) -> Result<(), Error> {
-    let received = calls::once(FailPoint("SourceReceive"), REQUEST_TIMEOUT, || async {
-        let receiving = client
+    let received = calls::once(FailPoint("SourceReceive"), REQUEST_TIMEOUT, || {
+        client
             .receive_message()
             .queue_url(url)
             .max_number_of_messages(BATCH_SIZE)
             .wait_time_seconds(WAIT)
             .message_system_attribute_names(MessageSystemAttributeName::All)
-            .send();
-        Ok::<_, Error>(receiving.await?)
+            .send()
     })
     .await?;
     let messages = received.messages.unwrap_or_default();
@@ -99,10 +98,9 @@ async fn delete(client: &Client, url: &str, messages: Vec<&Message>) -> Result<(
             .build()
     });
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    calls::once(FailPoint("SourceDelete"), REQUEST_TIMEOUT, || async {
+    calls::once(FailPoint("SourceDelete"), REQUEST_TIMEOUT, || {
         let deleting = client.delete_message_batch().queue_url(url);
-        let deleting = deleting.set_entries(Some(entries.clone())).send();
-        Ok::<_, Error>(deleting.await?)
+        deleting.set_entries(Some(entries.clone())).send()
     })
     .await?;
     Ok(())

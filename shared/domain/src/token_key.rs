@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::auth::{self, KeyError, TokenSigner};
 use runtime::FromConfig;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 use stores::aws::{self, AwsError};
@@ -19,7 +19,7 @@ use stores::secrets::{self, SECRETS_TIMEOUT, Stage, Version};
 #[derive(Debug, thiserror::Error)]
 pub enum TokenKeyError {
     #[error("using Secrets Manager")]
-    Aws(#[from] AwsError),
+    Aws(#[from] CallError<AwsError>),
     #[error("reading the key")]
     Key(#[from] KeyError),
     #[error("the secret {0} has no key: was the deploy's migration run?")]
@@ -86,7 +86,7 @@ impl TokenKey {
             .ok_or_else(|| TokenKeyError::Missing(self.id.clone()))
     }
 
-    async fn read(&self) -> Result<Found, AwsError> {
+    async fn read(&self) -> Result<Found, CallError<AwsError>> {
         let read = secrets::read(&self.client, &self.id, Stage::Current, None).await?;
         let Some(Version { id, text }) = read else {
             return Ok(Found::default());
@@ -100,7 +100,7 @@ impl TokenKey {
 
     /// Writes a key as the version after `behind`, which had none. The new version's name is derived from
     /// `behind`, so that a second writer finds the name taken.
-    async fn write(&self, key: &SecretString, behind: &str) -> Result<(), AwsError> {
+    async fn write(&self, key: &SecretString, behind: &str) -> Result<(), CallError<AwsError>> {
         let content = Content {
             private_key: Some(key.expose_secret().to_owned()),
         };

@@ -5,7 +5,7 @@ use askama::Template;
 use http::StatusCode;
 use shared::http::{Answer, Problem, Request};
 use shared::ids::{BookingId, PaymentId};
-use shared::payments::{Authentication, GatewayError, Payments};
+use shared::payments::{self, Authentication, GatewayError, Payments};
 
 use crate::format::money;
 use crate::frame::Frame;
@@ -24,9 +24,11 @@ struct BankPage {
 }
 
 /// `GET /bank/{payment_id}`: what the bank asks.
-pub async fn show(payments: &Payments, request: &Request) -> Answer {
+pub async fn show(store: &Payments, request: &Request) -> Answer {
     let payment_id: PaymentId = request.path("payment_id", "payment")?;
-    let asked = payments.authentication(payment_id).await.map_err(problem)?;
+    let asked = payments::authentication(store, payment_id)
+        .await
+        .map_err(problem)?;
     let frame = Frame::of(request, false);
     let t = frame.language;
     let bank = BankPage {
@@ -43,11 +45,10 @@ pub async fn show(payments: &Payments, request: &Request) -> Answer {
 }
 
 /// `POST /bank/{payment_id}`: yes or no; leads back to the booking.
-pub async fn answer(payments: &Payments, request: &Request) -> Answer {
+pub async fn answer(store: &Payments, request: &Request) -> Answer {
     let payment_id: PaymentId = request.path("payment_id", "payment")?;
     let yes = request.form()?.text("answer") == "yes";
-    payments
-        .authenticate(payment_id, yes)
+    payments::authenticate(store, payment_id, yes)
         .await
         .map_err(problem)?;
     let told = if yes { "returned" } else { "refused" };

@@ -3,28 +3,26 @@
 //! Each store has an owner, which makes the functions' accounts and sets their passwords, as these may
 //! not do it themselves.
 
-use std::io;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mongodb::bson::doc;
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::{digest, hmac, pbkdf2};
+use postgres_protocol::password;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use runtime::Error;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 use stores::broker::{self, BrokerError};
 use stores::db::{self, Owner};
-use stores::secrets::{AuthRejected, Engine, Secret, Stage, StoreCredentials};
-use stores::{docdb, web};
+use stores::docdb;
+use stores::secrets::{AuthRejected, Engine, Secret, SecretError, Stage, StoreCredentials};
+use stores::web::{self, WebError};
 
 /// The longest that a login or the setting of a password may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,8 +35,8 @@ const NOT_FOUND: u16 = 404;
 /// Why an account is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    #[error("the connection to the store")]
-    Connection(#[from] io::Error),
+    #[error("the secret of the account")]
+    Secret(#[from] SecretError),
     #[error("PostgreSQL")]
     Database(#[from] sqlx::Error),
     #[error("the document store")]
@@ -46,7 +44,7 @@ pub enum AccountError {
     #[error("the broker")]
     Broker(#[from] BrokerError),
     #[error("reaching the broker's management")]
-    Unreached(#[source] io::Error),
+    Unreached(#[source] WebError),
     #[error("the broker's management answered {0}")]
     Management(u16),
     #[error("{0:?} is no name for an account, or the owner's")]
@@ -57,10 +55,10 @@ impl AccountError {
     /// Whether a call that failed so may go well on its repeat.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(error) | Self::Unreached(error) => calls::is_broken(error),
+            Self::Unreached(_) => true,
             Self::Database(error) => db::is_transient(error),
             Self::Documents(error) => docdb::is_transient(error),
-            Self::Broker(_) | Self::Management(_) | Self::Name(_) => false,
+            Self::Secret(_) | Self::Broker(_) | Self::Management(_) | Self::Name(_) => false,
         }
     }
 }
@@ -72,13 +70,13 @@ impl AuthRejected for AccountError {
             Self::Documents(error) => error.is_auth_rejected(),
             Self::Broker(error) => error.is_auth_rejected(),
             Self::Management(status) => *status == UNAUTHORIZED,
-            Self::Connection(_) | Self::Unreached(_) | Self::Name(_) => false,
+            Self::Secret(_) | Self::Unreached(_) | Self::Name(_) => false,
         }
     }
 }
 
 /// Logs in, and out again.
-pub(crate) async fn open(account: &StoreCredentials) -> Result<(), AccountError> {
+pub(crate) async fn open(account: &StoreCredentials) -> Result<(), CallError<AccountError>> {
     calls::idempotent(
         FailPoint("OpenSession"),
         LOGIN_TIMEOUT,
@@ -125,12 +123,12 @@ impl Owners {
     /// none of the secret's versions does. Safe to repeat, to do twice at once, and during a rotation.
     ///
     /// In a database the migrations say what the account may do; in the broker, this does.
-    pub async fn let_in(&self, secret: &Secret) -> Result<(), AccountError> {
-        let account = secret.credentials().await?;
+    pub async fn let_in(&self, secret: &Secret) -> Result<(), CallError<AccountError>> {
+        let account = secret.credentials().await.map_err(AccountError::from)?;
         if account.engine == Engine::RabbitMq {
             match self.permit_in_broker(&account).await {
                 // There is no such user.
-                Err(AccountError::Management(BAD_REQUEST | NOT_FOUND)) => {
+                Err(CallError::Failed(AccountError::Management(BAD_REQUEST | NOT_FOUND))) => {
                     return self.set_password(&account).await;
                 }
                 permitted => permitted?,
@@ -138,12 +136,12 @@ impl Owners {
         }
         for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
             // A version of a store that was replaced may let in still, but not into this one.
-            let version = secret.version(stage).await?;
+            let version = secret.version(stage).await.map_err(AccountError::from)?;
             let Some(version) = version.filter(|version| version.is_of(&account)) else {
                 continue;
             };
             match open(&version).await {
-                Err(error) if error.is_auth_rejected() => {}
+                Err(CallError::Failed(error)) if error.is_auth_rejected() => {}
                 outcome => return outcome,
             }
         }
@@ -154,13 +152,13 @@ impl Owners {
     pub(crate) async fn set_password(
         &self,
         account: &StoreCredentials,
-    ) -> Result<(), AccountError> {
+    ) -> Result<(), CallError<AccountError>> {
         let name = &account.username;
         if !name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
-            return Err(AccountError::Name(name.clone()));
+            return Err(AccountError::Name(name.clone()).into());
         }
         calls::once(FailPoint("SetPassword"), LOGIN_TIMEOUT, || async {
             match account.engine {
@@ -186,7 +184,10 @@ impl Owners {
         }
     }
 
-    async fn permit_in_broker(&self, account: &StoreCredentials) -> Result<(), AccountError> {
+    async fn permit_in_broker(
+        &self,
+        account: &StoreCredentials,
+    ) -> Result<(), CallError<AccountError>> {
         let vhost = account.dbname.as_deref().unwrap_or("/");
         let path = format!("permissions/{}", vhost.replace('/', "%2F"));
         let permissions = broker::permissions();
@@ -207,10 +208,9 @@ async fn set_in_postgres(
     mut connection: PgConnection,
     account: &StoreCredentials,
 ) -> Result<(), AccountError> {
-    let (name, password) = (
-        &account.username,
-        verifier(account.password.expose_secret())?,
-    );
+    let name = &account.username;
+    // Made here, so that no password is in a statement, which a server may log.
+    let password = password::scram_sha_256(account.password.expose_secret().as_bytes());
     // One transaction, as it is one query; the lock is against another deploy's.
     let statements = format!(
         "select pg_advisory_xact_lock(hashtext('admit accounts'));
@@ -224,24 +224,6 @@ async fn set_in_postgres(
     let statements = sqlx::raw_sql(AssertSqlSafe(statements));
     statements.execute(&mut connection).await?;
     Ok(())
-}
-
-/// What PostgreSQL keeps of a password (RFC 5803). Made here, so that no password is in a statement,
-/// which a server may log.
-fn verifier(password: &str) -> io::Result<String> {
-    const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
-    let mut salt = [0; 16];
-    let filled = SystemRandom::new().fill(&mut salt);
-    filled.map_err(|_| io::Error::other("no random numbers"))?;
-    let mut salted = [0; digest::SHA256_OUTPUT_LEN];
-    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
-    pbkdf2::derive(algorithm, ROUNDS, &salt, password.as_bytes(), &mut salted);
-    let salted = hmac::Key::new(hmac::HMAC_SHA256, &salted);
-    let stored = digest::digest(&digest::SHA256, hmac::sign(&salted, b"Client Key").as_ref());
-    let served = hmac::sign(&salted, b"Server Key");
-    let [salt, stored, served] =
-        [&salt[..], stored.as_ref(), served.as_ref()].map(|bytes| BASE64_STANDARD.encode(bytes));
-    Ok(format!("SCRAM-SHA-256${ROUNDS}:{salt}${stored}:{served}"))
 }
 
 async fn set_in_documents(
@@ -294,23 +276,5 @@ async fn put_in_broker(
     match answered.map_err(AccountError::Unreached)? {
         200..300 => Ok(()),
         status => Err(AccountError::Management(status)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_in_a_statement_is_only_what_checks_it() {
-        let made = verifier("correct horse").unwrap();
-        let parts: Vec<_> = made.split(['$', ':']).collect();
-        assert_eq!(parts[..2], ["SCRAM-SHA-256", "4096"]);
-        assert_eq!(parts.len(), 5, "{made}");
-        assert_ne!(
-            made,
-            verifier("correct horse").unwrap(),
-            "each has its own salt"
-        );
     }
 }

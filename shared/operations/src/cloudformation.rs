@@ -1,20 +1,30 @@
 //! A function as a resource of a CloudFormation stack: what it is asked, and how it answers.
+//!
+//! The type of `aws_lambda_events` has three structs of the same fields, and none for the answer.
 
-use std::io;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::faults::FailPoint;
-use stores::web;
+use stores::web::{self, WebError};
 
 /// The longest that an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An answer has room for 4096 bytes: more, and the reason isn't shown at all.
 const MAX_REASON_CHARS: usize = 900;
+
+/// Why CloudFormation was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    #[error("reaching CloudFormation")]
+    Unreached(#[from] WebError),
+    #[error("CloudFormation answered {0}")]
+    Refused(u16),
+}
 
 /// What CloudFormation asks.
 #[derive(Debug, Deserialize)]
@@ -45,7 +55,10 @@ impl Event {
     ///
     /// # Errors
     /// Nobody hears it: the deploy fails when CloudFormation has waited long enough.
-    pub async fn answer(&self, outcome: Result<Value, String>) -> io::Result<()> {
+    pub async fn answer(
+        &self,
+        outcome: Result<Value, String>,
+    ) -> Result<(), CallError<AnswerError>> {
         let (status, data, reason) = match outcome {
             Ok(data) => ("SUCCESS", data, String::new()),
             Err(reason) => (
@@ -68,13 +81,13 @@ impl Event {
         calls::idempotent(
             FailPoint("AnswerCloudFormation"),
             ANSWER_TIMEOUT,
-            calls::is_broken,
+            |_| true,
             || async {
                 // The address was signed for no type of content.
                 let headers = [("content-type", String::new())];
                 match web::send("PUT", &self.response_url, &headers, &answer).await? {
                     200..300 => Ok(()),
-                    status => Err(io::Error::other(format!("answered {status}"))),
+                    status => Err(AnswerError::Refused(status)),
                 }
             },
         )

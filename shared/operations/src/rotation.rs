@@ -14,38 +14,29 @@ use std::collections::HashMap;
 
 use aws_sdk_secretsmanager::Client;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::Value;
+use strum::EnumString;
+
+pub use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent as Request;
 
 use crate::accounts::{self, AccountError, Owners};
 use runtime::Error;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 use stores::aws::{self, AwsError};
-use stores::secrets::{self, AuthRejected, SECRETS_TIMEOUT, Stage, StoreCredentials};
-
-/// What Secrets Manager invokes a rotation function with.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Request {
-    step: Step,
-    /// The secret's ARN.
-    secret_id: String,
-    /// The id of the version that this rotation makes.
-    client_request_token: String,
-}
+use stores::secrets::{self, AuthRejected, SECRETS_TIMEOUT, SecretError, Stage, StoreCredentials};
 
 /// The four steps.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, EnumString)]
 enum Step {
-    #[serde(rename = "createSecret")]
+    #[strum(serialize = "createSecret")]
     Create,
-    #[serde(rename = "setSecret")]
+    #[strum(serialize = "setSecret")]
     Set,
-    #[serde(rename = "testSecret")]
+    #[strum(serialize = "testSecret")]
     Test,
-    #[serde(rename = "finishSecret")]
+    #[strum(serialize = "finishSecret")]
     Finish,
 }
 
@@ -53,11 +44,13 @@ enum Step {
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     #[error("using Secrets Manager")]
-    Aws(#[from] AwsError),
+    Aws(#[from] CallError<AwsError>),
     #[error("changing the account")]
-    Account(#[from] AccountError),
+    Account(#[from] CallError<AccountError>),
     #[error("reading the secret")]
-    Secret(#[from] std::io::Error),
+    Secret(#[from] SecretError),
+    #[error("there is no step {0:?}")]
+    UnknownStep(String),
     #[error("the secret has no {0} version to rotate")]
     Missing(&'static str),
     #[error("the pending version is of another account")]
@@ -81,9 +74,10 @@ impl Rotation {
     }
 
     /// Does one step. Safe to repeat.
-    #[tracing::instrument(skip_all, fields(step = ?request.step, secret = request.secret_id))]
+    #[tracing::instrument(skip_all, fields(step = request.step, secret = request.secret_id))]
     pub async fn carry_out(&self, request: &Request) -> Result<(), RotationError> {
-        match request.step {
+        let step = request.step.parse();
+        match step.map_err(|_| RotationError::UnknownStep(request.step.clone()))? {
             Step::Create => self.create(request).await,
             Step::Set => self.set(request).await,
             Step::Test => Ok(accounts::open(&self.pending(request).await?).await?),
@@ -98,7 +92,7 @@ impl Rotation {
         let current = self.read(request, Stage::Current).await?;
         let current = current.ok_or(RotationError::Missing("current"))?;
         let mut account: Value =
-            serde_json::from_str(current.expose_secret()).map_err(std::io::Error::other)?;
+            serde_json::from_str(current.expose_secret()).map_err(SecretError::from)?;
         account["password"] = self.password().await?.into();
         let account = account.to_string();
         calls::idempotent(
@@ -119,7 +113,7 @@ impl Rotation {
     }
 
     /// 32 letters and digits: 190 bits, and nothing that a URL, a statement or a shell minds.
-    async fn password(&self) -> Result<String, AwsError> {
+    async fn password(&self) -> Result<String, CallError<AwsError>> {
         let made = calls::idempotent(
             FailPoint("MakePassword"),
             SECRETS_TIMEOUT,
@@ -139,7 +133,7 @@ impl Rotation {
         match accounts::open(&pending).await {
             // A repeat of this step.
             Ok(()) => return Ok(()),
-            Err(error) if error.is_auth_rejected() => {}
+            Err(CallError::Failed(error)) if error.is_auth_rejected() => {}
             Err(error) => return Err(error.into()),
         }
         let current = self.read(request, Stage::Current).await?;
@@ -192,7 +186,7 @@ impl Rotation {
         &self,
         request: &Request,
         stage: Stage,
-    ) -> Result<Option<SecretString>, AwsError> {
+    ) -> Result<Option<SecretString>, CallError<AwsError>> {
         let made_here = (stage == Stage::Pending).then_some(&*request.client_request_token);
         let version = secrets::read(&self.client, &request.secret_id, stage, made_here).await?;
         Ok(version.map(|version| version.text))

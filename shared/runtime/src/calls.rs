@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task_local;
 use tokio::time::{sleep, timeout};
 
-use crate::faults::{self, FailPoint};
+use crate::faults::{self, Broken, FailPoint};
 use crate::telemetry;
 
 task_local! {
@@ -21,6 +21,44 @@ task_local! {
 /// The time limit of an invocation without a usable deadline: `cargo lambda`'s own Invoke API sends
 /// deadlines in 1970.
 const DEFAULT_INVOCATION_TIME: Duration = Duration::from_secs(15);
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError<E> {
+    /// There was none in time. What was asked may have been done or not.
+    #[error("{point}: no answer within {} ms", limit.as_millis())]
+    TimedOut { point: FailPoint, limit: Duration },
+    /// A test broke the connection. What was asked may have been done or not.
+    #[error("{0}: a test broke the connection")]
+    Broken(FailPoint),
+    /// The call's own error.
+    #[error(transparent)]
+    Failed(#[from] E),
+}
+
+impl<E> CallError<E> {
+    /// Whether a repeat may go well, where `is_transient` tells that of the call's own errors. A server that is slow
+    /// is not asked again.
+    pub fn is_transient(&self, is_transient: impl Fn(&E) -> bool) -> bool {
+        match self {
+            Self::TimedOut { .. } => false,
+            Self::Broken(_) => true,
+            Self::Failed(error) => is_transient(error),
+        }
+    }
+}
+
+impl<E: std::error::Error + From<io::Error>> CallError<E> {
+    /// The same as an error of the call's own type, for those who can hold no other.
+    pub fn into_own(self) -> E {
+        let (kind, why) = match self {
+            Self::Failed(error) => return error,
+            Self::TimedOut { .. } => (io::ErrorKind::TimedOut, self.to_string()),
+            Self::Broken(_) => (io::ErrorKind::ConnectionReset, self.to_string()),
+        };
+        io::Error::new(kind, why).into()
+    }
+}
 
 /// Runs `work` as an invocation that ends at `deadline`.
 pub async fn until<Work: Future>(deadline: SystemTime, work: Work) -> Work::Output {
@@ -40,43 +78,37 @@ pub fn remaining() -> Duration {
 
 /// Makes a call that must not be repeated. Its time limit is `most` or half of the invocation's
 /// remaining time, whichever is less. So there is always time to answer and to record an unknown outcome.
-///
-/// # Errors
-/// The call's own, or that it had no answer in time.
 pub async fn once<T, E, Call>(
     point: FailPoint,
     most: Duration,
     call: impl Fn() -> Call,
-) -> Result<T, E>
+) -> Result<T, CallError<E>>
 where
-    E: From<io::Error>,
     Call: IntoFuture<Output = Result<T, E>>,
 {
     let limit = most.min(remaining() / 2);
     match timeout(limit, faults::at(point, call)).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let error = format!("{point}: no answer within {} ms", limit.as_millis());
-            Err(io::Error::new(io::ErrorKind::TimedOut, error).into())
-        }
+        Ok(Ok(outcome)) => Ok(outcome?),
+        Ok(Err(Broken)) => Err(CallError::Broken(point)),
+        Err(_) => Err(CallError::TimedOut { point, limit }),
     }
 }
 
 /// Makes a call that is safe to repeat, and repeats it once after an error that is transient: where the
 /// connection was at fault rather than what was asked. Lambda's freezing and a server's restart break
-/// connections. A server that is slow is not asked again.
+/// connections.
 pub async fn idempotent<T, E, Call>(
     point: FailPoint,
     most: Duration,
     is_transient: impl Fn(&E) -> bool,
     call: impl Fn() -> Call,
-) -> Result<T, E>
+) -> Result<T, CallError<E>>
 where
-    E: std::error::Error + From<io::Error> + 'static,
+    E: std::error::Error + 'static,
     Call: IntoFuture<Output = Result<T, E>>,
 {
     match once(point, most, &call).await {
-        Err(error) if is_transient(&error) => {
+        Err(error) if error.is_transient(is_transient) => {
             let error = telemetry::chain(&error);
             tracing::info!(%point, error, "transient failure; retrying once");
             pause().await;
@@ -108,13 +140,13 @@ mod tests {
 
     async fn tries(kind: io::ErrorKind) -> u32 {
         let tries = AtomicU32::new(0);
-        let outcome: io::Result<()> = idempotent(
+        let outcome = idempotent(
             FailPoint("ReadBooking"),
             DEFAULT_INVOCATION_TIME,
             is_broken,
             async || {
                 tries.fetch_add(1, Ordering::Relaxed);
-                Err(kind.into())
+                Err::<(), _>(io::Error::from(kind))
             },
         )
         .await;
@@ -132,7 +164,7 @@ mod tests {
     async fn a_call_has_half_of_what_is_left_and_leaves_the_rest_for_the_answer() {
         let started = Instant::now();
         let deadline = SystemTime::now() + Duration::from_millis(800);
-        let outcome: io::Result<()> = until(deadline, async {
+        let outcome: Result<(), CallError<io::Error>> = until(deadline, async {
             once(
                 FailPoint("ReadBooking"),
                 DEFAULT_INVOCATION_TIME,
@@ -141,7 +173,7 @@ mod tests {
             .await
         })
         .await;
-        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(matches!(outcome, Err(CallError::TimedOut { .. })));
         let (waited, half) = (started.elapsed(), Duration::from_millis(350));
         assert!((half..half * 2).contains(&waited), "{waited:?}");
     }

@@ -47,13 +47,20 @@ impl Fault {
     pub const ALL: &[Self] = Self::VARIANTS;
 }
 
+/// A test broke the connection of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken;
+
 #[cfg(not(debug_assertions))]
 mod switch {
-    use super::FailPoint;
+    use super::{Broken, FailPoint};
 
     /// Makes the call.
-    pub fn at<Call: IntoFuture>(_: FailPoint, call: impl Fn() -> Call) -> Call::IntoFuture {
-        call().into_future()
+    pub async fn at<Call: IntoFuture>(
+        _: FailPoint,
+        call: impl Fn() -> Call,
+    ) -> Result<Call::Output, Broken> {
+        Ok(call().await)
     }
 
     /// Answers an invocation.
@@ -77,32 +84,33 @@ mod switch {
     use std::path::PathBuf;
     use std::sync::OnceLock;
     use std::time::Duration;
-    use std::{fs, future, io, process, thread};
+    use std::{fs, future, process, thread};
 
     use tokio::time::sleep;
 
-    use super::{FailPoint, Fault};
-    use crate::config;
+    use super::{Broken, FailPoint, Fault};
+    use crate::{Error, config};
 
     /// How late a call is that is late: within every call's limit, so that it is made.
     const LATE: Duration = Duration::from_secs(1);
 
+    const BROKEN: &str = "a test broke the connection";
+
     /// Makes the call, or injects the fault that a test has armed at this point.
-    pub async fn at<T, E, Call>(point: FailPoint, call: impl Fn() -> Call) -> Result<T, E>
-    where
-        E: From<io::Error>,
-        Call: IntoFuture<Output = Result<T, E>>,
-    {
+    pub async fn at<Call: IntoFuture>(
+        point: FailPoint,
+        call: impl Fn() -> Call,
+    ) -> Result<Call::Output, Broken> {
         match take(point.0, |_| true) {
-            None => call().await,
+            None => Ok(call().await),
             Some(Fault::Late) => {
                 sleep(LATE).await;
-                call().await
+                Ok(call().await)
             }
-            Some(Fault::FailsBefore) => Err(broken().into()),
+            Some(Fault::FailsBefore) => Err(Broken),
             Some(Fault::AnswerLost) => {
                 drop(call().await);
-                Err(broken().into())
+                Err(Broken)
             }
             Some(Fault::Hangs) => {
                 drop(call().await);
@@ -111,7 +119,7 @@ mod switch {
             Some(Fault::Stalls) => stall(),
             Some(Fault::Twice) => {
                 drop(call().await);
-                call().await
+                Ok(call().await)
             }
             Some(Fault::Killed) => {
                 drop(call().await);
@@ -121,16 +129,16 @@ mod switch {
     }
 
     /// Answers an invocation of `function`, or not.
-    pub async fn returning<T, E: From<io::Error>>(
+    pub async fn returning<T>(
         function: &str,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         match take(function, |fault| !is_the_platforms(fault)) {
             None | Some(Fault::Twice | Fault::Late) => answer.await,
-            Some(Fault::FailsBefore) => Err(broken().into()),
+            Some(Fault::FailsBefore) => Err(BROKEN.into()),
             Some(Fault::AnswerLost) => {
                 drop(answer.await);
-                Err(broken().into())
+                Err(BROKEN.into())
             }
             Some(Fault::Hangs) => {
                 drop(answer.await);
@@ -157,10 +165,6 @@ mod switch {
     /// Whether the platform is to deliver an invocation of this function late.
     pub fn delivered_late(function: &str) -> bool {
         take(function, |fault| fault == Fault::Late).is_some()
-    }
-
-    fn broken() -> io::Error {
-        io::Error::new(io::ErrorKind::ConnectionReset, "a fault was asked for")
     }
 
     fn stall() -> ! {

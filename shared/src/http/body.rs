@@ -17,6 +17,21 @@ pub trait Decode: Sized {
     fn decode(fields: &mut Fields) -> Option<Self>;
 }
 
+/// Decodes a request of independent fields, each by the method of [`Fields`] that is named behind it.
+macro_rules! decode {
+    ($request:ty { $($field:ident: $method:ident $(($read:ty))?),+ $(,)? }) => {
+        impl $crate::http::body::Decode for $request {
+            fn decode(fields: &mut $crate::http::body::Fields) -> Option<Self> {
+                // All of them before any is missed.
+                $(let $field = fields.$method $(::<$read>)? (stringify!($field));)+
+                Some(Self { $($field: $field?,)+ })
+            }
+        }
+    };
+}
+
+pub(super) use decode;
+
 /// The fields of a request's body that were not taken yet, and the errors found so far.
 #[derive(Debug)]
 pub struct Fields {

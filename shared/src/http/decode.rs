@@ -6,43 +6,33 @@ use domain::payments::{MAX_AMOUNT, PaymentRequest};
 use domain::users::{Credentials, Registration};
 use values::money::{Currency, Money, Number};
 
-use super::body::{Decode, Fields};
+use super::body::{Decode, Fields, decode};
 
-impl Decode for Registration {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let username = fields.required("username");
-        let password = fields.required("password");
-        let email = fields.optional("email");
-        Some(Self {
-            username: username?,
-            password: password?,
-            email: email?,
-        })
-    }
-}
+decode!(Registration {
+    username: required,
+    password: required,
+    email: optional,
+});
 
-/// Doesn't check the rules for new names and passwords: a login that breaks them is simply wrong.
-impl Decode for Credentials {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let username = fields.required("username");
-        let password = fields.required("password");
-        Some(Self {
-            username: username?,
-            password: password?,
-        })
-    }
-}
+// Doesn't check the rules for new names and passwords: a login that breaks them is simply wrong.
+decode!(Credentials {
+    username: required,
+    password: required,
+});
 
-impl Decode for Item {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let ticket_type_id = fields.required("ticket_type_id");
-        let quantity = fields.required("quantity");
-        Some(Self {
-            ticket_type_id: ticket_type_id?,
-            quantity: quantity?,
-        })
-    }
-}
+decode!(Item {
+    ticket_type_id: required,
+    quantity: required,
+});
+
+decode!(Contact {
+    name: optional,
+    email: optional,
+});
+
+decode!(PayRequest {
+    payment_method: optional,
+});
 
 impl Decode for BookingRequest {
     fn decode(fields: &mut Fields) -> Option<Self> {
@@ -82,17 +72,6 @@ impl Decode for BookingRequest {
     }
 }
 
-impl Decode for Contact {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let name = fields.optional("name");
-        let email = fields.optional("email");
-        Some(Self {
-            name: name?,
-            email: email?,
-        })
-    }
-}
-
 impl Decode for QuoteRequest {
     fn decode(fields: &mut Fields) -> Option<Self> {
         let items = fields.list::<Item>("items", MAX_ITEMS);
@@ -102,15 +81,6 @@ impl Decode for QuoteRequest {
         Some(Self {
             items,
             promo_code: promo_code?,
-        })
-    }
-}
-
-impl Decode for PayRequest {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let payment_method = fields.optional("payment_method");
-        Some(Self {
-            payment_method: payment_method?,
         })
     }
 }

@@ -9,30 +9,23 @@ use values::money::{Currency, Money, Number};
 use values::tickets::Tickets;
 use values::time::Moment;
 
-use super::body::{Decode, Fields};
+use super::body::{Decode, Fields, decode};
 use super::problem::Problem;
 
-impl Decode for NewQuota {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let name = fields.required("name");
-        let capacity = fields.required("capacity");
-        Some(Self {
-            name: name?,
-            capacity: capacity?,
-        })
-    }
-}
+decode!(NewQuota {
+    name: required,
+    capacity: required,
+});
 
-impl Decode for Draw {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let name = fields.required("name");
-        let units = fields.optional("units");
-        Some(Self {
-            name: name?,
-            units: units?,
-        })
-    }
-}
+decode!(QuotaChange {
+    name: changed,
+    capacity: changed,
+});
+
+decode!(Draw {
+    name: required,
+    units: optional,
+});
 
 /// A ticket type for an event that is on sale.
 ///
@@ -115,17 +108,6 @@ impl Decode for EventChange {
             max_tickets_per_booking: max_tickets_per_booking?,
             max_per_user: max_per_user?,
             hold_seconds: hold_seconds?,
-        })
-    }
-}
-
-impl Decode for QuotaChange {
-    fn decode(fields: &mut Fields) -> Option<Self> {
-        let name = fields.changed("name");
-        let capacity = fields.changed("capacity");
-        Some(Self {
-            name: name?,
-            capacity: capacity?,
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Clients of AWS: Lambda, SQS and Secrets Manager.
 
-use std::io;
 use std::time::Duration;
 
 use aws_config::environment::{
@@ -26,7 +25,6 @@ use aws_smithy_types::config_bag::ConfigBag;
 use tokio::sync::OnceCell;
 
 use crate::tls::api_authorities;
-use runtime::calls;
 use runtime::{Error, config};
 
 /// What AWS's clients share: region and credentials from the environment, where Lambda puts them, one TLS
@@ -89,7 +87,7 @@ pub async fn secrets_manager(timeout: Duration) -> aws_sdk_secretsmanager::Clien
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
     #[error("the connection to AWS")]
-    Connection(#[from] io::Error),
+    Connection(#[source] Error),
     /// It throttles, or has an error of its own: a repeat may go well.
     #[error("AWS is busy")]
     Busy(#[source] Error),
@@ -104,10 +102,10 @@ where
     fn from(error: SdkError<E>) -> Self {
         match &error {
             SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
-                Self::Connection(io::Error::other(error))
+                Self::Connection(error.into())
             }
             // An answer that broke off.
-            SdkError::ResponseError(_) => Self::Connection(io::Error::other(error)),
+            SdkError::ResponseError(_) => Self::Connection(error.into()),
             SdkError::ServiceError(service) if is_busy(service) => Self::Busy(error.into()),
             _ => Self::Refused(error.into()),
         }
@@ -118,8 +116,7 @@ impl AwsError {
     /// Whether a call that failed so may go well on its repeat.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection(error) => calls::is_broken(error),
-            Self::Busy(_) => true,
+            Self::Connection(_) | Self::Busy(_) => true,
             Self::Refused(_) => false,
         }
     }

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{FutureExt, TryFutureExt};
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
     ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -25,11 +24,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::secrets::{AuthRejected, Secret, StoreCredentials};
+use crate::secrets::{AuthRejected, Secret, SecretError, StoreCredentials};
 use crate::tls;
 use runtime::Error;
 use runtime::FromConfig;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::config::Setting;
 use runtime::faults::FailPoint;
@@ -45,15 +44,17 @@ pub const DEAD_LETTER_QUEUE: &str = "admit.notifications.dead-letters";
 /// The longest that a request waits for the broker before it leaves the announcing to the sweep.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
+const PUBLISH: FailPoint = FailPoint("BrokerPublish");
+
 /// Why the broker doesn't have a message, or may not have it.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     #[error("talking to the broker")]
     Amqp(#[from] lapin::Error),
-    #[error("the connection to the broker")]
-    Connection(#[from] io::Error),
-    #[error("the broker did not answer in time")]
-    TimedOut,
+    #[error("the account of the broker")]
+    Account(#[from] SecretError),
+    #[error("preparing a connection to the broker")]
+    Prepare(#[from] io::Error),
     #[error("the broker refused the message or had no queue for it")]
     NotTaken,
     #[error("writing the message")]
@@ -100,16 +101,19 @@ impl Broker {
     /// # Errors
     /// The broker doesn't have it, or may not have it. A repeat is safe: whoever reads it twice
     /// knows it by its id.
-    pub async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
+    pub async fn publish(&self, message: &Message) -> Result<(), CallError<BrokerError>> {
         // Others' messages are waited for before the clock starts. It fails if the semaphore is closed, and it never is.
         let _turn = self.turns.acquire().await.ok();
         let limit = PUBLISH_TIMEOUT.min(calls::remaining() / 2);
         timeout(limit, self.publish_reconnecting(message))
             .await
-            .unwrap_or(Err(BrokerError::TimedOut))
+            .unwrap_or(Err(CallError::TimedOut {
+                point: PUBLISH,
+                limit,
+            }))
     }
 
-    async fn publish_reconnecting(&self, message: &Message) -> Result<(), BrokerError> {
+    async fn publish_reconnecting(&self, message: &Message) -> Result<(), CallError<BrokerError>> {
         // Taken out while it is used: a publish that is cut off by the timeout leaves none behind.
         let kept = self.kept().pop();
         if let Some(open) = kept.filter(|open| open.channel.status().connected())
@@ -133,7 +137,7 @@ impl Broker {
     ///
     /// # Errors
     /// The broker can't be reached. Each message is where it was, or where it belongs, or both.
-    pub async fn redrive(&self, most: usize) -> Result<usize, BrokerError> {
+    pub async fn redrive(&self, most: usize) -> Result<usize, CallError<BrokerError>> {
         let open = self.connect().await?;
         let channel = &open.channel;
         let kept = calls::remaining() / 2;
@@ -179,7 +183,7 @@ impl Broker {
     ///
     /// # Errors
     /// The broker can't be reached, or has another queue of the same name.
-    pub async fn declare(&self) -> Result<(), BrokerError> {
+    pub async fn declare(&self) -> Result<(), CallError<BrokerError>> {
         let open = self.connect().await?;
         calls::once(FailPoint("BrokerDeclare"), Duration::MAX, || {
             declare(&open.channel)
@@ -187,7 +191,7 @@ impl Broker {
         .await
     }
 
-    async fn connect(&self) -> Result<OpenChannel, BrokerError> {
+    async fn connect(&self) -> Result<OpenChannel, CallError<BrokerError>> {
         calls::once(FailPoint("BrokerConnect"), PUBLISH_TIMEOUT, || async {
             let connection = log_in(&self.account).await?;
             let channel = connection.create_channel().await?;
@@ -332,13 +336,13 @@ impl Message {
     }
 }
 
-async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError> {
+async fn publish(channel: &Channel, message: &Message) -> Result<(), CallError<BrokerError>> {
     // Mandatory: without a queue to put it into, the broker says so instead of dropping it.
     let options = BasicPublishOptions {
         mandatory: true,
         ..Default::default()
     };
-    let sent = calls::once(FailPoint("BrokerPublish"), PUBLISH_TIMEOUT, || async {
+    calls::once(PUBLISH, PUBLISH_TIMEOUT, || async {
         let sent = channel
             .basic_publish(
                 EXCHANGE.into(),
@@ -348,13 +352,10 @@ async fn publish(channel: &Channel, message: &Message) -> Result<(), BrokerError
                 message.properties.clone(),
             )
             .await?;
-        let taken = |confirmed| matches!(confirmed, Confirmation::Ack(None));
-        Ok::<_, BrokerError>(sent.map_ok(taken).shared())
+        match sent.await? {
+            Confirmation::Ack(None) => Ok(()),
+            _ => Err(BrokerError::NotTaken),
+        }
     })
-    .await?;
-    let taken = calls::once(FailPoint("BrokerConfirm"), PUBLISH_TIMEOUT, || async {
-        Ok::<_, BrokerError>(sent.clone().await?)
-    })
-    .await?;
-    taken.then_some(()).ok_or(BrokerError::NotTaken)
+    .await
 }

@@ -11,11 +11,11 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::secrets::{AuthRejected, Secret, StoreCredentials};
+use crate::secrets::{AuthRejected, Secret, SecretError, StoreCredentials};
 use crate::statement::{Answer, Statement};
 use crate::tls;
 use runtime::FromConfig;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 
@@ -216,6 +216,7 @@ impl Owner {
             },
         )
         .await
+        .map_err(CallError::into_own)
     }
 
     /// Brings a database up to date. Two who do it at once wait for one another.
@@ -241,6 +242,7 @@ impl Owner {
             Ok(migrations.run(&mut connection).await?)
         })
         .await
+        .map_err(CallError::into_own)
     }
 
     pub async fn connect(&self, database: &'static str) -> Result<PgConnection, Error> {
@@ -265,6 +267,12 @@ impl AuthRejected for Error {
             Some("08P01") => error.message().contains("authentication failed"),
             code => code.is_some_and(|code| code.starts_with("28")),
         }
+    }
+}
+
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
+        Self::Io(error.into())
     }
 }
 

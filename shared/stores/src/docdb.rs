@@ -1,6 +1,7 @@
 //! The document store: MongoDB's protocol, spoken to DocumentDB on AWS.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::secrets::{AuthRejected, Secret, StoreCredentials};
+use crate::secrets::{AuthRejected, Secret, SecretError, StoreCredentials};
 use crate::tls;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Setting;
 use runtime::faults::FailPoint;
 
@@ -119,6 +120,7 @@ impl<T: Send + Sync> Documents<T> {
             self.run(&operation)
         })
         .await
+        .map_err(CallError::into_own)
     }
 
     /// The ids of up to `limit` documents, in the order of a field that an index serves: for those who
@@ -194,6 +196,12 @@ impl AuthRejected for Error {
             ErrorKind::Command(error) => error.code == AUTHENTICATION_FAILED,
             _ => false,
         }
+    }
+}
+
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
+        io::Error::from(error).into()
     }
 }
 

@@ -14,7 +14,7 @@ use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 
 use crate::db::{Db, STATEMENT_TIMEOUT, is_transient};
 use crate::statement::{Answer, Statement};
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::faults::FailPoint;
 
 /// Sends one statement to a database.
@@ -67,11 +67,12 @@ impl<'d> Gate<'d> {
         // Others' statements are waited for before the clock starts.
         let _turn = self.db.turn().await;
         let call = || self.db.run(&statement, self.sent);
-        if self.repeats {
+        let answer = if self.repeats {
             calls::idempotent(self.point, STATEMENT_TIMEOUT, is_transient, call).await
         } else {
             calls::once(self.point, STATEMENT_TIMEOUT, call).await
-        }
+        };
+        answer.map_err(CallError::into_own)
     }
 }
 

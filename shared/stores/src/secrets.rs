@@ -15,11 +15,33 @@ use serde::{Deserialize, Deserializer, de};
 use tokio::sync::Mutex;
 
 use crate::aws::{self, AwsError};
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::faults::FailPoint;
 
 /// The longest that a request to Secrets Manager may take.
 pub const SECRETS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why there is no account to log in with.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("reading the secret {id}")]
+    Aws {
+        id: String,
+        source: CallError<AwsError>,
+    },
+    /// Its text isn't shown, only what is wrong with it.
+    #[error("a secret is not an account's")]
+    Content(#[from] serde_json::Error),
+    #[error("the secret {0} is empty")]
+    Empty(String),
+}
+
+/// For those whose errors are of a library. None of these is repeated: what may go well on a repeat was repeated.
+impl From<SecretError> for io::Error {
+    fn from(error: SecretError) -> Self {
+        Self::new(io::ErrorKind::PermissionDenied, error)
+    }
+}
 
 /// What kind of store an account is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -48,12 +70,8 @@ pub struct StoreCredentials {
 
 impl StoreCredentials {
     /// Reads a secret's text.
-    pub fn read(text: &SecretString) -> io::Result<Self> {
-        serde_json::from_str(text.expose_secret())
-            // The text isn't shown, only what was missed in it.
-            .map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("a secret: {error}"))
-            })
+    pub fn read(text: &SecretString) -> Result<Self, SecretError> {
+        Ok(serde_json::from_str(text.expose_secret())?)
     }
 
     /// Whether both are of one account, by whatever password.
@@ -116,7 +134,7 @@ pub async fn read(
     id: &str,
     stage: Stage,
     version: Option<&str>,
-) -> Result<Option<Version>, AwsError> {
+) -> Result<Option<Version>, CallError<AwsError>> {
     calls::idempotent(
         FailPoint("ReadSecret"),
         SECRETS_TIMEOUT,
@@ -140,7 +158,7 @@ pub async fn read(
 }
 
 /// An error that may say that a name or a password was wrong.
-pub trait AuthRejected: From<io::Error> {
+pub trait AuthRejected: From<SecretError> {
     /// Whether it says so.
     fn is_auth_rejected(&self) -> bool;
 }
@@ -167,15 +185,12 @@ impl Secret {
     }
 
     /// The account that logged in last, or else the secret's current version.
-    ///
-    /// # Errors
-    /// Secrets Manager's, or that there is no account in it.
-    pub async fn credentials(&self) -> io::Result<StoreCredentials> {
+    pub async fn credentials(&self) -> Result<StoreCredentials, SecretError> {
         if let Some(kept) = self.kept.lock().await.clone() {
             return Ok(kept);
         }
         let now = self.version(Stage::Current).await?;
-        now.ok_or_else(|| io::Error::other(format!("the secret {} is empty", self.id)))
+        now.ok_or_else(|| SecretError::Empty(self.id.clone()))
     }
 
     /// Logs in with the password that worked last. If it is refused, tries the secret's versions.
@@ -216,26 +231,20 @@ impl Secret {
                 }
             }
         }
-        Err(refused
-            .unwrap_or_else(|| io::Error::other(format!("the secret {} is empty", self.id)).into()))
+        Err(refused.unwrap_or_else(|| SecretError::Empty(self.id.clone()).into()))
     }
 
     /// The account as one of the secret's versions has it.
-    pub async fn version(&self, stage: Stage) -> io::Result<Option<StoreCredentials>> {
+    pub async fn version(&self, stage: Stage) -> Result<Option<StoreCredentials>, SecretError> {
         // Boxed: what is nested in it is deeper than the compiler computes layouts.
-        match Box::pin(read(&self.client, &self.id, stage, None)).await {
-            Ok(version) => version
-                .map(|version| StoreCredentials::read(&version.text))
-                .transpose(),
-            Err(AwsError::Connection(error)) => Err(error),
-            // It was repeated already, or no repeat helps.
-            Err(error @ AwsError::Busy(_)) => {
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, error))
-            }
-            Err(error @ AwsError::Refused(_)) => {
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, error))
-            }
-        }
+        let version = Box::pin(read(&self.client, &self.id, stage, None)).await;
+        let version = version.map_err(|source| SecretError::Aws {
+            id: self.id.clone(),
+            source,
+        })?;
+        version
+            .map(|version| StoreCredentials::read(&version.text))
+            .transpose()
     }
 }
 
@@ -250,7 +259,7 @@ impl fmt::Debug for Secret {
 mod tests {
     use super::*;
 
-    fn server(text: &str) -> io::Result<StoreCredentials> {
+    fn server(text: &str) -> Result<StoreCredentials, SecretError> {
         StoreCredentials::read(&SecretString::from(text))
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
+use serde::Serialize;
 
 use crate::aws::{self, AwsError};
 use runtime::FromConfig;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 use values::time;
@@ -52,7 +53,17 @@ impl FromConfig for SettleQueue {
 
 impl SettleQueue {
     /// Sends a message.
-    pub async fn send(&self, body: &str, delivery: Delivery) -> Result<(), AwsError> {
+    pub async fn send(
+        &self,
+        message: &impl Serialize,
+        delivery: Delivery,
+    ) -> Result<(), CallError<AwsError>> {
+        let body = serde_json::to_string(message);
+        let body = body.map_err(|error| AwsError::Refused(error.into()))?;
+        self.send_text(&body, delivery).await
+    }
+
+    async fn send_text(&self, body: &str, delivery: Delivery) -> Result<(), CallError<AwsError>> {
         let delay = match delivery {
             Delivery::Delayed => self.delay,
             Delivery::InTurn => Duration::ZERO,
@@ -94,7 +105,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The queue can't be reached: SQS delivers the message again.
-    pub async fn put_away(&self, body: &str, reason: &str) -> Result<(), AwsError> {
+    pub async fn put_away(&self, body: &str, reason: &str) -> Result<(), CallError<AwsError>> {
         let attribute = |text: String| {
             MessageAttributeValue::builder()
                 .data_type("String")
@@ -130,7 +141,11 @@ impl DeadLetters {
     ///
     /// # Errors
     /// A queue can't be reached. Each message is in one of the two, or in both.
-    pub async fn redrive(&self, queue: &SettleQueue, most: usize) -> Result<usize, AwsError> {
+    pub async fn redrive(
+        &self,
+        queue: &SettleQueue,
+        most: usize,
+    ) -> Result<usize, CallError<AwsError>> {
         let mut redriven = 0;
         let kept = calls::remaining() / 2;
         while redriven < most && calls::remaining() > kept {
@@ -154,12 +169,8 @@ impl DeadLetters {
                 break;
             }
             for message in messages {
-                queue
-                    .send(
-                        message.body.as_deref().unwrap_or_default(),
-                        Delivery::Delayed,
-                    )
-                    .await?;
+                let body = message.body.as_deref().unwrap_or_default();
+                queue.send_text(body, Delivery::Delayed).await?;
                 calls::idempotent(
                     FailPoint("DropDeadLetter"),
                     SQS_TIMEOUT,
@@ -190,7 +201,10 @@ mod tests {
     use super::*;
 
     /// Sends a message to a queue that answers so, one answer a request; the last request.
-    async fn send(answers: &[(&str, &str)], delivery: Delivery) -> Result<String, AwsError> {
+    async fn send(
+        answers: &[(&str, &str)],
+        delivery: Delivery,
+    ) -> Result<String, CallError<AwsError>> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let credentials = Credentials::new("id", "key", None, None, "a test");
@@ -223,7 +237,7 @@ mod tests {
             request
         };
         // Every answer is asked for, or this ends here.
-        let both = async { tokio::join!(queue.send("{}", delivery), serve) };
+        let both = async { tokio::join!(queue.send_text("{}", delivery), serve) };
         let (sent, request) = timeout(Duration::from_secs(10), both).await.unwrap();
         sent.map(|()| request)
     }
@@ -254,9 +268,15 @@ mod tests {
         for busy in [throttled, broken] {
             send(&[busy, TAKEN], Delivery::Delayed).await.unwrap();
             let error = send(&[busy, busy], Delivery::Delayed).await.unwrap_err();
-            assert!(matches!(error, AwsError::Busy(_)), "{error:?}");
+            assert!(
+                matches!(error, CallError::Failed(AwsError::Busy(_))),
+                "{error:?}"
+            );
         }
         let error = send(&[refused], Delivery::Delayed).await.unwrap_err();
-        assert!(matches!(error, AwsError::Refused(_)), "{error:?}");
+        assert!(
+            matches!(error, CallError::Failed(AwsError::Refused(_))),
+            "{error:?}"
+        );
     }
 }

@@ -9,14 +9,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use crate::json::parse_string;
 use crate::money::Number;
-use crate::{integer_schema, string_schema};
-
-/// A text that isn't an identifier of the expected kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidId(&'static str);
+use crate::text::InvalidText;
+use crate::{deserialize_from_str, integer_schema, string_schema, validated_text};
 
 /// The number of a user, given out by the user store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
@@ -59,97 +54,37 @@ impl<'de> Deserialize<'de> for UserId {
 
 integer_schema!(UserId, "The number of a user.", 1, i64::MAX);
 
-/// The name of an event, chosen by its organizer or made by us: 1 to 64 letters, digits, `-`, `_`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct EventId(String);
+validated_text!(
+    /// The name of an event, chosen by its organizer or made by us.
+    EventId,
+    |text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let valid = (1..=64).contains(&text.len()) && text.bytes().all(plain);
+        valid.then(|| text.to_owned())
+    },
+    "must be 1 to 64 letters, digits, '-' or '_'",
+    "The name of an event.",
+    1,
+    64,
+    "^[A-Za-z0-9_-]+$"
+);
 
 impl EventId {
     /// A new name, for an organizer who gave none.
     pub fn generate() -> Self {
         Self(format!("ev_{}", Uuid::now_v7().simple()))
     }
-
-    /// The name as a text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl FromStr for EventId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let valid = (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidId("must be 1 to 64 letters, digits, '-' or '_'"))
-        }
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
-
-string_schema!(EventId, "The name of an event.", 1, 64, "^[A-Za-z0-9_-]+$");
-
-/// A promo code of an event: 3 to 40 letters, digits or `-`. Read in any case, kept in upper case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct PromoCode(String);
-
-impl PromoCode {
-    /// The code as a text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for PromoCode {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let valid = (3..=40).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if valid {
-            Ok(Self(text.to_ascii_uppercase()))
-        } else {
-            Err(InvalidId("must be 3 to 40 letters, digits or '-'"))
-        }
-    }
-}
-
-impl fmt::Display for PromoCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for PromoCode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
-
-string_schema!(
+validated_text!(
+    /// A promo code of an event. Read in any case, kept in upper case.
     PromoCode,
+    |text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let valid = (3..=40).contains(&text.len()) && text.bytes().all(plain);
+        valid.then(|| text.to_ascii_uppercase())
+    },
+    "must be 3 to 40 letters, digits or '-'",
     "A promo code, in any case.",
     3,
     40,
@@ -165,10 +100,10 @@ macro_rules! prefixed_uuid {
 
         impl $name {
             /// The id with this UUID, as PostgreSQL spells it.
-            pub fn of_uuid(text: &str) -> Result<Self, InvalidId> {
+            pub fn of_uuid(text: &str) -> Result<Self, InvalidText> {
                 Uuid::try_parse(text)
                     .map(Self)
-                    .map_err(|_| InvalidId("must be a UUID"))
+                    .map_err(|_| InvalidText("must be a UUID"))
             }
         }
 
@@ -179,11 +114,11 @@ macro_rules! prefixed_uuid {
         }
 
         impl FromStr for $name {
-            type Err = InvalidId;
+            type Err = InvalidText;
 
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                const INVALID: InvalidId =
-                    InvalidId(concat!("must be an id that starts with ", $prefix));
+            fn from_str(text: &str) -> Result<Self, InvalidText> {
+                const INVALID: InvalidText =
+                    InvalidText(concat!("must be an id that starts with ", $prefix));
                 let digits = text.strip_prefix($prefix).ok_or(INVALID)?;
                 let id = Uuid::try_parse(digits).map(Self).map_err(|_| INVALID)?;
                 // Only the form that we print: an id has one spelling.
@@ -213,12 +148,7 @@ macro_rules! prefixed_uuid {
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                parse_string(deserializer)
-            }
-        }
-
+        deserialize_from_str!($name);
         string_schema!($name, $doc, concat!("^", $prefix, "[0-9a-f]{32}$"));
     };
 }

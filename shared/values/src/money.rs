@@ -13,7 +13,7 @@ use strum::IntoEnumIterator;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::json::parse_string;
+use crate::deserialize_from_str;
 
 /// A currency of ISO 4217 that people pay with: no funds codes, metals or test codes, and none that
 /// was retired. The list is that of the crate `iso_currency` 0.7.1, which is ISO's of 2026-01-01.
@@ -66,11 +66,7 @@ impl Serialize for Currency {
     }
 }
 
-impl<'de> Deserialize<'de> for Currency {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
+deserialize_from_str!(Currency);
 
 impl utoipa::PartialSchema for Currency {
     fn schema() -> RefOr<Schema> {

@@ -106,6 +106,56 @@ macro_rules! whole_number {
     };
 }
 
+/// Reads a type from a string in JSON as its `FromStr` does.
+#[macro_export]
+macro_rules! deserialize_from_str {
+    ($name:ident) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::json::parse_string(deserializer)
+            }
+        }
+    };
+}
+
+/// Declares a text that follows a rule: the type, the function that makes it of a text, what is said of a text that it
+/// can't be made of, and its schema, as [`string_schema`] takes it.
+#[macro_export]
+macro_rules! validated_text {
+    ($(#[$doc:meta])* $name:ident, $make:expr, $invalid:literal, $($schema:tt)+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, sqlx::Type)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::text::InvalidText;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let make: fn(&str) -> Option<String> = $make;
+                make(text).map(Self).ok_or($crate::text::InvalidText($invalid))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        $crate::deserialize_from_str!($name);
+        $crate::string_schema!($name, $($schema)+);
+    };
+}
+
 /// Declares how an amount of money stands in a request, by its bounds in major units. A schema can't
 /// say that its decimals are the currency's.
 #[macro_export]

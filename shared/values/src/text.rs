@@ -1,10 +1,15 @@
-//! Texts that people read: which characters one line may have.
+//! Texts that follow rules; and of those that people read, which characters one line may have.
 
 use icu_properties::props::{
     BidiClass, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup,
     NoncharacterCodePoint,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
+
+/// A text that breaks a rule, which is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidText(pub &'static str);
 
 /// BRAILLE PATTERN BLANK: the one symbol that is drawn as nothing and that no property of Unicode
 /// tells apart.

@@ -1,7 +1,6 @@
 //! Moments, at the precision that every store keeps.
 
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{
@@ -9,10 +8,9 @@ use chrono::{
     TimeZone as _, Timelike, Utc,
 };
 use jiff::tz::{self, AmbiguousOffset, TimeZoneDatabase};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 
-use crate::json::parse_string;
-use crate::string_schema;
+use crate::validated_text;
 
 /// A moment in UTC; RFC 3339 in JSON.
 pub type Timestamp = DateTime<Utc>;
@@ -48,23 +46,23 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         .flatten()
 }
 
-/// The name of a time zone of IANA's database, as `Europe/Berlin`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct TimeZone(String);
-
-/// A text that names no time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a time zone of IANA's database, such as Europe/Berlin")]
-pub struct UnknownTimeZone;
+validated_text!(
+    /// The name of a time zone of IANA's database, as `Europe/Berlin`.
+    TimeZone,
+    |name| {
+        let zone = TimeZoneDatabase::bundled().get(name);
+        // It is found in other spellings, too.
+        let known = zone.is_ok_and(|zone| zone.iana_name() == Some(name));
+        known.then(|| name.to_owned())
+    },
+    "must be a time zone of IANA's database, such as Europe/Berlin",
+    "The name of a time zone of IANA's database, as Europe/Berlin.",
+    1,
+    64,
+    "^[A-Za-z0-9_+/-]+$"
+);
 
 impl TimeZone {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// What clocks in this zone show at a moment.
     pub fn local(&self, moment: Timestamp) -> DateTime<FixedOffset> {
         moment.with_timezone(&fixed(self.rules().to_offset(instant(moment))))
@@ -123,31 +121,6 @@ impl Default for TimeZone {
         Self("UTC".to_owned())
     }
 }
-
-impl FromStr for TimeZone {
-    type Err = UnknownTimeZone;
-
-    fn from_str(name: &str) -> Result<Self, UnknownTimeZone> {
-        let zone = TimeZoneDatabase::bundled().get(name);
-        // It is found in other spellings, too.
-        let known = zone.is_ok_and(|zone| zone.iana_name() == Some(name));
-        known.then(|| Self(name.to_owned())).ok_or(UnknownTimeZone)
-    }
-}
-
-impl<'de> Deserialize<'de> for TimeZone {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
-
-string_schema!(
-    TimeZone,
-    "The name of a time zone of IANA's database, as Europe/Berlin.",
-    1,
-    64,
-    "^[A-Za-z0-9_+/-]+$"
-);
 
 /// A moment of a request, as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use domain::bookings::{BookingRequest, Item, Reservation, begin_attempt, confirm, reserve};
 use domain::notifications::Announcement;
-use domain::payments::{Charge, PaymentMethod, PaymentStatus, Payments};
+use domain::payments::{self, Charge, PaymentMethod, PaymentStatus, Payments};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel};
 use mongodb::bson::{Document, doc};
@@ -317,10 +317,7 @@ impl Ours {
                 amount_minor: booking.amount.minor(),
                 currency: booking.currency,
             };
-            let charged = self
-                .payments
-                .charge(&charge, PaymentMethod::default())
-                .await;
+            let charged = payments::charge(&self.payments, &charge, PaymentMethod::default()).await;
             assert_eq!(charged.unwrap(), PaymentStatus::Success);
             let announcement = announcement(id, booking.user_id, &target.event);
             let (id, kind) = (announcement.id(), announcement.event_type());

@@ -89,7 +89,6 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("InvokeCharge", "create-booking", Way::Book),
     ("BrokerConnect", "create-booking", Way::BookAfresh),
     ("BrokerPublish", "create-booking", Way::Book),
-    ("BrokerConfirm", "create-booking", Way::Book),
     (
         "BrokerTakeDeadLetter",
         "redrive",
@@ -129,7 +128,6 @@ pub const CALLS: &[(&str, &str, Way)] = &[
     ("Reserve", "create-booking", Way::BookWithoutKey),
     ("Confirm", "settle-bookings", Way::StayUnknown),
     ("BrokerPublish", "settle-bookings", Way::StayUnknown),
-    ("BrokerConfirm", "settle-bookings", Way::StayUnknown),
     ("Release", "settle-bookings", Way::NeverBeCharged),
     ("OpenRecord", "charge-payment", Way::NeverBeCharged),
     ("InvokeCharge", "settle-bookings", Way::NeverBeCharged),

@@ -129,7 +129,7 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
     // The booking stands still between its charge and its confirmation …
     range
         .faults
-        .arm_in("create-booking", "BrokerConfirm", Fault::Hangs, 1);
+        .arm_in("create-booking", "BrokerPublish", Fault::Hangs, 1);
     let late = app.book(&user, &event, 2);
     let meanwhile = async {
         let booking = eventually("the booking is charged", async || {
@@ -140,7 +140,7 @@ async fn a_confirmation_that_comes_late_does_not_undo_a_cancel() {
         })
         .await;
         eventually("it waits for the broker", async || {
-            (range.faults.left("BrokerConfirm") == 0).then_some(())
+            (range.faults.left("BrokerPublish") == 0).then_some(())
         })
         .await;
         // … is settled by another, and cancelled.

@@ -57,10 +57,11 @@ async fn settle(app: &App, record: &SqsMessage) -> Result<(), Error> {
     let body = record.body.as_deref().unwrap_or_default();
     match serde_json::from_str(body) {
         Ok(Unsettled::Booking { booking_id }) => {
-            bookings::settle(&app.office, booking_id).await.map(drop)
+            bookings::settle(&app.office, booking_id).await?;
+            Ok(())
         }
         Ok(Unsettled::Payment { payment_id }) => {
-            bookings::settle_payment(&app.office, payment_id).await
+            Ok(bookings::settle_payment(&app.office, payment_id).await?)
         }
         // No repeat makes it readable.
         Err(error) => {

@@ -1,13 +1,13 @@
 //! Forgets notifications and quarantined messages that are old, by schedule.
 
 use shared::invocation::Schedule;
-use shared::notifications::{Forgotten, Notifications};
+use shared::notifications::{self, Forgotten, Notifications};
 use shared::{Error, clients, serve};
 
 clients! { App { notifications: Notifications } }
 
 async fn handle(app: &App, _: Schedule) -> Result<Forgotten, Error> {
-    Ok(app.notifications.forget_old().await?)
+    Ok(notifications::forget_old(&app.notifications).await?)
 }
 
 serve!(in turn App, handle);

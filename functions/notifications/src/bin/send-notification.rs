@@ -1,6 +1,6 @@
 //! Stores the notifications that a batch of RabbitMQ messages announces.
 
-use shared::notifications::{Batch, Delivered, Notifications};
+use shared::notifications::{self, Batch, Delivered, Notifications};
 use shared::{Error, clients, serve};
 
 clients! { App { notifications: Notifications } }
@@ -8,7 +8,7 @@ clients! { App { notifications: Notifications } }
 /// # Errors
 /// Nothing is known to be stored: Lambda delivers the batch again, whole.
 async fn handle(app: &App, batch: Batch) -> Result<Delivered, Error> {
-    Ok(app.notifications.deliver(batch.into_messages()).await?)
+    Ok(notifications::deliver(&app.notifications, batch.into_messages()).await?)
 }
 
 serve!(App, handle);

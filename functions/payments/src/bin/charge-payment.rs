@@ -1,6 +1,6 @@
 //! Charge, look, void, refund: invoked by the functions that book, pay, release, cancel and settle.
 
-use shared::payments::{Command, Payments, Reply};
+use shared::payments::{self, Command, Payments, Reply};
 use shared::{Error, clients, serve};
 
 clients! { App { payments: Payments } }
@@ -10,22 +10,26 @@ clients! { App { payments: Payments } }
 /// # Errors
 /// The outcome is unknown; the invocation is safe to repeat.
 async fn handle(app: &App, command: Command) -> Result<Reply, Error> {
-    let payments = &app.payments;
+    let store = &app.payments;
     let status = match command {
         Command::Charge {
             charge,
             payment_method,
             of_hold: false,
-        } => Some(payments.charge(&charge, payment_method).await?),
+        } => Some(payments::charge(store, &charge, payment_method).await?),
         Command::Charge {
             charge,
             payment_method,
             of_hold: true,
-        } => return Ok(payments.charge_hold(&charge, payment_method).await?.into()),
-        Command::Look { charge } => Some(payments.look(&charge).await?),
-        Command::Void { charge } => Some(payments.void(&charge).await?),
-        Command::Settle { payment_id } => payments.settle(payment_id).await?,
-        Command::Refund { payment_id } => Some(payments.refund(payment_id).await?),
+        } => {
+            return Ok(payments::charge_hold(store, &charge, payment_method)
+                .await?
+                .into());
+        }
+        Command::Look { charge } => Some(payments::look(store, &charge).await?),
+        Command::Void { charge } => Some(payments::void(store, &charge).await?),
+        Command::Settle { payment_id } => payments::settle(store, payment_id).await?,
+        Command::Refund { payment_id } => Some(payments::refund(store, payment_id).await?),
     };
     Ok(status.into())
 }

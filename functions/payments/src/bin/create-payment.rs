@@ -2,7 +2,7 @@
 
 use shared::auth::TokenVerifier;
 use shared::http::{Answer, Request, answers, marked, routes};
-use shared::payments::{PaymentRequest, Payments};
+use shared::payments::{self, PaymentRequest, Payments};
 use shared::settle_queue::SettleQueue;
 use shared::{clients, serve};
 
@@ -13,10 +13,7 @@ async fn handle(app: &App, request: Request) -> Answer {
     let fields = request.fields()?;
     let idempotency = request.idempotency(&fields)?;
     let wanted: PaymentRequest = fields.decode()?;
-    let paid = app
-        .payments
-        .pay(&app.settle_queue, user, wanted, idempotency)
-        .await?;
+    let paid = payments::pay(&app.payments, &app.settle_queue, user, wanted, idempotency).await?;
     marked(answers::paid(paid.outcome), paid.replayed)
 }
 

@@ -7,6 +7,7 @@ use super::read;
 use super::reserve::{Reservation, ReserveError, StoredRequest, release, reserve};
 use super::{Booking, BookingRequest, BoxOffice, Status};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
+use runtime::calls::CallError;
 use runtime::telemetry;
 use stores::settle_queue::{Delivery, SettleQueue};
 use values::idempotency::IdempotentRequest;
@@ -168,7 +169,7 @@ async fn pay_and_finish(
             return Ok(Finish::Left { charge_with: None });
         }
         // Lambda throttled the charge before it began. Who holds tickets doesn't have to race for them again.
-        Err(InvokeError::Busy) => {
+        Err(CallError::Failed(InvokeError::Busy)) => {
             let charge_with = Some(method);
             return Ok(Finish::Left { charge_with });
         }

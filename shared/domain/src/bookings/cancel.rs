@@ -1,5 +1,6 @@
 //! Cancelling: the tickets go back at once, the money soon after.
 
+use super::settle::SettleError;
 use super::stock::giving_back;
 use super::{Booking, Status, read};
 use crate::payments::{ChargeFunction, PaymentStatus};
@@ -47,7 +48,7 @@ pub async fn cancel(
         && let Err(error) = refund(db, payments, booking_id, payment_id).await
     {
         tracing::warn!(
-            error = telemetry::chain(error.as_ref()),
+            error = telemetry::chain(&error),
             "refund failed; the sweep retries it"
         );
     }
@@ -120,11 +121,11 @@ pub(super) async fn refund(
     payments: &ChargeFunction,
     booking_id: BookingId,
     payment_id: PaymentId,
-) -> Result<(), runtime::Error> {
+) -> Result<(), SettleError> {
     telemetry::note("payment_id", payment_id);
     match payments.refund(payment_id).await? {
         PaymentStatus::Refunded => {}
-        status => return Err(format!("the payment is {status:?}, not refunded").into()),
+        status => return Err(SettleError::Unsettled(status)),
     }
     mark_refunded(db, booking_id).await?;
     tracing::info!("booking refunded");

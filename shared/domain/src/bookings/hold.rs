@@ -13,8 +13,10 @@ use super::expire::end_hold;
 use super::reserve::{caller, release};
 use super::{Booking, BoxOffice, Status, booking_rows, read};
 use crate::payments::{
-    HoldCharge, InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement,
+    ChargeCallError, HoldCharge, InvokeError, PaymentMethod, PaymentStatus, Unsettled,
+    enqueue_settlement,
 };
+use runtime::calls::CallError;
 use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::{self, Db};
@@ -70,7 +72,7 @@ pub enum PayHoldError {
     #[error("the booking is {status:?}, not a hold")]
     NotHeld { status: Status },
     #[error("the charge function is busy")]
-    Busy(#[source] InvokeError),
+    Busy(#[source] ChargeCallError),
     #[error("the booking store")]
     Database(#[from] sqlx::Error),
 }
@@ -86,7 +88,7 @@ pub enum ReleaseError {
     #[error("the booking is {status:?}, not a hold")]
     NotHeld { status: Status },
     #[error("voiding the payment")]
-    Payment(#[from] InvokeError),
+    Payment(#[from] ChargeCallError),
     #[error("the booking store")]
     Database(#[from] sqlx::Error),
 }
@@ -145,7 +147,7 @@ pub(super) async fn try_card(
             return Err(PayHoldError::Expired);
         }
         // It was not begun: the buyer may try again at once.
-        Err(error @ InvokeError::Busy) => {
+        Err(error @ CallError::Failed(InvokeError::Busy)) => {
             close_attempt(&office.db, booking_id, attempt, Card::NotTried).await?;
             return Err(PayHoldError::Busy(error));
         }

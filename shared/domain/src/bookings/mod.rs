@@ -49,7 +49,7 @@ pub use pay::{Paid, pay};
 pub use quote::{Quote, QuoteError, QuoteLine, QuoteRequest, quote};
 pub use read::{BookedEvent, GetBookingError, list, list_with_events};
 pub use reserve::{Reservation, ReserveError, StoredRequest, reserve};
-pub use settle::{look, settle, settle_payment};
+pub use settle::{SettleError, look, settle, settle_payment};
 pub use sweep::{Swept, sweep};
 
 use crate::payments::{Charge, MAX_AMOUNT, PaymentMethod};

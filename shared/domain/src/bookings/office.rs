@@ -6,6 +6,7 @@ use super::Booking;
 use crate::notifications::Announcement;
 use crate::payments::ChargeFunction;
 use runtime::FromConfig;
+use runtime::calls::CallError;
 use runtime::config::Config;
 use stores::broker::{Broker, BrokerError, Message};
 use stores::db::Db;
@@ -62,7 +63,7 @@ impl BoxOffice {
         }
     }
 
-    pub(super) async fn publish(&self, booking: &Booking) -> Result<(), BrokerError> {
+    pub(super) async fn publish(&self, booking: &Booking) -> Result<(), CallError<BrokerError>> {
         let announcement = Announcement::confirmed(
             booking.booking_id,
             booking.user_id,

@@ -15,9 +15,8 @@ use super::expire::expire;
 use super::hold::is_attempted;
 use super::reserve::release;
 use super::{Booking, BoxOffice, Status, read};
-use crate::payments::{InvokeError, PaymentStatus};
-use runtime::Error;
-use runtime::calls;
+use crate::payments::{ChargeCallError, InvokeError, PaymentStatus};
+use runtime::calls::{self, CallError};
 use runtime::telemetry;
 use values::ids::{BookingId, PaymentId};
 use values::time;
@@ -26,15 +25,23 @@ use values::time;
 /// is tried again, after others.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why a payment could not be settled, or given back, now. Another time it may be.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    #[error("the booking store")]
+    Database(#[from] sqlx::Error),
+    #[error("asking for the payment")]
+    Payment(#[from] ChargeCallError),
+    #[error("the payment is {0:?}")]
+    Unsettled(PaymentStatus),
+}
+
 /// Settles one booking. Does nothing where it is settled already, or where there is none. A hold whose time is over
 /// expires.
 ///
 /// A hold that can still be paid is only looked at: it is settled if it was paid, and else waits for its buyer. Returns
 /// whether it waits so.
-///
-/// # Errors
-/// It could not be settled now; another time it may.
-pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, Error> {
+pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, SettleError> {
     telemetry::note("booking_id", booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
     let booking = match read::by_id(&office.db, booking_id).await? {
@@ -70,7 +77,7 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, E
         PaymentStatus::Declined => drop(release(&office.db, booking_id, Status::Rejected).await?),
         PaymentStatus::Voided => drop(release(&office.db, booking_id, Status::Expired).await?),
         PaymentStatus::Pending | PaymentStatus::Refunded => {
-            return Err(format!("the payment is {status:?} after a void").into());
+            return Err(SettleError::Unsettled(status));
         }
     }
     tracing::info!(payment = ?status, "booking settled");
@@ -85,23 +92,26 @@ pub async fn look(office: &BoxOffice, booking_id: BookingId) -> bool {
         if !attempted {
             settle(office, booking_id).await?;
         }
-        Ok::<_, Error>(attempted)
+        Ok::<_, SettleError>(attempted)
     };
     looked.await.unwrap_or_else(|error| {
-        let error = telemetry::chain(error.as_ref());
+        let error = telemetry::chain(&error);
         tracing::warn!(error, "payment not looked at; the sweep does it");
         false
     })
 }
 
 /// Charges a booking that waits for its turn; else, or if the outcome is unknown, voids.
-async fn charge_or_void(office: &BoxOffice, booking: &Booking) -> Result<PaymentStatus, Error> {
+async fn charge_or_void(
+    office: &BoxOffice,
+    booking: &Booking,
+) -> Result<PaymentStatus, SettleError> {
     let payments = &office.payments;
     if let Some(method) = charge_with(&office.db, booking.booking_id).await? {
         match when_there_is_room(|| payments.charge(booking.charge(), method)).await {
             Ok(PaymentStatus::Pending) => {}
             Ok(status) => return Ok(status),
-            Err(InvokeError::Busy) => return Err(InvokeError::Busy.into()),
+            Err(error @ CallError::Failed(InvokeError::Busy)) => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
             }
@@ -113,12 +123,12 @@ async fn charge_or_void(office: &BoxOffice, booking: &Booking) -> Result<Payment
 /// Asks the payment function again while it is busy.
 async fn when_there_is_room<Asking>(ask: impl Fn() -> Asking) -> Asking::Output
 where
-    Asking: Future<Output = Result<PaymentStatus, InvokeError>>,
+    Asking: Future<Output = Result<PaymentStatus, ChargeCallError>>,
 {
     let until = Instant::now() + TURN_TIMEOUT.min(calls::remaining() / 2);
     loop {
         match ask().await {
-            Err(InvokeError::Busy) if Instant::now() < until => {
+            Err(CallError::Failed(InvokeError::Busy)) if Instant::now() < until => {
                 sleep(Duration::from_millis(fastrand::u64(50..250))).await;
             }
             outcome => return outcome,
@@ -127,13 +137,10 @@ where
 }
 
 /// Settles a payment that belongs to no booking. Does nothing where there is none.
-///
-/// # Errors
-/// It could not be settled now; another time it may.
-pub async fn settle_payment(office: &BoxOffice, payment_id: PaymentId) -> Result<(), Error> {
+pub async fn settle_payment(office: &BoxOffice, payment_id: PaymentId) -> Result<(), SettleError> {
     telemetry::note("payment_id", payment_id);
     match office.payments.settle(payment_id).await? {
-        Some(PaymentStatus::Pending) => Err("the payment is still pending".into()),
+        Some(status @ PaymentStatus::Pending) => Err(SettleError::Unsettled(status)),
         Some(_) => Ok(()),
         None => {
             tracing::warn!("asked to settle a payment that does not exist");

@@ -129,7 +129,7 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
         }
         Kind::Refund => {
             let payment_id = PaymentId::of_booking(booking_id);
-            refund(&office.db, &office.payments, booking_id, payment_id).await
+            Ok(refund(&office.db, &office.payments, booking_id, payment_id).await?)
         }
     }
 }

@@ -9,8 +9,6 @@ mod resize;
 mod search;
 mod types;
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
@@ -19,13 +17,12 @@ use runtime::faults::FailPoint;
 use runtime::telemetry;
 use stores::db::{self, Db};
 use values::ids::{EventId, PromoCode, UserId};
-use values::json::parse_string;
 use values::money::{Currency, Money};
 use values::page::{Page, Paginated, Position};
 use values::text;
 use values::tickets::{Capacity, HoldSeconds, Tickets};
 use values::time::{Moment, TimeZone, Timestamp};
-use values::{amount_schema, string_schema};
+use values::{amount_schema, validated_text};
 
 pub use codes::{
     NewPromoCode, PromoCodeAmount, PromoCodeChange, PromoCodeCounts, PromoCodeDetails,
@@ -48,46 +45,15 @@ pub use types::{
 /// The most that a ticket costs, in major units.
 pub const MAX_PRICE: i64 = 1_000_000_000;
 
-/// A name or a venue: one line of 1 to 200 characters, not blank to the eye.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct Label(String);
-
-/// A text that is no label.
-#[derive(Debug, thiserror::Error)]
-#[error("must be one line of 1 to 200 characters, not blank, without control characters")]
-pub struct InvalidLabel;
-
-impl Label {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Label {
-    type Err = InvalidLabel;
-
-    fn from_str(text: &str) -> Result<Self, InvalidLabel> {
-        let valid =
-            text.chars().count() <= 200 && text::is_visible(text) && text::is_one_line(text);
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidLabel)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Label {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
-
-string_schema!(
+validated_text!(
+    /// A name or a venue: one line, not blank to the eye.
     Label,
+    |text| {
+        let short = text.chars().count() <= 200;
+        let valid = short && text::is_visible(text) && text::is_one_line(text);
+        valid.then(|| text.to_owned())
+    },
+    "must be one line of 1 to 200 characters, not blank, without control characters",
     "One line: no control characters, no characters that change the text's direction, and at least \
      one visible letter, number, punctuation mark or symbol.",
     1,

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 pub use announcement::{Announcement, Unreadable};
 pub use delivery::{Batch, Message};
-pub use store::{Delivered, Forgotten, Notifications};
+pub use store::{Delivered, Forgotten, Notifications, deliver, forget_old, list, redrive};
 
 use values::ids::{BookingId, EventId, UserId};
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::{Binary, DateTime, doc, spec::BinarySubtype};
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
-use mongodb::bson::{Binary, DateTime, doc, spec::BinarySubtype};
 use mongodb::error::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use stores::docdb::{self, DocumentStore, Documents};
 use values::digest;
 use values::ids::{BookingId, EventId, UserId};
 use values::page::{Page, Paginated, Position};
-use values::time::{self, Timestamp};
+use values::time;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredNotification {
@@ -125,219 +125,225 @@ impl Notifications {
             .await?;
         Ok(())
     }
+}
 
-    /// Stores a batch of messages: one write for all that can be read, one for the rest.
-    ///
-    /// # Errors
-    /// The store's: the batch must be delivered again, whole, which stores nothing twice.
-    pub async fn deliver(
-        &self,
-        messages: Vec<Message>,
-    ) -> Result<Delivered, mongodb::error::Error> {
-        let mut notifications = Vec::new();
-        let mut quarantine = Vec::new();
-        for message in messages {
-            match Announcement::read(&message.body) {
-                Ok(announcement) => notifications.push(StoredNotification::from(&announcement)),
-                Err(error) => {
-                    let reason = telemetry::chain(&error);
-                    tracing::warn!(
-                        queue = message.queue,
-                        bytes = message.body.len(),
-                        reason,
-                        "message quarantined"
-                    );
-                    quarantine.push(Quarantined::new(message, reason));
-                }
+/// Stores a batch of messages: one write for all that can be read, one for the rest.
+///
+/// # Errors
+/// The store's: the batch must be delivered again, whole, which stores nothing twice.
+pub async fn deliver(
+    store: &Notifications,
+    messages: Vec<Message>,
+) -> Result<Delivered, mongodb::error::Error> {
+    let mut notifications = Vec::new();
+    let mut quarantine = Vec::new();
+    for message in messages {
+        match Announcement::read(&message.body) {
+            Ok(announcement) => notifications.push(StoredNotification::from(&announcement)),
+            Err(error) => {
+                let reason = telemetry::chain(&error);
+                tracing::warn!(
+                    queue = message.queue,
+                    bytes = message.body.len(),
+                    reason,
+                    "message quarantined"
+                );
+                quarantine.push(Quarantined::new(message, reason));
             }
         }
-        insert_new(FailPoint("StoreQuarantine"), &self.quarantine, &quarantine).await?;
-        insert_new(
-            FailPoint("StoreNotifications"),
-            &self.notifications,
-            &notifications,
-        )
-        .await?;
-        for notification in &notifications {
-            let StoredNotification {
-                booking_id,
-                event_id,
-                ..
-            } = notification;
-            tracing::info!(%booking_id, %event_id, "notification stored");
-        }
-        Ok(Delivered {
-            stored: notifications.len(),
-            quarantined: quarantine.len(),
+    }
+    insert_new(FailPoint("StoreQuarantine"), &store.quarantine, &quarantine).await?;
+    insert_new(
+        FailPoint("StoreNotifications"),
+        &store.notifications,
+        &notifications,
+    )
+    .await?;
+    for notification in &notifications {
+        let StoredNotification {
+            booking_id,
+            event_id,
+            ..
+        } = notification;
+        tracing::info!(%booking_id, %event_id, "notification stored");
+    }
+    Ok(Delivered {
+        stored: notifications.len(),
+        quarantined: quarantine.len(),
+    })
+}
+
+/// A page of `user`'s notifications, newest first.
+pub async fn list(
+    store: &Notifications,
+    user: UserId,
+    page: &Page<String>,
+) -> Result<Paginated<Notification>, mongodb::error::Error> {
+    let mut filter = doc! {"user_id": user.get()};
+    if let Some(Position { at, id }) = page.after() {
+        let at = DateTime::from_chrono(*at);
+        // What the two below have in common, as an index serves it.
+        filter.insert("created_at", doc! {"$lte": at});
+        filter.insert(
+            "$or",
+            [
+                doc! {"created_at": {"$lt": at}},
+                doc! {"created_at": at, "_id": {"$lt": id}},
+            ],
+        );
+    }
+    let found: Vec<StoredNotification> = store
+        .notifications
+        .idempotent(FailPoint("ListNotifications"), |notifications| {
+            let found = notifications.find(filter.clone());
+            let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
+            let found = newest_first.limit(page.rows_to_read());
+            Box::pin(async { found.await?.try_collect().await })
         })
-    }
-
-    /// A page of `user`'s notifications, newest first.
-    pub async fn list(
-        &self,
-        user: UserId,
-        page: &Page<String>,
-    ) -> Result<Paginated<Notification>, mongodb::error::Error> {
-        let mut filter = doc! {"user_id": user.get()};
-        if let Some(Position { at, id }) = page.after() {
-            let at = DateTime::from_millis(at.timestamp_millis());
-            // What the two below have in common, as an index serves it.
-            filter.insert("created_at", doc! {"$lte": at});
-            filter.insert(
-                "$or",
-                [
-                    doc! {"created_at": {"$lt": at}},
-                    doc! {"created_at": at, "_id": {"$lt": id}},
-                ],
-            );
-        }
-        let found: Vec<StoredNotification> = self
-            .notifications
-            .idempotent(FailPoint("ListNotifications"), |notifications| {
-                let found = notifications.find(filter.clone());
-                let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
-                let found = newest_first.limit(page.rows_to_read());
-                Box::pin(async { found.await?.try_collect().await })
-            })
-            .await?;
-        let notifications = found.into_iter().map(Notification::from).collect();
-        Ok(page.of(notifications, |notification| Position {
-            at: notification.created_at,
-            id: notification.notification_id.clone(),
-        }))
-    }
-
-    /// Reads the quarantine again, for as long as there is time: up to `most` messages that a newer release
-    /// can read are stored and leave it, the rest stays.
-    ///
-    /// One is read at a time: a message may be as large as the broker takes it.
-    ///
-    /// # Errors
-    /// The store's. A repeat is safe.
-    pub async fn redrive(&self, most: usize) -> Result<Delivered, mongodb::error::Error> {
-        let mut delivered = Delivered::default();
-        // From anywhere to the end, and from the beginning to there: what can't be read and takes all the
-        // time does not stand before the rest for ever. The ids are hexadecimal.
-        let start = format!("{:x}", fastrand::u64(..));
-        let mut last = start.clone();
-        let mut wrapped = false;
-        let half = calls::remaining() / 2;
-        while calls::remaining() > half {
-            let after = if wrapped {
-                doc! {"_id": {"$gt": &last, "$lte": &start}}
-            } else {
-                doc! {"_id": {"$gt": &last}}
-            };
-            let ids = self
-                .quarantine
-                .ids(FailPoint("FindQuarantined"), after, "_id", BATCH_SIZE)
-                .await?;
-            let Some(end) = ids.last() else {
-                if wrapped {
-                    break;
-                }
-                (wrapped, last) = (true, String::new());
-                continue;
-            };
-            last.clone_from(end);
-            for id in &ids {
-                if delivered.stored == most || calls::remaining() < half {
-                    return Ok(delivered);
-                }
-                match self.redrive_one(id).await? {
-                    true => delivered.stored += 1,
-                    false => delivered.quarantined += 1,
-                }
-            }
-        }
-        Ok(delivered)
-    }
-
-    /// Reads one message of the quarantine again; whether it could be read.
-    async fn redrive_one(&self, id: &str) -> Result<bool, mongodb::error::Error> {
-        let message = self
-            .quarantine
-            .idempotent(FailPoint("ReadQuarantined"), |quarantine| {
-                Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
-            })
-            .await?;
-        let announcement = message.and_then(|message| {
-            let read = Announcement::read(&message.bytes.bytes);
-            read.ok()
-        });
-        let Some(announcement) = announcement else {
-            return Ok(false);
-        };
-        let notification = [StoredNotification::from(&announcement)];
-        insert_new(
-            FailPoint("StoreRedriven"),
-            &self.notifications,
-            &notification,
-        )
         .await?;
-        self.quarantine
-            .idempotent(FailPoint("ReleaseQuarantined"), |quarantine| {
-                Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
-            })
-            .await?;
-        Ok(true)
-    }
+    let notifications = found.into_iter().map(Notification::from).collect();
+    Ok(page.of(notifications, |notification| Position {
+        at: notification.created_at,
+        id: notification.notification_id.clone(),
+    }))
+}
 
-    /// Forgets notifications and quarantined messages whose retention is over, batch by batch for as
-    /// long as there is time; how many.
-    pub async fn forget_old(&self) -> Result<Forgotten, mongodb::error::Error> {
-        let mut forgotten = Forgotten::default();
-        let half = calls::remaining() / 2;
-        while calls::remaining() > half {
-            let batch = self.forget_batch().await?;
-            forgotten.notifications += batch.notifications;
-            forgotten.quarantined += batch.quarantined;
-            if batch.notifications + batch.quarantined == 0 {
+/// Reads the quarantine again, for as long as there is time: up to `most` messages that a newer release
+/// can read are stored and leave it, the rest stays.
+///
+/// One is read at a time: a message may be as large as the broker takes it.
+///
+/// # Errors
+/// The store's. A repeat is safe.
+pub async fn redrive(
+    store: &Notifications,
+    most: usize,
+) -> Result<Delivered, mongodb::error::Error> {
+    let mut delivered = Delivered::default();
+    // From anywhere to the end, and from the beginning to there: what can't be read and takes all the
+    // time does not stand before the rest for ever. The ids are hexadecimal.
+    let start = format!("{:x}", fastrand::u64(..));
+    let mut last = start.clone();
+    let mut wrapped = false;
+    let half = calls::remaining() / 2;
+    while calls::remaining() > half {
+        let after = if wrapped {
+            doc! {"_id": {"$gt": &last, "$lte": &start}}
+        } else {
+            doc! {"_id": {"$gt": &last}}
+        };
+        let ids = store
+            .quarantine
+            .ids(FailPoint("FindQuarantined"), after, "_id", BATCH_SIZE)
+            .await?;
+        let Some(end) = ids.last() else {
+            if wrapped {
                 break;
             }
+            (wrapped, last) = (true, String::new());
+            continue;
+        };
+        last.clone_from(end);
+        for id in &ids {
+            if delivered.stored == most || calls::remaining() < half {
+                return Ok(delivered);
+            }
+            match redrive_one(store, id).await? {
+                true => delivered.stored += 1,
+                false => delivered.quarantined += 1,
+            }
         }
-        Ok(forgotten)
     }
+    Ok(delivered)
+}
 
-    async fn forget_batch(&self) -> Result<Forgotten, mongodb::error::Error> {
-        let before = |age| DateTime::from_millis(time::ago(age).timestamp_millis());
-        let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
-        let notifications = self
-            .notifications
-            .ids(
-                FailPoint("FindOldNotifications"),
-                old,
-                "created_at",
-                BATCH_SIZE,
-            )
-            .await?;
-        self.notifications
-            .idempotent(FailPoint("ForgetNotifications"), |stored| {
-                let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
-                Box::pin(forgetting.into_future())
-            })
-            .await?;
-        let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
-        let quarantined = self
-            .quarantine
-            .ids(
-                FailPoint("FindOldQuarantined"),
-                old,
-                "quarantined_at",
-                BATCH_SIZE,
-            )
-            .await?;
-        self.quarantine
-            .idempotent(FailPoint("ForgetQuarantined"), |quarantine| {
-                let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
-                Box::pin(forgetting.into_future())
-            })
-            .await?;
-        Ok(Forgotten {
-            notifications: notifications.len(),
-            quarantined: quarantined.len(),
+/// Reads one message of the quarantine again; whether it could be read.
+async fn redrive_one(store: &Notifications, id: &str) -> Result<bool, mongodb::error::Error> {
+    let message = store
+        .quarantine
+        .idempotent(FailPoint("ReadQuarantined"), |quarantine| {
+            Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
         })
+        .await?;
+    let announcement = message.and_then(|message| {
+        let read = Announcement::read(&message.bytes.bytes);
+        read.ok()
+    });
+    let Some(announcement) = announcement else {
+        return Ok(false);
+    };
+    let notification = [StoredNotification::from(&announcement)];
+    insert_new(
+        FailPoint("StoreRedriven"),
+        &store.notifications,
+        &notification,
+    )
+    .await?;
+    store
+        .quarantine
+        .idempotent(FailPoint("ReleaseQuarantined"), |quarantine| {
+            Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
+        })
+        .await?;
+    Ok(true)
+}
+
+/// Forgets notifications and quarantined messages whose retention is over, batch by batch for as
+/// long as there is time; how many.
+pub async fn forget_old(store: &Notifications) -> Result<Forgotten, mongodb::error::Error> {
+    let mut forgotten = Forgotten::default();
+    let half = calls::remaining() / 2;
+    while calls::remaining() > half {
+        let batch = forget_batch(store).await?;
+        forgotten.notifications += batch.notifications;
+        forgotten.quarantined += batch.quarantined;
+        if batch.notifications + batch.quarantined == 0 {
+            break;
+        }
     }
+    Ok(forgotten)
+}
+
+async fn forget_batch(store: &Notifications) -> Result<Forgotten, mongodb::error::Error> {
+    let before = |age| DateTime::from_chrono(time::ago(age));
+    let old = doc! {"created_at": {"$lt": before(NOTIFICATION_RETENTION)}};
+    let notifications = store
+        .notifications
+        .ids(
+            FailPoint("FindOldNotifications"),
+            old,
+            "created_at",
+            BATCH_SIZE,
+        )
+        .await?;
+    store
+        .notifications
+        .idempotent(FailPoint("ForgetNotifications"), |stored| {
+            let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
+            Box::pin(forgetting.into_future())
+        })
+        .await?;
+    let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
+    let quarantined = store
+        .quarantine
+        .ids(
+            FailPoint("FindOldQuarantined"),
+            old,
+            "quarantined_at",
+            BATCH_SIZE,
+        )
+        .await?;
+    store
+        .quarantine
+        .idempotent(FailPoint("ForgetQuarantined"), |quarantine| {
+            let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
+            Box::pin(forgetting.into_future())
+        })
+        .await?;
+    Ok(Forgotten {
+        notifications: notifications.len(),
+        quarantined: quarantined.len(),
+    })
 }
 
 /// Inserts those documents whose id is new. The others are there already. A request has so many at most that its limit
@@ -398,7 +404,7 @@ impl From<&Announcement> for StoredNotification {
             booking_id: announcement.booking(),
             event_id: announcement.event().clone(),
             message: announcement.message(),
-            created_at: DateTime::from_millis(announcement.time().timestamp_millis()),
+            created_at: DateTime::from_chrono(announcement.time()),
         }
     }
 }
@@ -412,8 +418,7 @@ impl From<StoredNotification> for Notification {
             booking_id: stored.booking_id,
             event_id: stored.event_id,
             message: stored.message,
-            created_at: Timestamp::from_timestamp_millis(stored.created_at.timestamp_millis())
-                .unwrap_or_default(),
+            created_at: stored.created_at.to_chrono(),
         }
     }
 }

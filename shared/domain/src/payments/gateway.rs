@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use mongodb::bson::{DateTime, doc};
+use bson::{DateTime, doc};
 use serde::{Deserialize, Serialize};
 use strum::AsRefStr;
 

@@ -1,6 +1,5 @@
 //! The function `charge-payment`, as those who invoke it see it.
 
-use std::io;
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Charge, HoldCharge, PaymentMethod, PaymentStatus};
 use runtime::Error;
 use runtime::FromConfig;
-use runtime::calls;
+use runtime::calls::{self, CallError};
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 use stores::aws;
@@ -92,7 +91,7 @@ pub enum InvokeError {
     #[error("the charge function is busy")]
     Busy,
     #[error("the connection to the charge function")]
-    Connection(#[from] io::Error),
+    Connection(#[source] Error),
     #[error("invoking the charge function")]
     Sdk(#[source] Error),
     #[error("the charge function failed: {}: {}", .0.error_type, .0.error_message)]
@@ -103,14 +102,17 @@ pub enum InvokeError {
     NoStatus,
 }
 
+/// Why the payment's status is not known.
+pub type ChargeCallError = CallError<InvokeError>;
+
 impl From<SdkError<invoke::InvokeError>> for InvokeError {
     fn from(error: SdkError<invoke::InvokeError>) -> Self {
         match &error {
             SdkError::DispatchFailure(failure) if !failure.is_timeout() => {
-                Self::Connection(io::Error::other(error))
+                Self::Connection(error.into())
             }
             // An answer that broke off.
-            SdkError::ResponseError(_) => Self::Connection(io::Error::other(error)),
+            SdkError::ResponseError(_) => Self::Connection(error.into()),
             SdkError::ServiceError(service) if service.err().is_too_many_requests_exception() => {
                 Self::Busy
             }
@@ -122,7 +124,7 @@ impl From<SdkError<invoke::InvokeError>> for InvokeError {
 impl InvokeError {
     /// Whether a call that failed so may go well on its repeat.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Connection(error) if calls::is_broken(error))
+        matches!(self, Self::Connection(_))
     }
 }
 
@@ -144,15 +146,12 @@ impl FromConfig for ChargeFunction {
 }
 
 impl ChargeFunction {
-    /// Charges for a booking, see [`super::Payments::charge`].
-    ///
-    /// # Errors
-    /// The outcome is unknown.
+    /// Charges for a booking, see [`super::charge()`].
     pub async fn charge(
         &self,
         charge: Charge,
         payment_method: PaymentMethod,
-    ) -> Result<PaymentStatus, InvokeError> {
+    ) -> Result<PaymentStatus, ChargeCallError> {
         self.status(&Command::Charge {
             charge,
             payment_method,
@@ -161,15 +160,12 @@ impl ChargeFunction {
         .await
     }
 
-    /// Tries a card for a hold, see [`super::Payments::charge_hold`].
-    ///
-    /// # Errors
-    /// The outcome is unknown.
+    /// Tries a card for a hold, see [`super::charge_hold()`].
     pub async fn charge_hold(
         &self,
         charge: Charge,
         payment_method: PaymentMethod,
-    ) -> Result<HoldCharge, InvokeError> {
+    ) -> Result<HoldCharge, ChargeCallError> {
         let command = Command::Charge {
             charge,
             payment_method,
@@ -177,54 +173,40 @@ impl ChargeFunction {
         };
         match self.invoke(&command).await? {
             Reply { asked: true, .. } => Ok(HoldCharge::Asked),
-            Reply { status, .. } => status.map(HoldCharge::Decided).ok_or(InvokeError::NoStatus),
+            Reply { status, .. } => Ok(HoldCharge::Decided(status.ok_or(InvokeError::NoStatus)?)),
         }
     }
 
-    /// Looks at a hold's payment, see [`super::Payments::look`].
-    ///
-    /// # Errors
-    /// The outcome is unknown.
-    pub async fn look(&self, charge: Charge) -> Result<PaymentStatus, InvokeError> {
+    /// Looks at a hold's payment, see [`super::look()`].
+    pub async fn look(&self, charge: Charge) -> Result<PaymentStatus, ChargeCallError> {
         self.status(&Command::Look { charge }).await
     }
 
-    /// Voids a booking's payment, see [`super::Payments::void`].
-    ///
-    /// # Errors
-    /// The outcome is unknown.
-    pub async fn void(&self, charge: Charge) -> Result<PaymentStatus, InvokeError> {
+    /// Voids a booking's payment, see [`super::void()`].
+    pub async fn void(&self, charge: Charge) -> Result<PaymentStatus, ChargeCallError> {
         self.status(&Command::Void { charge }).await
     }
 
-    /// Settles a payment of no booking, see [`super::Payments::settle`]; `None` where there is none.
-    ///
-    /// # Errors
-    /// The outcome is unknown.
+    /// Settles a payment of no booking, see [`super::settle()`]; `None` where there is none.
     pub async fn settle(
         &self,
         payment_id: PaymentId,
-    ) -> Result<Option<PaymentStatus>, InvokeError> {
+    ) -> Result<Option<PaymentStatus>, ChargeCallError> {
         Ok(self.invoke(&Command::Settle { payment_id }).await?.status)
     }
 
-    /// Refunds a payment, see [`super::Payments::refund`].
-    ///
-    /// # Errors
-    /// The outcome is unknown.
-    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, InvokeError> {
+    /// Refunds a payment, see [`super::refund()`].
+    pub async fn refund(&self, payment_id: PaymentId) -> Result<PaymentStatus, ChargeCallError> {
         self.status(&Command::Refund { payment_id }).await
     }
 
-    async fn status(&self, command: &Command) -> Result<PaymentStatus, InvokeError> {
-        self.invoke(command)
-            .await?
-            .status
-            .ok_or(InvokeError::NoStatus)
+    async fn status(&self, command: &Command) -> Result<PaymentStatus, ChargeCallError> {
+        let reply = self.invoke(command).await?;
+        Ok(reply.status.ok_or(InvokeError::NoStatus)?)
     }
 
     /// Invokes the function: again, if the connection broke, as every command is safe to repeat.
-    async fn invoke(&self, command: &Command) -> Result<Reply, InvokeError> {
+    async fn invoke(&self, command: &Command) -> Result<Reply, ChargeCallError> {
         let payload =
             serde_json::to_vec(command).map_err(|error| InvokeError::Sdk(error.into()))?;
         let attempt = || {
@@ -233,11 +215,13 @@ impl ChargeFunction {
             })
         };
         match attempt().await {
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient(InvokeError::is_transient) => {
                 calls::pause().await;
                 attempt().await.map_err(|error| match error {
                     // The first may have been begun: that the second was not says nothing.
-                    InvokeError::Busy => InvokeError::Sdk(error.into()),
+                    CallError::Failed(busy @ InvokeError::Busy) => {
+                        InvokeError::Sdk(busy.into()).into()
+                    }
                     error => error,
                 })
             }

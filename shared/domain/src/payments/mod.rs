@@ -16,22 +16,24 @@ mod sweep;
 mod unsettled;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
-pub use charge::{ChargeError, GetPaymentError, HoldCharge, Payments, RefundError};
+pub use charge::{
+    ChargeError, GetPaymentError, HoldCharge, Payments, RefundError, authenticate, authentication,
+    charge, charge_hold, get, look, refund, settle, void,
+};
 pub use gateway::{Authentication, GatewayError};
-pub use invoke::{ChargeFunction, Command, FunctionError, InvokeError, Reply};
-pub use pay::{Paid, PayError, PaymentOutcome};
+pub use invoke::{ChargeCallError, ChargeFunction, Command, FunctionError, InvokeError, Reply};
+pub use pay::{Paid, PayError, PaymentOutcome, pay};
 pub use sweep::{PaymentSweeper, SweptPayments, sweep};
 pub use unsettled::Unsettled;
 pub(crate) use unsettled::enqueue_settlement;
 
 use values::ids::{BookingId, PaymentId, UserId};
-use values::json::parse_string;
 use values::money::{Currency, Money};
-use values::{amount_schema, string_schema};
+use values::{amount_schema, deserialize_from_str, string_schema};
 
 /// The database of payments, and of the gateway's books.
 const DATABASE: &str = "payment_db";
@@ -104,11 +106,7 @@ impl Serialize for PaymentMethod {
     }
 }
 
-impl<'de> Deserialize<'de> for PaymentMethod {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
+deserialize_from_str!(PaymentMethod);
 
 string_schema!(
     PaymentMethod,

@@ -1,7 +1,8 @@
 //! Paying an amount for no booking.
 
-use mongodb::bson::DateTime;
+use bson::DateTime;
 
+use super::charge::charge_opened;
 use super::record::Record;
 use super::{
     Charge, Payment, PaymentRequest, PaymentStatus, Payments, Unsettled, enqueue_settlement,
@@ -57,77 +58,78 @@ impl PaymentOutcome {
     }
 }
 
-impl Payments {
-    /// Pays `request` for `user`; what can't be known now is left to `settle_queue`.
-    ///
-    /// # Errors
-    /// Nothing was made: see [`PayError`].
-    pub async fn pay(
-        &self,
-        settle_queue: &SettleQueue,
-        user: UserId,
-        request: PaymentRequest,
-        idempotency: Option<IdempotentRequest>,
-    ) -> Result<Paid, PayError> {
-        if request.user_id != user {
-            return Err(PayError::AnotherUser);
-        }
-        let charge = Charge {
-            payment_id: PaymentId::generate(),
-            booking_id: None,
-            user_id: user,
-            amount_minor: request.amount.minor(),
-            currency: request.amount.currency(),
-        };
-        let mut record = Record::new(&charge, PaymentStatus::Pending);
-        if let Some(IdempotentRequest { key, hash }) = idempotency {
-            record.request_id = format!("{user}:{key}");
-            record.request_hash = Some(hash.as_str().to_owned());
-            let until = time::now() + idempotency::RETENTION;
-            record.key_until = Some(DateTime::from_millis(until.timestamp_millis()));
-        }
-        let opened = self.records.open(&record).await?;
-        // If the key was forgotten in between, a repeat makes a record of its own.
-        let opened = opened.ok_or(PayError::InProgress)?;
-        telemetry::note("payment_id", opened.payment_id);
-        if opened.payment_id != record.payment_id {
-            return replay(opened, &record);
-        }
-        tracing::info!("payment opened");
-        let outcome = match self
-            .charge_opened(opened.clone(), request.payment_method.unwrap_or_default())
-            .await
-        {
-            Ok(record) => PaymentOutcome::of(record),
-            // The record stands and the card may be charged: no error from here on.
-            Err(error) => {
-                tracing::error!(
-                    error = telemetry::chain(&error),
-                    "payment left pending: charge outcome unknown"
-                );
-                PaymentOutcome::of(opened)
-            }
-        };
-        if let PaymentOutcome::Pending(payment) = &outcome {
-            self.leave_to_settle(settle_queue, payment.payment_id).await;
-        }
-        Ok(Paid {
-            outcome,
-            replayed: false,
-        })
+/// Pays `request` for `user`; what can't be known now is left to `settle_queue`.
+///
+/// # Errors
+/// Nothing was made: see [`PayError`].
+pub async fn pay(
+    payments: &Payments,
+    settle_queue: &SettleQueue,
+    user: UserId,
+    request: PaymentRequest,
+    idempotency: Option<IdempotentRequest>,
+) -> Result<Paid, PayError> {
+    if request.user_id != user {
+        return Err(PayError::AnotherUser);
     }
-
-    /// Hands a payment whose outcome is unknown to the queue, and notes that the request was told so. The sweep
-    /// finds it also without the queue, so that no error here changes the answer.
-    async fn leave_to_settle(&self, settle_queue: &SettleQueue, payment_id: PaymentId) {
-        let unsettled = Unsettled::Payment { payment_id };
-        enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await;
-        if let Err(error) = self.records.record_accepted(payment_id).await {
-            tracing::warn!(
+    let charge = Charge {
+        payment_id: PaymentId::generate(),
+        booking_id: None,
+        user_id: user,
+        amount_minor: request.amount.minor(),
+        currency: request.amount.currency(),
+    };
+    let mut record = Record::new(&charge, PaymentStatus::Pending);
+    if let Some(IdempotentRequest { key, hash }) = idempotency {
+        record.request_id = format!("{user}:{key}");
+        record.request_hash = Some(hash.as_str().to_owned());
+        let until = time::now() + idempotency::RETENTION;
+        record.key_until = Some(DateTime::from_chrono(until));
+    }
+    let opened = payments.records.open(&record).await?;
+    // If the key was forgotten in between, a repeat makes a record of its own.
+    let opened = opened.ok_or(PayError::InProgress)?;
+    telemetry::note("payment_id", opened.payment_id);
+    if opened.payment_id != record.payment_id {
+        return replay(opened, &record);
+    }
+    tracing::info!("payment opened");
+    let outcome = match charge_opened(
+        payments,
+        opened.clone(),
+        request.payment_method.unwrap_or_default(),
+    )
+    .await
+    {
+        Ok(record) => PaymentOutcome::of(record),
+        // The record stands and the card may be charged: no error from here on.
+        Err(error) => {
+            tracing::error!(
                 error = telemetry::chain(&error),
-                "pending answer not recorded"
+                "payment left pending: charge outcome unknown"
             );
+            PaymentOutcome::of(opened)
         }
+    };
+    if let PaymentOutcome::Pending(payment) = &outcome {
+        leave_to_settle(payments, settle_queue, payment.payment_id).await;
+    }
+    Ok(Paid {
+        outcome,
+        replayed: false,
+    })
+}
+
+/// Hands a payment whose outcome is unknown to the queue, and notes that the request was told so. The sweep
+/// finds it also without the queue, so that no error here changes the answer.
+async fn leave_to_settle(payments: &Payments, settle_queue: &SettleQueue, payment_id: PaymentId) {
+    let unsettled = Unsettled::Payment { payment_id };
+    enqueue_settlement(settle_queue, &unsettled, Delivery::Delayed).await;
+    if let Err(error) = payments.records.record_accepted(payment_id).await {
+        tracing::warn!(
+            error = telemetry::chain(&error),
+            "pending answer not recorded"
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::{Bson, DateTime, doc};
 use mongodb::IndexModel;
-use mongodb::bson::{Bson, DateTime, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
@@ -97,8 +97,7 @@ impl From<Record> for Payment {
             amount: record.amount(),
             currency: record.currency,
             status: record.status,
-            created_at: Timestamp::from_timestamp_millis(record.created_at.timestamp_millis())
-                .unwrap_or_default(),
+            created_at: record.created_at.to_chrono(),
         }
     }
 }
@@ -236,7 +235,7 @@ impl Records {
                 .idempotent(FailPoint("FindPendingPayments"), |payments| {
                     let finding = payments.find_one(doc! {
                         "status": PaymentStatus::Pending.as_ref(),
-                        "created_at": {"$lt": DateTime::from_millis(before.timestamp_millis())},
+                        "created_at": {"$lt": DateTime::from_chrono(before)},
                         "booking_id": null,
                         "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
                     });
@@ -256,7 +255,7 @@ impl Records {
     async fn claim(&self, found: &Record) -> Result<bool, mongodb::error::Error> {
         let pause = Duration::from_secs(2 << found.attempts.clamp(0, 11)).min(MAX_PAUSE);
         let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
-        let next = DateTime::from_millis((time::now() + pause).timestamp_millis());
+        let next = DateTime::from_chrono(time::now() + pause);
         // Records of before attempts were counted have none.
         let attempts = if found.attempts == 0 {
             vec![Bson::Int32(0), Bson::Null]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::Payments;
+use super::charge::close;
 use super::record::Record;
 use crate::jobs::{self, in_batches};
 use runtime::FromConfig;
@@ -69,7 +70,7 @@ pub async fn sweep(sweeper: &PaymentSweeper) -> Result<SweptPayments, mongodb::e
 async fn settle_claimed(payments: &Payments, record: Record) -> bool {
     telemetry::note("payment_id", record.payment_id);
     let (key, attempts) = (record.payment_id, record.attempts + 1);
-    let closed = payments.close(record).await;
+    let closed = close(payments, record).await;
     if let Err(error) = &closed {
         let error = telemetry::chain(error);
         tracing::error!(kind = "SETTLE", %key, attempts, error, "job failed; it is tried again");

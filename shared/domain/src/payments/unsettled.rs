@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use runtime::telemetry;
-use stores::aws::AwsError;
 use stores::settle_queue::{Delivery, SettleQueue};
 use values::ids::{BookingId, PaymentId};
 
@@ -18,12 +17,7 @@ pub enum Unsettled {
 /// Has a booking or a payment settled soon. Where the queue can't be reached, the sweep finds what is unsettled all the
 /// same.
 pub async fn enqueue_settlement(queue: &SettleQueue, unsettled: &Unsettled, delivery: Delivery) {
-    let sent = async {
-        let body =
-            serde_json::to_string(unsettled).map_err(|error| AwsError::Refused(error.into()))?;
-        queue.send(&body, delivery).await
-    };
-    if let Err(error) = sent.await {
+    if let Err(error) = queue.send(unsettled, delivery).await {
         let error = telemetry::chain(&error);
         tracing::warn!(error, "settlement not enqueued; the sweep settles it");
     }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use email_address::{EmailAddress, Options};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::SchemaFormat;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
@@ -22,53 +22,30 @@ pub use password::Password;
 pub use register::{RegisterError, register};
 
 use values::ids::UserId;
-use values::json::parse_string;
-use values::string_schema;
+use values::text::InvalidText;
+use values::{deserialize_from_str, validated_text};
 
-/// A name to log in with: 3 to 64 letters, digits, `.`, `_`, `-`. Unique without regard to case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::Type)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-pub struct Username(String);
-
-impl Username {
-    /// What makes it unique.
-    fn key(&self) -> String {
-        self.0.to_ascii_lowercase()
-    }
-}
-
-/// A text that is no username.
-#[derive(Debug, thiserror::Error)]
-#[error("must be 3 to 64 letters, digits, '.', '_' or '-'")]
-pub struct InvalidUsername;
-
-impl FromStr for Username {
-    type Err = InvalidUsername;
-
-    fn from_str(text: &str) -> Result<Self, InvalidUsername> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if (3..=64).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidUsername)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Username {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
-
-string_schema!(
+validated_text!(
+    /// A name to log in with. Unique without regard to case.
     Username,
+    |text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let valid = (3..=64).contains(&text.len()) && text.bytes().all(plain);
+        valid.then(|| text.to_owned())
+    },
+    "must be 3 to 64 letters, digits, '.', '_' or '-'",
     "Unique without regard to case.",
     3,
     64,
     "^[A-Za-z0-9._-]+$"
 );
+
+impl Username {
+    /// What makes it unique.
+    fn key(&self) -> String {
+        self.as_str().to_ascii_lowercase()
+    }
+}
 
 /// An e-mail address of at most 254 characters: no display name, and a domain with a name.
 #[derive(Clone, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -76,15 +53,10 @@ string_schema!(
 #[sqlx(transparent)]
 pub struct Email(String);
 
-/// A text that is no e-mail address.
-#[derive(Debug, thiserror::Error)]
-#[error("must be an e-mail address of at most 254 characters")]
-pub struct InvalidEmail;
-
 impl FromStr for Email {
-    type Err = InvalidEmail;
+    type Err = InvalidText;
 
-    fn from_str(text: &str) -> Result<Self, InvalidEmail> {
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
         let options = Options::default()
             .without_display_text()
             .without_domain_literal()
@@ -98,15 +70,13 @@ impl FromStr for Email {
                 !top.bytes().all(|byte| byte.is_ascii_digit())
             })
             .map(|_| Self(text.to_owned()))
-            .ok_or(InvalidEmail)
+            .ok_or(InvalidText(
+                "must be an e-mail address of at most 254 characters",
+            ))
     }
 }
 
-impl<'de> Deserialize<'de> for Email {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
+deserialize_from_str!(Email);
 
 /// Doesn't print: an address in a log is a person's.
 impl fmt::Debug for Email {

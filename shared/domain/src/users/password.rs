@@ -7,45 +7,30 @@ use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::password_hash::{Error, try_generate_salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
 
 use super::TypedPassword;
-use values::json::parse_string;
-use values::string_schema;
+use values::text::InvalidText;
+use values::{deserialize_from_str, string_schema};
 
 /// A new password: 8 to 128 characters, taken as they are.
 #[derive(Debug)]
 pub struct Password(SecretString);
 
-/// A text that can't be a password.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidPassword {
-    #[error("must be 8 to 128 characters")]
-    Length,
-    #[error("must not contain the NUL character")]
-    Nul,
-}
-
 impl FromStr for Password {
-    type Err = InvalidPassword;
+    type Err = InvalidText;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPassword> {
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
         if !(8..=128).contains(&text.chars().count()) {
-            return Err(InvalidPassword::Length);
+            return Err(InvalidText("must be 8 to 128 characters"));
         }
         if text.contains('\0') {
-            return Err(InvalidPassword::Nul);
+            return Err(InvalidText("must not contain the NUL character"));
         }
         Ok(Self(SecretString::from(text)))
     }
 }
 
-impl<'de> Deserialize<'de> for Password {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_string(deserializer)
-    }
-}
-
+deserialize_from_str!(Password);
 string_schema!(Password, "Used unchanged.", 8, 128, "^[^\\u0000]*$");
 
 impl Password {
