@@ -14,11 +14,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-import tools
 from console import Failure
 
-# What transforms AWS::Serverless in the emulator, as CloudFormation does by itself.
-TRANSFORMING = [tools.EMULATOR, "aws-sam-translator==1.115.0"]
+EMULATOR = [sys.executable, Path(__file__).with_name("emulator.py")]
 REGION = "us-east-1"
 NUMBER = "000000000000"
 # The owner's key: the emulator takes for it what its own environment says.
@@ -78,12 +76,11 @@ def start(process, port: int, data: Path, settings: dict[str, str]) -> None:
         "AUTH": "true",
         "S3_DATA_DIR": str(data / "s3"),
     }
-    program = tools.environment("cloud", TRANSFORMING) / "ministack"
-    process.start([program], environment, cwd=data)
+    process.start(EMULATOR, environment, cwd=data)
 
 
 def start_queues_and_secrets(process, port: int, data: Path) -> None:
-    """Starts the emulator as a part of a local stack, as emulator.py has it."""
+    """Starts the emulator as a part of a local stack."""
     environment = {
         **os.environ,
         **places(port, data),
@@ -92,7 +89,7 @@ def start_queues_and_secrets(process, port: int, data: Path) -> None:
         "PERSIST_STATE": "1",
         "STATE_DIR": str(data / "state"),
     }
-    process.start([sys.executable, Path(__file__).with_name("emulator.py")], environment, cwd=data)
+    process.start(EMULATOR, environment, cwd=data)
 
 
 def places(port: int, data: Path) -> dict[str, str]:

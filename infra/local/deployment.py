@@ -3,7 +3,7 @@
 template.yaml is built and deployed by sam, used, updated, refused where its migration fails, and deleted.
 The stores are those of a local stack, brought along (DataPlane=existing): processes of this machine, with
 TLS and with secrets in the emulator's Secrets Manager. What the emulator does otherwise than AWS is worked
-around in `ADAPTED`, `open_routes` and customer.py's `deliver`, and said where it happens; nothing else is
+around in `ADAPTED`, `transformed` and customer.py's `deliver`, and said where it happens; nothing else is
 changed about the template.
 """
 
@@ -19,8 +19,10 @@ from pathlib import Path
 import cloud
 import customer
 import deploy
+import derive
 import functions
 import native
+import template
 import tools
 import vault
 from components import Stack
@@ -38,8 +40,8 @@ TITLE, OTHER_TITLE = b"<title>Admit API</title>", b"<title>Admit II.</title>"
 
 # What is changed in the copies of the templates that are deployed, and why.
 ADAPTED = {
-    "parameters' defaults": "each is the value deployed with: SAM's transform in the emulator sees no others",
     "files' paths": "they are whole: the copies are not where the templates are",
+    "SAM's transform": "made before the deployment: the emulator makes none of nested templates",
     "SettleQueuesPolicy": "left out: it refuses SQS without TLS, and the emulator is reached without",
     "GradualDeployment": "false: the emulator has no CodeDeploy, so aliases move at once",
     "alarms with several metrics": "left out: the emulator has no metric math",
@@ -137,7 +139,6 @@ class Deployment:
         self.build()
         say("\nDeploying")
         self.deploy("first")
-        self.open_routes()
 
     # ---- Building
 
@@ -146,7 +147,7 @@ class Deployment:
         for what, reason in ADAPTED.items():
             say(f"  changed in a copy of the templates: {what}: {reason}")
         deploy.build(source, self.built, self.log, self.environment, [])
-        sizes = {binary.parent.name: packed(binary.parent) for binary in sorted(self.built.glob("*/bootstrap"))}
+        sizes = {binary.parent.name: packed(binary.parent) for binary in sorted(self.built.glob("*/*/bootstrap"))}
         listed = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in sorted(sizes.items(), key=lambda pair: pair[1]))
         say(f"  {len(sizes)} packages, zipped, in MB: {listed}")
         for name, size in sizes.items():
@@ -168,14 +169,13 @@ class Deployment:
             "GradualDeployment": "false",
             **self.secrets,
         }
-        template = functions.template(self.built / "template.yaml")
-        for name, value in parameters.items():
-            template["Parameters"][name]["Default"] = value
+        root = functions.template(self.built / "template.yaml")
+        for area in map(derive.logical, derive.areas(derive.functions())):
+            root["Resources"][area]["Properties"]["TemplateURL"] = str(self.transformed(area, parameters))
         if misled:
-            variables = template["Resources"]["Migrate"]["Properties"]["Environment"]["Variables"]
-            variables["ADMIT_DATABASE_OWNER_SECRET"] = {"Ref": "BrokerSecret"}
+            root["Resources"]["Deploy"]["Properties"]["Parameters"]["DatabaseOwnerSecret"] = {"Ref": "BrokerSecret"}
         source = self.built / "deployed.json"
-        source.write_text(json.dumps(template, indent=1, default=str))
+        source.write_text(json.dumps(root, indent=1, default=str))
         command = [
             deploy.sam() / "sam", "deploy", "--template-file", source, "--stack-name", NAME,
             "--s3-bucket", BUCKET, "--s3-prefix", NAME, "--capabilities", *CAPABILITIES,
@@ -189,33 +189,27 @@ class Deployment:
         if not misled and status != 0:
             raise deploy.failed("sam deploy", self.log)
 
-    def open_routes(self) -> None:
-        """Makes those of the API's routes that the emulator, which doesn't read an API's OpenAPI body, has not made."""
-        gateway, api, made = self.account.client("apigatewayv2"), self.physical("Api"), 0
-        there = set(self.account.listed("apigatewayv2", "get_routes", "Items[].RouteKey", ApiId=api))
-        answer = self.account.client("cloudformation").get_template(StackName=NAME, TemplateStage="Processed")
-        resources = self.account.resources(NAME)
-        for path, methods in answer["TemplateBody"]["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
-            for method, operation in methods.items():
-                key = f"{method.upper()} {path}"
-                if key in there:
-                    continue
-                wanted = operation["x-amazon-apigateway-integration"]
-                [alias] = re.findall(r"\$\{(\w+)\}/invocations", json.dumps(wanted["uri"]))
-                target = gateway.create_integration(
-                    ApiId=api,
-                    IntegrationType=wanted["type"].upper(),
-                    IntegrationMethod=wanted["httpMethod"],
-                    IntegrationUri=resources[alias][1],
-                    PayloadFormatVersion=wanted["payloadFormatVersion"],
-                )
-                gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{target['IntegrationId']}")
-                made += 1
-        if made:
-            say(f"  {made} routes of the transformed template made by this test: the emulator reads no OpenAPI bodies")
+    def transformed(self, area: str, values: dict[str, str]) -> Path:
+        """The built template of an area without SAM's resources, its code where it was built."""
+        source = self.built / area / "template.yaml"
+        target = template.transformed(source, self.built / "transformed" / area, values)
+        made = json.loads(target.read_text())
+        for resource in made["Resources"].values():
+            if resource["Type"] == "AWS::Lambda::Function":
+                resource["Properties"]["Code"] = str(source.parent / resource["Properties"]["Code"]["S3Key"])
+        target.write_text(json.dumps(made, indent=1))
+        return target
 
     def physical(self, logical: str) -> str:
-        return self.account.resources(NAME)[logical][1]
+        return self.resources()[logical][1]
+
+    def resources(self) -> dict[str, tuple[str, str]]:
+        """What the stack and its nested stacks have: type and physical name by logical name."""
+        found = self.account.resources(NAME)
+        nested = [physical for kind, physical in found.values() if kind == "AWS::CloudFormation::Stack"]
+        for stack in nested:
+            found |= self.account.resources(stack)
+        return found
 
     def api(self) -> customer.Api:
         say(f"  {self.account.outputs(NAME)['Url']}")
@@ -231,7 +225,7 @@ class Deployment:
 
     def check_rights(self, api: customer.Api) -> None:
         """The emulator enforces rights: without its own, login can't read its secret."""
-        role = self.account.resources(self.physical("Roles"))["LoginRole"][1]
+        role = self.physical("LoginRole")
         policy = {"RoleName": role, "PolicyName": "calls"}
         roles, nobody = self.account.client("iam"), {"username": "nobody", "password": "of that password"}
         rights = json.dumps(roles.get_role_policy(**policy)["PolicyDocument"])
@@ -254,20 +248,19 @@ class Deployment:
 
     def versions(self) -> dict[str, str]:
         """The version that is live, of each function that has an alias."""
-        made = self.account.resources(NAME).values()
+        made = self.resources().values()
         aliases = [physical for kind, physical in made if kind == "AWS::Lambda::Alias"]
         named = [arn.split(":")[-2] for arn in aliases]
         return {name: self.account.live(name)["Version"] for name in named}
 
     def update(self, api: customer.Api) -> None:
         before = self.versions()
-        binary = self.built / "ApiDocs" / "bootstrap"
+        binary = self.built / "Docs" / "ApiDocs" / "bootstrap"
         code = binary.read_bytes()
         if code.count(TITLE) != 1:
             raise Failure(f"api-docs has {TITLE.decode()} {code.count(TITLE)} times, not once, to be changed.")
         binary.write_bytes(code.replace(TITLE, OTHER_TITLE))
         self.deploy("second")
-        self.open_routes()
         self.check_migration("Update")
         page = api.expect(200, "GET", "/docs")["text"]
         if OTHER_TITLE.decode() not in page:
@@ -311,20 +304,21 @@ class Deployment:
 def adapt(folder: Path) -> Path:
     """Writes the templates as `ADAPTED` says, and with whole paths of other files; the main one's copy."""
     folder.mkdir(parents=True, exist_ok=True)
-    template = functions.template()
-    template["Globals"]["Function"]["CodeUri"] = str(ROOT)
-    template["Parameters"]["Architecture"]["Default"] = deploy.MACHINE
-    del template["Resources"]["SettleQueuesPolicy"]
-    without_mathematics(template)
-    for name, resource in template["Resources"].items():
+    root = functions.template()
+    root["Parameters"]["Architecture"]["Default"] = deploy.MACHINE
+    del root["Resources"]["SettleQueuesPolicy"]
+    without_mathematics(root)
+    for name, resource in root["Resources"].items():
         if resource["Type"] == "AWS::CloudFormation::Stack":
             nested = functions.template(ROOT / resource["Properties"]["TemplateURL"])
+            if "Globals" in nested:
+                nested["Globals"]["Function"]["CodeUri"] = str(ROOT)
             without_mathematics(nested)
             copy = folder / f"{name}.json"
             copy.write_text(json.dumps(nested, indent=1, default=str))
             resource["Properties"]["TemplateURL"] = str(copy)
     source = folder / "template.json"
-    source.write_text(json.dumps(template, indent=1, default=str))
+    source.write_text(json.dumps(root, indent=1, default=str))
     return source
 
 

@@ -1,4 +1,4 @@
-"""What follows from functions.toml, written where people read it: between two comments of each file.
+"""What follows from functions.toml, written where people read it: a template of each area, and parts of other files.
 
 A part begins behind a line "… derived from functions.toml: NAME" and ends before the line "… end of what is derived".
 """
@@ -7,37 +7,35 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable
 
+import jinja2
+
 from console import Failure, say
 from tools import ROOT
 
 TABLE = ROOT / "functions.toml"
+AREA = ROOT / "infra" / "area.yaml.jinja"
+AREAS = ROOT / "infra" / "areas"
 # What a function is given to reach a store, by the account that it logs in with.
 DATABASE = ("Register", "Login", "Organizer", "Desk", "Reader", "Office")
 DOCUMENTS = ("Payments", "Notifications")
 # Those who own the stores. Their passwords stay; those of all others rotate.
 OWNERS = ("DatabaseOwner", "DocumentsOwner", "BrokerOwner")
 ROTATED = (*DATABASE, *DOCUMENTS, "Broker")
-QUEUES = {"settle": "Settle", "settle-dead-letters": "SettleDeadLetter"}
-RATES = {"1 minute": "rate(1 minute)", "1 hour": "rate(1 hour)"}
+QUEUES = {"settle": "SettleQueue", "settle-dead-letters": "SettleDeadLetterQueue"}
 KEYS = {
     "area", "routes", "queue", "schedule", "accounts", "token", "invokes", "sends", "takes", "measures", "bounded",
     "timeout", "memory", "others", "versions",
 }  # fmt: skip
 # The values that a field may have, or each of its list.
 VALUES = {
-    "accounts": {*OWNERS, *ROTATED}, "queue": {"settle", "announcements"}, "schedule": set(RATES),
+    "accounts": {*OWNERS, *ROTATED}, "queue": {"settle", "announcements"}, "schedule": {"1 minute", "1 hour"},
     "token": {"public", "private", "made"}, "others": {"reads", "rotates"}, "sends": set(QUEUES), "takes": set(QUEUES),
+    "bounded": {"ConcurrentBookings", "ConcurrentCharges"},
 }  # fmt: skip
-# What a role's statements stand below.
-STATEMENTS = """\
-      Policies:
-        - PolicyName: calls
-          PolicyDocument:
-            Version: "2012-10-17"
-            Statement:
-"""
 # An alarm watches ten metrics at most, and one of them is the sum.
 MOST_WATCHED = 9
+# The functions that an operator is told of, with what the template says of each.
+OPERATED = {"migrate": "!Ref Migrate", "redrive": "!Ref Redrive.Alias", "redrive-quarantine": "!Ref RedriveQuarantine.Alias"}
 
 
 def functions() -> dict[str, dict]:
@@ -55,144 +53,21 @@ def functions() -> dict[str, dict]:
     return table
 
 
+def areas(table: dict[str, dict]) -> dict[str, dict[str, dict]]:
+    """The functions of each area."""
+    found: dict[str, dict[str, dict]] = {}
+    for name, function in table.items():
+        found.setdefault(function["area"], {})[name] = function
+    return found
+
+
 def logical(name: str) -> str:
     """The name of a function's resource: create-booking is CreateBooking."""
     return "".join(word.capitalize() for word in name.split("-"))
 
 
-# ---- template.yaml
-
-
-def resources(table: dict[str, dict]) -> Iterable[str]:
-    for name, function in table.items():
-        yield from resource(name, function)
-
-
-def resource(name: str, function: dict) -> Iterable[str]:
-    yield f"  {logical(name)}:"
-    yield "    Type: AWS::Serverless::Function"
-    if function.get("token") not in ("public", "made"):
-        # Whoever checks tokens waits for the migration anyway, for its public key; and the migration needs a function.
-        yield "    DependsOn: Migration"
-    yield "    Metadata:"
-    yield "      BuildMethod: rust-cargolambda"
-    yield "      BuildProperties:"
-    yield f"        Binary: {name}"
-    yield "    Properties:"
-    yield f'      FunctionName: !Sub "${{AWS::StackName}}-{name}"'
-    yield f"      Role: !GetAtt Roles.Outputs.{logical(name)}"
-    yield f'      LoggingConfig: {{ LogGroup: !Sub "/aws/lambda/${{AWS::StackName}}-{name}" }}'
-    if memory := function.get("memory"):
-        yield f"      MemorySize: {memory}"
-    if timeout := function.get("timeout"):
-        yield f"      Timeout: {timeout}"
-    if bound := function.get("bounded"):
-        yield f"      ReservedConcurrentExecutions: !If [Has{bound}, !Ref {bound}, !Ref AWS::NoValue]"
-    if function.get("versions", True):
-        yield "      AutoPublishAlias: live"
-        yield "      AutoPublishCodeSha256: !Ref Release"
-    else:
-        yield "      DeploymentPreference: { Enabled: false }"
-        yield "      EventInvokeConfig: { MaximumRetryAttempts: 0 } # what fails is to be seen"
-    if given := list(environment(function)):
-        yield "      Environment:"
-        yield "        Variables:"
-        yield from (f"          {variable}: {IN_TEMPLATE[kind](what)}" for variable, kind, what in given)
-    if "schedule" in function:
-        yield "      EventInvokeConfig: { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 } # the next is the repeat"
-    if events := list(triggers(name, function)):
-        yield "      Events:"
-        yield from (f"        {line}" for line in events)
-    yield ""
-
-
-def environment(function: dict) -> Iterable[tuple[str, str, str]]:
-    """A function's variables: the name of each, the kind of its value, and which of that kind."""
-    for account in function.get("accounts", []):
-        if account in OWNERS:
-            yield f"ADMIT_{account.removesuffix('Owner').upper()}_OWNER_SECRET", "secret", account
-            continue
-        store = "DATABASE" if account in DATABASE else "DOCUMENTS" if account in DOCUMENTS else "BROKER"
-        yield f"ADMIT_{store}_SECRET", "secret", account
-        if store == "DATABASE":
-            yield "ADMIT_DATABASE_HOST", "host", "DatabaseHost"
-    for queue in {**dict.fromkeys(function.get("sends", [])), **dict.fromkeys(function.get("takes", []))}:
-        name = queue.upper().replace("-LETTERS", "-LETTER").replace("-", "_")
-        yield f"ADMIT_{name}_QUEUE_URL", "queue", QUEUES[queue]
-    for called in function.get("invokes", []):
-        yield f"ADMIT_{called.split('-')[0].upper()}_FUNCTION", "function", called
-    match function.get("token"):
-        case "public":
-            yield "ADMIT_TOKEN_PUBLIC_KEY", "token key", "TokenPublicKey"
-        case "private" | "made":
-            yield "ADMIT_TOKEN_KEY_SECRET", "secret", "TokenKey"
-    if function.get("others") == "reads":
-        yield "ADMIT_ROLE_SECRETS", "secrets", "of roles"
-    if function.get("measures"):
-        yield "ADMIT_STACK", "stack", "StackName"
-
-
-def secret(account: str) -> str:
-    return f"!If [Creates, !GetAtt Data.Outputs.{account}Secret, !Ref {account}Secret]"
-
-
-def secrets_of_roles(_: str) -> str:
-    return "\n".join(['!Join [",", [', *(f"            {secret(account)}," for account in ROTATED), "            ]]"])
-
-
-# How the template says the values of variables, by kind; functions.py has what they are in a local stack.
-IN_TEMPLATE: dict[str, Callable[[str], str]] = {
-    "secret": secret,
-    "secrets": secrets_of_roles,
-    "host": lambda what: f"!If [Proxied, !GetAtt Data.Outputs.{what}, !Ref {what}]",
-    "queue": lambda what: f"!Ref {what}Queue",
-    "function": lambda what: f"!Ref {logical(what)}.Alias",
-    "token key": lambda what: f"!GetAtt Migration.{what}",
-    "stack": lambda what: f"!Ref AWS::{what}",
-}
-
-
-def triggers(name: str, function: dict) -> Iterable[str]:
-    for number, route in enumerate(function.get("routes", [])):
-        for method in methods(route):
-            event = f"Http{number or ''}{'Head' if method == 'HEAD' else ''}"
-            properties = f'ApiId: !Ref Api, Path: "{path(route)}", Method: {method}'
-            yield f"{event}: {{ Type: HttpApi, Properties: {{ {properties} }} }}"
-    match function.get("queue"):
-        case "settle":
-            yield from """\
-Queue:
-  Type: SQS
-  Properties:
-    Queue: !GetAtt SettleQueue.Arn
-    BatchSize: 10
-    FunctionResponseTypes: [ReportBatchItemFailures]
-    # A flood of what is uncertain leaves the stores, and a small account's functions, to the customers.
-    ScalingConfig: { MaximumConcurrency: !If [HasConcurrentCharges, 10, 2] }""".splitlines()
-        case "announcements":
-            yield from f"""\
-Announcements:
-  Type: MQ
-  Properties:
-    Broker: !If [Creates, !GetAtt Data.Outputs.BrokerArn, !Ref BrokerArn]
-    Queues: [admit.notifications]
-    BatchSize: 10000
-    MaximumBatchingWindowInSeconds: 1
-    SourceAccessConfigurations:
-      - Type: BASIC_AUTH
-        URI: {secret("Broker")}
-      - Type: VIRTUAL_HOST
-        URI: /""".splitlines()
-    if every := function.get("schedule"):
-        yield from f"""\
-Schedule:
-  Type: ScheduleV2
-  Properties:
-    Name: !Sub "${{AWS::StackName}}-{name}"
-    ScheduleExpression: {RATES[every]}
-    Input: '{{"source": "aws.scheduler", "detail-type": "Scheduled Event"}}'
-    RoleArn: !GetAtt Roles.Outputs.{logical(name)}Schedule
-    RetryPolicy: {{ MaximumRetryAttempts: 0 }}""".splitlines()
+def has_versions(function: dict) -> bool:
+    return function.get("versions", True)
 
 
 def methods(route: str) -> list[str]:
@@ -204,151 +79,170 @@ def path(route: str) -> str:
     return route.split()[1]
 
 
-def watched(table: dict[str, dict]) -> dict[str, list[str]]:
-    """The alarms that roll a deployment back, and the functions that each watches."""
-    areas: dict[str, list[str]] = {}
-    for name, function in table.items():
-        if function.get("versions", True):
-            areas.setdefault(function["area"], []).append(name)
-    alarms = {}
-    for area, names in areas.items():
-        for number, start in enumerate(range(0, len(names), MOST_WATCHED), 1):
-            alarms[f"{logical(area)}Errors{number if number > 1 else ''}"] = names[start : start + MOST_WATCHED]
-    return alarms
+# ---- What a function is told and may do
 
 
-def alarms(table: dict[str, dict]) -> Iterable[str]:
-    for alarm, names in watched(table).items():
-        area = table[names[0]]["area"]
-        yield f"""\
-  {alarm}:
-    Type: AWS::CloudWatch::Alarm
-    Properties:
-      AlarmDescription: !Sub A function of the area {area} fails. Rolls a deployment back. ${{Runbook}}#deployment-errors
-      ComparisonOperator: GreaterThanOrEqualToThreshold
-      Threshold: 3
-      EvaluationPeriods: 1
-      TreatMissingData: notBreaching
-      Metrics:
-        - Id: errors
-          Label: errors a minute
-          Expression: SUM(METRICS())"""
-        for name in names:
-            yield f"""\
-        - Id: {name.replace("-", "_")}
-          ReturnData: false
-          MetricStat: {{ Stat: Sum, Period: 60, Metric: {{ Namespace: AWS/Lambda, MetricName: Errors, Dimensions: [
-            {{ Name: FunctionName, Value: !Sub "${{AWS::StackName}}-{name}" }},
-            {{ Name: Resource, Value: !Sub "${{AWS::StackName}}-{name}:live" }} ] }} }}"""
-        yield ""
+def environment(function: dict) -> Iterable[tuple[str, str, str]]:
+    """A function's variables: the name of each, the kind of its value, and which of that kind."""
+    for account in function.get("accounts", []):
+        if account in OWNERS:
+            yield f"ADMIT_{account.removesuffix('Owner').upper()}_OWNER_SECRET", "secret", account
+            continue
+        store = "DATABASE" if account in DATABASE else "DOCUMENTS" if account in DOCUMENTS else "BROKER"
+        yield f"ADMIT_{store}_SECRET", "secret", account
+        if store == "DATABASE":
+            yield "ADMIT_DATABASE_HOST", "parameter", "DatabaseHost"
+    for queue in {**dict.fromkeys(function.get("sends", [])), **dict.fromkeys(function.get("takes", []))}:
+        name = queue.upper().replace("-LETTERS", "-LETTER").replace("-", "_")
+        yield f"ADMIT_{name}_QUEUE_URL", "parameter", QUEUES[queue]
+    for called in function.get("invokes", []):
+        yield f"ADMIT_{called.split('-')[0].upper()}_FUNCTION", "function", called
+    match function.get("token"):
+        case "public":
+            yield "ADMIT_TOKEN_PUBLIC_KEY", "parameter", "TokenPublicKey"
+        case "private" | "made":
+            yield "ADMIT_TOKEN_KEY_SECRET", "secret", "TokenKey"
+    if function.get("others") == "reads":
+        yield "ADMIT_ROLE_SECRETS", "secrets", "of roles"
+    if function.get("measures"):
+        yield "ADMIT_STACK", "parameter", "Application"
 
 
-def alarm_names(table: dict[str, dict]) -> Iterable[str]:
-    yield from (f"        - !Ref {alarm}" for alarm in watched(table))
+def arn(function: str) -> str:
+    """The ARN of a function's alias, by its name: so no stack waits for another's functions."""
+    return f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{Application}}-{function}:live"
 
 
-# ---- infra/roles.yaml
+# How an area's template says the values of variables, by kind; functions.py has what they are in a local stack.
+IN_TEMPLATE: dict[str, Callable[[str], str]] = {
+    "secret": lambda account: f"!Ref {account}Secret",
+    "secrets": lambda _: f'!Join [",", {several([f"!Ref {account}Secret" for account in ROTATED])}]',
+    "parameter": lambda name: f"!Ref {name}",
+    "function": lambda name: f'!Sub "{arn(name)}"',
+}
 
 
-def roles(table: dict[str, dict]) -> Iterable[str]:
-    for name, function in table.items():
-        yield from role(name, function)
-    for name in scheduled(table):
-        yield from schedule_role(name)
-
-
-def role(name: str, function: dict) -> Iterable[str]:
-    yield f"""\
-  {logical(name)}Logs:
-    Type: AWS::Logs::LogGroup
-    Properties:
-      LogGroupName: !Sub "/aws/lambda/${{Application}}-{name}"
-      RetentionInDays: !Ref LogRetentionDays
-
-  {logical(name)}Role:
-    Type: AWS::IAM::Role
-    Properties:
-      AssumeRolePolicyDocument:
-        Version: "2012-10-17"
-        Statement: [{{ Effect: Allow, Principal: {{ Service: lambda.amazonaws.com }}, Action: sts:AssumeRole }}]
-      ManagedPolicyArns: [!Ref Runtime]
-{STATEMENTS}              - Effect: Allow
-                Action: [logs:CreateLogStream, logs:PutLogEvents]
-                Resource: !GetAtt {logical(name)}Logs.Arn"""
-    for actions, resources in [*rights(function), *rights_of_poller(function)]:
-        yield "              - Effect: Allow"
-        yield f"                Action: {several(actions)}"
-        yield f"                Resource: {several(resources)}"
-    yield ""
-
-
-def rights(function: dict) -> Iterable[tuple[list[str], list[str]]]:
+def rights(function: dict) -> list[tuple[list[str], list[str]]]:
     """What a function itself may do beside writing its log: actions and resources."""
     secrets = [*function.get("accounts", []), *(["TokenKey"] if function.get("token") in ("private", "made") else [])]
     others = [f"!Ref {account}Secret" for account in ROTATED]
+    found = []
     if secrets:
-        yield ["secretsmanager:GetSecretValue"], [f"!Ref {name}Secret" for name in secrets]
+        found.append((["secretsmanager:GetSecretValue"], [f"!Ref {name}Secret" for name in secrets]))
     if function.get("token") == "made":
-        yield ["secretsmanager:PutSecretValue"], ["!Ref TokenKeySecret"]
+        found.append((["secretsmanager:PutSecretValue"], ["!Ref TokenKeySecret"]))
     match function.get("others"):
         case "reads":
-            yield ["secretsmanager:GetSecretValue"], others
+            found.append((["secretsmanager:GetSecretValue"], others))
         case "rotates":
             operations = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
-            yield [f"secretsmanager:{operation}" for operation in operations], others
-            yield ["secretsmanager:GetRandomPassword"], ['"*"']
+            found.append(([f"secretsmanager:{operation}" for operation in operations], others))
+            found.append((["secretsmanager:GetRandomPassword"], ['"*"']))
     if sends := function.get("sends"):
-        yield ["sqs:SendMessage"], [f"!Ref {QUEUES[queue]}QueueArn" for queue in sends]
+        found.append((["sqs:SendMessage"], [f"!Ref {QUEUES[queue]}Arn" for queue in sends]))
     if takes := function.get("takes"):
-        yield ["sqs:ReceiveMessage", "sqs:DeleteMessage"], [f"!Ref {QUEUES[queue]}QueueArn" for queue in takes]
+        found.append((["sqs:ReceiveMessage", "sqs:DeleteMessage"], [f"!Ref {QUEUES[queue]}Arn" for queue in takes]))
     if invokes := function.get("invokes"):
-        yield ["lambda:InvokeFunction"], [f'!Sub "${{Functions}}-{called}:live"' for called in invokes]
+        found.append((["lambda:InvokeFunction"], [f'!Sub "{arn(called)}"' for called in invokes]))
+    return found
 
 
-def rights_of_poller(function: dict) -> Iterable[tuple[list[str], list[str]]]:
+def rights_of_poller(function: dict) -> list[tuple[list[str], list[str]]]:
     """What Lambda's poller of a function's queue does in the function's name."""
     match function.get("queue"):
         case "announcements":
-            yield ["secretsmanager:GetSecretValue"], ["!Ref BrokerSecret"]
-            yield ["mq:DescribeBroker"], ["!Ref BrokerArn"]
-            yield ["ec2:DescribeVpcs", "ec2:DescribeSecurityGroups"], ['"*"']
+            return [
+                (["secretsmanager:GetSecretValue"], ["!Ref BrokerSecret"]),
+                (["mq:DescribeBroker"], ["!Ref BrokerArn"]),
+                (["ec2:DescribeVpcs", "ec2:DescribeSecurityGroups"], ['"*"']),
+            ]
         case "settle":
-            yield ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], ["!Ref SettleQueueArn"]
+            actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+            return [(actions, ["!Ref SettleQueueArn"])]
+    return []
 
 
 def several(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"[{', '.join(words)}]"
 
 
-def schedule_role(name: str) -> Iterable[str]:
-    yield f"""\
-  {logical(name)}ScheduleRole:
-    Type: AWS::IAM::Role
-    Properties:
-      AssumeRolePolicyDocument:
-        Version: "2012-10-17"
-        Statement:
-          - Effect: Allow
-            Principal: {{ Service: scheduler.amazonaws.com }}
-            Action: sts:AssumeRole
-            Condition: {{ StringEquals: {{ aws:SourceAccount: !Ref AWS::AccountId }} }}
-{STATEMENTS}              - Effect: Allow
-                Action: lambda:InvokeFunction
-                Resource: !Sub "${{Functions}}-{name}:live"
-"""
+# ---- The areas' templates, and their stacks in template.yaml
 
 
-def scheduled(table: dict[str, dict]) -> list[str]:
-    return [name for name, function in table.items() if "schedule" in function]
+def watched(area: str, functions: dict[str, dict]) -> dict[str, list[str]]:
+    """The alarms that roll an area's deployment back, and the functions that each watches."""
+    names = [name for name, function in functions.items() if has_versions(function)]
+    return {
+        f"{logical(area)}Errors{number if number > 1 else ''}": names[start : start + MOST_WATCHED]
+        for number, start in enumerate(range(0, len(names), MOST_WATCHED), 1)
+    }
 
 
-def role_outputs(table: dict[str, dict]) -> Iterable[str]:
-    for name in table:
-        yield f"  {logical(name)}:"
-        yield f"    Value: !GetAtt {logical(name)}Role.Arn"
-    for name in scheduled(table):
-        yield f"  {logical(name)}Schedule:"
-        yield f"    Value: !GetAtt {logical(name)}ScheduleRole.Arn"
+def created_or_given(name: str, created: str = "Creates") -> str:
+    return f"!If [{created}, !GetAtt Data.Outputs.{name}, !Ref {name}]"
+
+
+# What the stack of an area may be told, and how template.yaml says it.
+PARAMETERS = {
+    **{name: f"!Ref {name}" for name in ("Release", "Architecture", "GradualDeployment", "Deployment", "LogRetentionDays")},
+    "Application": "!Ref AWS::StackName",
+    "Runbook": "!Ref Runbook",
+    "Runtime": "!Ref Runtime",
+    "SubnetIds": created_or_given("SubnetIds"),
+    "SecurityGroupIds": created_or_given("SecurityGroupIds"),
+    "ApiId": "!Ref Api",
+    "DatabaseHost": created_or_given("DatabaseHost", "Proxied"),
+    "BrokerArn": created_or_given("BrokerArn"),
+    "TokenPublicKey": "!GetAtt Migration.TokenPublicKey",
+    **{name: f"!Ref {name}" for name in ("ConcurrentBookings", "ConcurrentCharges", *QUEUES.values())},
+    **{f"{queue}Arn": f"!GetAtt {queue}.Arn" for queue in QUEUES.values()},
+    **{f"{account}Secret": created_or_given(f"{account}Secret") for account in (*OWNERS, *ROTATED, "TokenKey")},
+}
+NUMBERS = {"LogRetentionDays", "ConcurrentBookings", "ConcurrentCharges"}
+
+
+def area_template(area: str, functions: dict[str, dict]) -> str:
+    """An area's template, with the parameters that it uses."""
+    template = jinja2.Environment(undefined=jinja2.ChainableUndefined, keep_trailing_newline=True).from_string(AREA.read_text())
+    bounds = sorted({function["bounded"] for function in functions.values() if "bounded" in function})
+    # The pollers of the settle queue are as many as a small account can spare.
+    if any(function.get("queue") == "settle" for function in functions.values()):
+        bounds = sorted({*bounds, "ConcurrentCharges"})
+    outputs = {logical(name): OPERATED[name] for name in functions if name in OPERATED}
+    if "rotate-secret" in functions:
+        outputs |= {f"{logical(name)}Arn": f"!GetAtt {logical(name)}.Arn" for name in ("migrate", "rotate-secret")}
+
+    def written(parameters: Iterable[str]) -> str:
+        return template.render(
+            area=area, functions=functions, parameters=parameters, numbers=NUMBERS, bounds=bounds, outputs=outputs,
+            alarms=watched(area, functions), logical_name=logical, has_versions=has_versions, methods=methods, path=path,
+            environment=environment, in_template=IN_TEMPLATE, rights=rights, rights_of_poller=rights_of_poller,
+            several=several, arn=arn,
+        )  # fmt: skip
+
+    return written(used(written([])))
+
+
+def used(text: str) -> list[str]:
+    """The parameters that a template refers to."""
+    found = set(re.findall(r"!Ref (\w+)|\$\{(\w+)\}", text))
+    return [name for name in PARAMETERS if any(name in pair for pair in found)]
+
+
+def stacks(table: dict[str, dict]) -> Iterable[str]:
+    """The areas' stacks. All but that of the migration wait for it: one that fails ends the deployment there."""
+    for area, functions in areas(table).items():
+        parameters = used(area_template(area, functions))
+        yield f"  {logical(area)}:"
+        yield "    Type: AWS::CloudFormation::Stack"
+        # Who wants its token key waits for it anyway; and the migration needs a function.
+        if "TokenPublicKey" not in parameters and "migrate" not in functions:
+            yield "    DependsOn: Migration"
+        yield "    Properties:"
+        yield f"      TemplateURL: infra/areas/{area}.yaml"
+        yield "      Parameters:"
+        yield from (f"        {name}: {PARAMETERS[name]}" for name in parameters)
+        yield ""
 
 
 # ---- Cargo.toml and Rust
@@ -373,28 +267,28 @@ def timeouts(table: dict[str, dict]) -> Iterable[str]:
     yield "];"
 
 
-PARTS: dict[str, dict[str, Callable[[dict[str, dict]], Iterable[str]]]] = {
-    "template.yaml": {"functions": resources, "alarms": alarms, "names of alarms": alarm_names},
-    "infra/roles.yaml": {"roles": roles, "outputs": role_outputs},
-    "Cargo.toml": {"local routes": router},
-    "shared/runtime/src/functions.rs": {"timeouts": timeouts},
+PARTS: dict[str, tuple[str, Callable[[dict[str, dict]], Iterable[str]]]] = {
+    "template.yaml": ("areas", stacks),
+    "Cargo.toml": ("local routes", router),
+    "shared/runtime/src/functions.rs": ("timeouts", timeouts),
 }
 
 
 def derive(check: bool) -> None:
     """Writes every part, or says which is stale."""
     table = functions()
-    for file, parts in PARTS.items():
-        place = ROOT / file
-        text = place.read_text()
-        for name, part in parts.items():
-            text = replaced(text, name, "\n".join(part(table)).strip("\n"), file)
-        if text == place.read_text():
-            continue
-        if check:
-            raise Failure(f"{file} is not what follows from functions.toml: run make functions.")
-        place.write_text(text)
-        say(f"  wrote {file}")
+    wanted = {AREAS / f"{area}.yaml": area_template(area, found) for area, found in areas(table).items()}
+    for file, (name, part) in PARTS.items():
+        wanted[ROOT / file] = replaced((ROOT / file).read_text(), name, "\n".join(part(table)).strip("\n"), file)
+    stale = [place for place, text in wanted.items() if not place.exists() or place.read_text() != text]
+    stale += [place for place in AREAS.glob("*.yaml") if place not in wanted]
+    if stale and check:
+        names = ", ".join(str(place.relative_to(ROOT)) for place in stale)
+        raise Failure(f"{names}: not what follows from functions.toml. Run make functions.")
+    for place in stale:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(wanted[place]) if place in wanted else place.unlink()
+        say(f"  wrote {place.relative_to(ROOT)}")
 
 
 def replaced(text: str, name: str, part: str, file: str) -> str:

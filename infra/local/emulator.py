@@ -1,9 +1,13 @@
-"""Runs AWS's emulator, with a Secrets Manager that does in three things as AWS's does.
+"""Runs AWS's emulator, which in four things does not do as AWS does.
 
+Its Secrets Manager:
 - What it was told it knows: the emulator saves its state only at an orderly end, and would give old
   passwords after a kill.
 - A version is written once: the emulator overwrites one whose id comes again.
 - A stage is one version's: the emulator leaves AWSPENDING where it was, beside the new one.
+
+Its CloudFormation:
+- What does not change in the update of a nested stack keeps its attributes: the emulator forgets them.
 """
 
 import os
@@ -11,6 +15,7 @@ import os
 from ministack import app
 from ministack.core.persistence import save_state
 from ministack.services import secretsmanager
+from ministack.services.cloudformation import _stacks, provisioners
 
 READING = ("Get", "BatchGet", "Describe", "List", "Validate")
 
@@ -41,9 +46,18 @@ def durable(handle):
     return handle_and_save
 
 
+def as_remembered(update):
+    def update_with_attributes(kind, physical, old, new, stack, logical=None, attributes=None):
+        known = _stacks.get(stack, {}).get("_resources", {}).get(logical, {})
+        return update(kind, physical, old, new, stack, logical, attributes or known.get("Attributes"))
+
+    return update_with_attributes
+
+
 if __name__ == "__main__":
     # What it saves has passwords in it.
     os.umask(0o077)
     secretsmanager._put_secret_value = as_written_once(secretsmanager._put_secret_value)
     secretsmanager.handle_request = durable(secretsmanager.handle_request)
+    provisioners._update_resource = as_remembered(provisioners._update_resource)
     app.main()

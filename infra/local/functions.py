@@ -29,16 +29,20 @@ def environments(stack, settings: dict[str, str], public_key: str) -> dict[str, 
 
     A setting replaces what the template gives; a function that it does not give it to is not given it.
     """
-    secrets, queues = vault.names(), {"Settle": SETTLE_QUEUE, "SettleDeadLetter": DEAD_LETTERS}
+    secrets = vault.names()
+    parameters = {
+        "Application": "local",
+        "DatabaseHost": f"127.0.0.1:{stack.state['ports']['pooler']}" if stack.pooled else "",
+        "SettleQueue": queue_url(stack, SETTLE_QUEUE),
+        "SettleDeadLetterQueue": queue_url(stack, DEAD_LETTERS),
+        "TokenPublicKey": public_key,
+    }
     # As derive.IN_TEMPLATE has them for AWS.
     local = {
-        "secret": lambda what: secrets[what],
-        "secrets": lambda _: ",".join(secrets[what] for what in derive.ROTATED),
-        "host": lambda _: f"127.0.0.1:{stack.state['ports']['pooler']}" if stack.pooled else "",
-        "queue": lambda what: queue_url(stack, queues[what]),
-        "function": lambda what: what,
-        "token key": lambda _: public_key,
-        "stack": lambda _: "local",
+        "secret": lambda account: secrets[account],
+        "secrets": lambda _: ",".join(secrets[account] for account in derive.ROTATED),
+        "parameter": lambda name: parameters[name],
+        "function": lambda name: name,
     }
     for_all = {name: value for name, value in settings.items() if LOCAL.fullmatch(name) and name not in SOURCES_ONLY}
     result = {}

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import derive
+import template
 from console import Failure, say
 from tools import ROOT
 
 RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
-TEMPLATES = [ROOT / "infra" / "operations.yaml", ROOT / "template.yaml"]
+TEMPLATES = [ROOT / "infra" / "operations.yaml", ROOT / "template.yaml", *template.AREAS]
 # The runbook's chapter in which every heading is an alarm's.
 CHAPTER = "Alarms"
 
@@ -25,7 +26,7 @@ LINK = re.compile(r"\$\{Runbook\}#([\w-]+)[\"'\s]*$")
 
 def check() -> None:
     """Holds alarms and runbook together, and follows the runbook's own links."""
-    alarms = [alarm for template in TEMPLATES for alarm in _alarms(template)]
+    alarms = [alarm for source in TEMPLATES for alarm in _alarms(source)]
     text = RUNBOOK.read_text()
     headings = _headings(text)
     anchors = [anchor for _, anchor in headings]
@@ -57,14 +58,14 @@ def statements() -> list[str]:
     return found
 
 
-def _alarms(template: Path) -> list[tuple[str, str | None]]:
+def _alarms(source: Path) -> list[tuple[str, str | None]]:
     """A template's alarms, each with the anchor that its description ends with."""
     alarms = []
-    for name, body in RESOURCE.findall(template.read_text() + "\n"):
+    for name, body in RESOURCE.findall(source.read_text() + "\n"):
         if ALARM.search(body):
             description = DESCRIPTION.search(body)
             link = LINK.search(description[2].rstrip()) if description else None
-            alarms.append((f"{name} of {template.name}", link[1] if link else None))
+            alarms.append((f"{name} of {source.name}", link[1] if link else None))
     return alarms
 
 

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Confirmation};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc};
 use serde_json::json;
 use shared::aws;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{TestApp, eventually, secrets, setting};
@@ -30,6 +32,24 @@ pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
             )
             .await
             .unwrap();
+    }
+    connection.close(200, "done".into()).await.unwrap();
+}
+
+/// Waits until a queue of the broker's has no message that nobody took.
+pub async fn empty(queue: &str) {
+    let connection = secrets::broker("broker-owner").await;
+    let channel = connection.create_channel().await.unwrap();
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    loop {
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+        if declared.await.unwrap().message_count() == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
     }
     connection.close(200, "done".into()).await.unwrap();
 }

@@ -4,6 +4,7 @@
 //! at most so many messages and 6 MB; it is acknowledged whole when the function answered, and
 //! given back whole when it did not, again and again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,9 +12,9 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Connection, Consumer};
-use serde_json::{Value, json};
+use serde::Serialize;
 use shared::broker::{self, BrokerError, NOTIFICATIONS_QUEUE};
 use shared::faults::FailPoint;
 use shared::secrets::Secret;
@@ -56,7 +57,7 @@ async fn consume(account: &Secret, lambda: &Lambda) -> Result<(), Error> {
     loop {
         let batch = next_batch(&mut consumer).await?;
         let Some(last) = batch.last() else { continue };
-        let event = event(&batch).to_string();
+        let event = event(&batch)?;
         match lambda.invoke("send-notification", event).await {
             Ok(Invoked::Answered(_)) => {
                 calls::once(FailPoint("SourceAck"), CONNECT_TIMEOUT, || {
@@ -91,7 +92,8 @@ async fn connect(account: &Secret) -> Result<(Connection, Consumer), BrokerError
     let connection = broker::log_in(account).await?;
     let channel = connection.create_channel().await?;
     channel
-        .basic_qos(BATCH_SIZE, BasicQosOptions::default())
+        // The next batch comes while the function has this one.
+        .basic_qos(2 * BATCH_SIZE, BasicQosOptions::default())
         .await?;
     let consumer = channel
         .basic_consume(
@@ -139,39 +141,79 @@ fn size_of(delivery: &Delivery) -> usize {
     delivery.data.len() * 4 / 3 + PROPERTIES_BYTES
 }
 
-fn event(batch: &[Delivery]) -> Value {
-    json!({
-        "eventSource": "aws:rmq",
-        "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:admit:b-00000000-0000-0000-0000-000000000000",
-        "rmqMessagesByQueue": {
-            (format!("{NOTIFICATIONS_QUEUE}::/")): batch.iter().map(message).collect::<Vec<_>>(),
-        },
-    })
+/// A batch as Lambda's event for it.
+fn event(batch: &[Delivery]) -> Result<String, Error> {
+    let queue = format!("{NOTIFICATIONS_QUEUE}::/");
+    let messages: Vec<_> = batch.iter().map(Message::of).collect();
+    Ok(serde_json::to_string(&Event {
+        event_source: "aws:rmq",
+        event_source_arn: "arn:aws:mq:us-east-1:000000000000:broker:admit:b-00000000-0000-0000-0000-000000000000",
+        rmq_messages_by_queue: BTreeMap::from([(queue, messages)]),
+    })?)
 }
 
-/// A message as it stands in Lambda's event: properties that it lacks are null.
-fn message(delivery: &Delivery) -> Value {
-    let properties = &delivery.properties;
-    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(ToString::to_string);
-    json!({
-        "basicProperties": {
-            "contentType": text(properties.content_type()),
-            "contentEncoding": text(properties.content_encoding()),
-            "headers": {},
-            "deliveryMode": properties.delivery_mode(),
-            "priority": properties.priority(),
-            "correlationId": text(properties.correlation_id()),
-            "replyTo": text(properties.reply_to()),
-            "expiration": text(properties.expiration()),
-            "messageId": text(properties.message_id()),
-            "timestamp": properties.timestamp(),
-            "type": text(properties.kind()),
-            "userId": text(properties.user_id()),
-            "appId": text(properties.app_id()),
-            "clusterId": text(properties.cluster_id()),
-            "bodySize": delivery.data.len(),
-        },
-        "redelivered": delivery.redelivered,
-        "data": BASE64_STANDARD.encode(&delivery.data),
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'b> {
+    event_source: &'static str,
+    event_source_arn: &'static str,
+    rmq_messages_by_queue: BTreeMap<String, Vec<Message<'b>>>,
+}
+
+/// A message as it stands in Lambda's event.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'b> {
+    basic_properties: BasicProperties<'b>,
+    redelivered: bool,
+    data: String,
+}
+
+/// Those that a message lacks are null.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BasicProperties<'b> {
+    content_type: Option<&'b str>,
+    content_encoding: Option<&'b str>,
+    headers: BTreeMap<String, String>,
+    delivery_mode: Option<u8>,
+    priority: Option<u8>,
+    correlation_id: Option<&'b str>,
+    reply_to: Option<&'b str>,
+    expiration: Option<&'b str>,
+    message_id: Option<&'b str>,
+    timestamp: Option<u64>,
+    r#type: Option<&'b str>,
+    user_id: Option<&'b str>,
+    app_id: Option<&'b str>,
+    cluster_id: Option<&'b str>,
+    body_size: usize,
+}
+
+impl<'b> Message<'b> {
+    fn of(delivery: &'b Delivery) -> Self {
+        let sent = &delivery.properties;
+        let text = |text: &'b Option<ShortString>| text.as_ref().map(ShortString::as_str);
+        Self {
+            basic_properties: BasicProperties {
+                content_type: text(sent.content_type()),
+                content_encoding: text(sent.content_encoding()),
+                headers: BTreeMap::new(),
+                delivery_mode: *sent.delivery_mode(),
+                priority: *sent.priority(),
+                correlation_id: text(sent.correlation_id()),
+                reply_to: text(sent.reply_to()),
+                expiration: text(sent.expiration()),
+                message_id: text(sent.message_id()),
+                timestamp: *sent.timestamp(),
+                r#type: text(sent.kind()),
+                user_id: text(sent.user_id()),
+                app_id: text(sent.app_id()),
+                cluster_id: text(sent.cluster_id()),
+                body_size: delivery.data.len(),
+            },
+            redelivered: delivery.redelivered,
+            data: BASE64_STANDARD.encode(&delivery.data),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The functions, and how long each may run.
 //!
 //! Timeouts nest: a caller's timeout is longer than its callee's. A client, then API Gateway (30 s),
-//! then a booking, then its charge. Tests hold them against one another and against `template.yaml`.
+//! then a booking, then its charge. Tests hold them against one another and against the templates.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Every route of the API: who serves it, what it takes and everything it answers.
 //!
 //! A function serves a [`Route`] from here, the local HTTP API routes by this table, and
-//! `GET /openapi.json` prints it; the tests hold each response and `template.yaml` against it.
+//! `GET /openapi.json` prints it; the tests hold each response and the templates against it.
 
 use http::StatusCode;
 use utoipa::ToSchema;

@@ -120,7 +120,15 @@ fn routes() -> impl Iterator<Item = (&'static Route, &'static str)> {
     routes.flat_map(|route| route.methods().iter().map(move |method| (route, *method)))
 }
 
-/// What the template says of one function.
+/// The templates of all areas, one behind the other.
+fn templates_of_areas() -> String {
+    let files = fs::read_dir(in_project("infra/areas")).unwrap();
+    files
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect()
+}
+
+/// What the templates say of one function.
 fn part_of<'a>(template: &'a str, function: &str) -> &'a str {
     let begins = format!("Binary: {function}\n");
     let part = template.split(&begins).nth(1).unwrap();
@@ -138,13 +146,13 @@ fn binaries() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_template_has_every_function_and_every_route() {
-    let template = read("template.yaml");
+fn the_templates_have_every_function_and_every_route() {
+    let template = templates_of_areas();
     let functions = binaries();
     for function in &functions {
         assert!(
             template.contains(&format!("Binary: {function}\n")),
-            "{function} is not in the template"
+            "{function} is in no template"
         );
     }
     assert_eq!(
@@ -172,15 +180,20 @@ fn the_template_has_every_function_and_every_route() {
         .collect();
     assert_eq!(known, functions);
     for (route, method) in routes() {
-        let event = format!("Path: \"{}\", Method: {method} }}", route.path);
-        let own = part_of(&template, route.function);
-        assert!(
-            own.contains(&event),
-            "{event} is not in {}'s part of the template",
-            route.function
+        let words = route.function.split('-');
+        let resource: String = words
+            .map(|word| word[..1].to_uppercase() + &word[1..])
+            .collect();
+        let made = format!(
+            "RouteKey: {method} {}\n      Target: !Sub \"integrations/${{{resource}Integration}}\"",
+            route.path
         );
+        assert!(template.contains(&made), "{made} is in no template");
     }
-    assert_eq!(template.matches("Type: HttpApi,").count(), routes().count());
+    assert_eq!(
+        template.matches("Type: AWS::ApiGatewayV2::Route").count(),
+        routes().count()
+    );
 }
 
 /// A sample event with what it can't know in it: who asks, and for what.

@@ -2,7 +2,8 @@
 //! not, the event is read and the change made again. So a change whose answer was lost can be repeated. A promo code is
 //! made without: its name is its guard.
 
-use super::{EventDetails, GetEventError, Label, details, types};
+use super::read::details;
+use super::{EventDetails, GetEventError, Label, types};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::ids::{EventId, UserId};
