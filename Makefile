@@ -1,4 +1,4 @@
-# The commands a person types. Each is one line of infra/local or cargo; `make` alone lists them.
+# The commands that people type. Most call infra/local or cargo; `make` alone lists them all.
 
 LOCAL := python3 infra/local
 TOOLS := $(or $(ADMIT_TOOLS),$(CURDIR)/target/tools)
@@ -20,13 +20,13 @@ down: ## stop everything; the data stays
 status: ## what runs, and where
 	@$(LOCAL) status
 
-logs: ## what the functions say, readably
+logs: ## show the functions' logs in a readable form
 	@$(LOCAL) logs
 
 clean-data: ## forget the data of the stopped stack
 	@$(LOCAL) clean-data
 
-test: ## every test, against a stack of its own (TESTS='-p tests booking' picks some)
+test: ## every test, in five lanes with a stack each (TESTS='-p tests booking' picks some, on one stack)
 	@$(LOCAL) test $(TESTS)
 
 steps: ## the tests that need PostgreSQL alone, in seconds (STEPS=fair picks some)
@@ -41,20 +41,20 @@ test-pages: ## the pages in a real browser, against a stack of its own (two minu
 pictures: ## take the README's pictures of the pages
 	@$(LOCAL) test-pages --pictures
 
-test-compose: ## the stores as containers, in Podman and with stand-ins for their images (as root; ten minutes at first)
+test-compose: ## test the stores as containers, in Podman with stand-in images (needs root; ten minutes at first)
 	@python3 tests/compose/run.py
 
-fuzz: ## send the running API what its description allows and forbids (EXAMPLES=500 for longer)
+fuzz: ## send the running API valid and invalid requests, made from its description (EXAMPLES=500 for longer)
 	@$(LOCAL) fuzz $(or $(EXAMPLES),100)
 
-faults: ## every fault at every boundary, one at a time; writes target/faults.md (half an hour)
+faults: ## every fault at every boundary, one at a time; writes target/faults.md (two hours)
 	@ADMIT_FAULTS_WHOLE=1 $(LOCAL) test -p tests --test faults -- --nocapture
 
 chaos: ## customers book while everything fails (make chaos SECONDS=120 SEED=7)
 	@ADMIT_CHAOS_SECONDS=$(or $(SECONDS),120) ADMIT_CHAOS_SEED=$(or $(SEED),1) \
 	    $(LOCAL) test -p tests --test chaos -- --nocapture
 
-mutants: ## bring bugs back, one by one, and see which check catches each (PATCHES=folder for yours)
+mutants: ## reintroduce known bugs one by one, and report which check catches each (PATCHES=folder for yours)
 	@$(LOCAL) mutants $(PATCHES)
 
 invoke: ## invoke a function with its sample event, as the demo user (make invoke FUNCTION=get-booking)
@@ -66,7 +66,7 @@ redrive: ## put dead letters and the quarantine back
 model: ## the booking protocol's model, checked exhaustively (FAULTS=2 for more at once, long)
 	ADMIT_MODEL_FAULTS=$(or $(FAULTS),1) cargo test --locked -p model -- --nocapture
 
-check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks at before it tests
+check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## the checks that CI runs before the tests
 	cargo fmt --all -- --check
 	SQLX_OFFLINE=true cargo clippy --workspace --all-targets --locked -- --deny warnings
 	SQLX_OFFLINE=true cargo check --release --locked --quiet -p shared -p operations # without its fault points
@@ -79,7 +79,7 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## what CI looks a
 	@$(LOCAL) cost --check
 	@$(LOCAL) mutants --check
 
-functions: ## write what follows from functions.toml, after a function was added or changed
+functions: ## regenerate what is derived from functions.toml, after adding or changing a function
 	@$(LOCAL) functions
 
 queries: ## write .sqlx anew, after a query or a migration has changed
@@ -97,7 +97,7 @@ test-deploy: ## build, deploy into AWS's emulator, use, update and delete it (a 
 deploy: ## put Admit on AWS, in your account (make deploy STAGE=production)
 	@$(LOCAL) deploy $(or $(STAGE),default)
 
-destroy: ## take it away again, keeping the databases' last snapshots
+destroy: ## delete it again, keeping the databases' last snapshots
 	@$(LOCAL) destroy $(or $(STAGE),default)
 
 fmt: ## format the code

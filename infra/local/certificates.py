@@ -22,7 +22,7 @@ def authority(stack) -> Path:
 
 
 def ensure(stack) -> None:
-    """Makes them, once for as long as the stack's data lives. The authority's key is not kept."""
+    """Creates the certificates once; they live as long as the stack's data. The authority's key is not kept."""
     there = folder(stack)
     if there.exists():
         return

@@ -1,7 +1,7 @@
-"""AWS's emulator: clients of its APIs, and an account of it that is deployed into, with what it has.
+"""Clients of AWS's emulator, and the emulated account that `make test-deploy` deploys into.
 
-Rights are enforced in such an account: a function's calls are signed by its role, and those that its policies
-don't allow are refused. What is asked here is asked by the account's owner.
+The account enforces rights: a function signs its calls as its role, and the emulator refuses calls that the role's
+policies don't allow. The calls made from this module are signed by the account's owner.
 """
 
 import json
@@ -19,7 +19,7 @@ from console import Failure
 EMULATOR = [sys.executable, Path(__file__).with_name("emulator.py")]
 REGION = "us-east-1"
 NUMBER = "000000000000"
-# The owner's key: the emulator takes for it what its own environment says.
+# The owner's access key. The emulator accepts the key in its own environment as the owner's.
 OWNER = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 # What a deployment makes, by kind: where it is listed, and its names there.
 MADE = {
@@ -45,7 +45,7 @@ def client(service: str, url: str, seconds: float = 60):
         region_name=REGION,
         aws_access_key_id=OWNER["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=OWNER["AWS_SECRET_ACCESS_KEY"],
-        # Once: what fails is to be seen.
+        # Don't retry: a failure must be visible.
         config=Config(read_timeout=seconds, retries={"total_max_attempts": 1}, proxies={}),
     )
 
@@ -63,7 +63,7 @@ def invoke(functions, name: str, event: dict) -> dict:
 
 
 def start(process, port: int, data: Path, settings: dict[str, str]) -> None:
-    """Starts the emulator as an account, which hands its own environment on to the functions' processes."""
+    """Starts the emulator as an account to deploy into. The functions' processes inherit its environment."""
     environment = {
         **environment_without_aws(),
         **OWNER,

@@ -4,32 +4,32 @@ usage: python3 infra/local COMMAND
 
   up            install what is missing, start what is not running, book a ticket
   down          stop everything; the data stays
-  status        what runs, and where
-  logs          what the functions and components say, readably
-  clean-data    forget the data of the stopped stack
-  test [ARGS]   run cargo test against a stack of its own; without ARGS every lane at once, each on its own
-                stack, and then look at the functions' rights
-  lane NAME     run one lane of the tests: tests, faults-1, faults-2, recovery, or pooled, through a pooler
-  steps [ARGS]  run the tests that need PostgreSQL alone
-  bench         measure a stack of release builds, and write docs/PERFORMANCE.md's tables
-  queries       write the data that queries are checked against; --check only compares
-  functions     write what follows from functions.toml; --check only compares
-  mutants       bring bugs back, one by one, and see which check catches each
-                (FOLDER [NAME …] for patches of your own; --check only sees whether they apply)
+  status        show what runs, and where
+  logs          print the logs of functions and components in readable form
+  clean-data    delete the data of the stopped stack
+  test [ARGS]   run cargo test against a fresh stack; without ARGS, run all lanes in parallel, each on its own stack,
+                then compare the functions' rights with the calls they made
+  lane NAME     run one lane of the tests: tests, faults-1, faults-2, recovery, or pooled (through a pooler)
+  steps [ARGS]  run the tests that need only PostgreSQL
+  bench         measure a stack of release builds, and write the tables of docs/PERFORMANCE.md
+  queries       regenerate .sqlx, which queries are checked against; --check only compares
+  functions     regenerate what is derived from functions.toml; --check only compares
+  mutants       reintroduce known bugs one by one, and report which check catches each
+                (FOLDER [NAME …] for your own patches; --check only verifies that the patches apply)
   invoke NAME   invoke a function of the running stack with events/NAME.json
-  test-pages    try the pages in a browser, against a stack of its own; --pictures takes the README's
-  fuzz EXAMPLES send the running stack's API what its description allows and what it forbids
-  redrive       put dead letters and the quarantine back
-  cost BOOKINGS what a month on AWS costs; --check and --write see to docs/COST.md
-  template      check the templates with AWS's own linters and checkov, and the runbook against them
+  test-pages    test the pages in a browser against a fresh stack; --pictures takes the README's screenshots
+  fuzz EXAMPLES send the running API valid and invalid requests, generated from its OpenAPI description
+  redrive       put dead letters and quarantined messages back
+  cost BOOKINGS print a month's cost on AWS; --write updates docs/COST.md, --check compares with it
+  template      lint the templates with cfn-lint and checkov, and check the runbook against them
   test-deploy   deploy template.yaml into AWS's emulator, use it, update it and delete it
-  deploy STAGE  deploy to AWS, as samconfig.toml has it for the stage
-  destroy STAGE delete a stage, keeping a last snapshot of its databases
-  start NAME    start one component of a running stack; SETTING=VALUE behind it changes its settings
-  stop NAME     stop one component; --kill ends it without a chance to tidy up
+  deploy STAGE  deploy to AWS with the stage's settings in samconfig.toml
+  destroy STAGE delete a stage, keeping a final snapshot of each database
+  start NAME    start one component of a running stack; SETTING=VALUE arguments override its settings
+  stop NAME     stop one component; --kill ends it without a chance to clean up
 
-ADMIT_POOLED=1 puts a pooler before PostgreSQL, as RDS Proxy stands there on AWS, for up and test.
-ADMIT_DOCKER=1 has the stores run in containers. ADMIT_RELEASE=0 has up build debug programs, sooner.
+ADMIT_POOLED=1 puts a pooler in front of PostgreSQL, in the role that RDS Proxy has on AWS; for up and test.
+ADMIT_DOCKER=1 runs the stores in containers. ADMIT_RELEASE=0 makes up build debug programs, which is faster.
 """
 
 import fcntl
@@ -70,7 +70,7 @@ STACKS = ROOT / "target" / "stacks"
 
 
 def main(arguments: list[str]) -> int:
-    # Ending by a signal has to stop what was started, just as Ctrl-C has, which some shells switch off.
+    # A signal must stop what this command started, as Ctrl-C does. Some shells turn Ctrl-C off: turn it on again.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
         stack = Stack(STACKS / os.environ.get("ADMIT_STACK", "local"), pooled)
         match command:
             case "up":
-                # What a newcomer sees, and a load generator measures, is what is deployed.
+                # Build for release by default, so that users and load tests get what is deployed.
                 os.environ.setdefault("ADMIT_RELEASE", "1")
                 up(stack)
             case "down":
@@ -233,13 +233,16 @@ class Lane:
 
 
 def targets(*names: str) -> list[str]:
-    """The arguments that choose test targets. Always of all packages: with others cargo would build what they depend on anew."""
+    """The arguments that select test targets.
+
+    They always name all packages: with another selection cargo would rebuild the dependencies.
+    """
     return [*EVERY_TEST, *(word for name in names for word in ("--test", name))]
 
 
 MATRIX = "no_fault_at_any_boundary"
-# What make test runs at once. Most tests wait for what they have broken, so that two processors are enough for all lanes;
-# what needs a processor to itself comes late.
+# The lanes that `make test` runs in parallel. Most tests wait until the stack has recovered from what they broke, so
+# two processors are enough for all lanes. Tests that need a processor to themselves run late.
 LANES = {
     "tests": Lane([[*targets("holds", "protocol", "layers", "api", "growth", "outages", "rotation"), "--lib", "--bins"]]),
     "faults-1": Lane([[*targets("faults"), "--", MATRIX], targets("chaos")], {"ADMIT_FAULTS_SHARE": "1/2"}),
@@ -278,11 +281,11 @@ def test_pages(pictures: bool) -> int:
 
 
 def test_on(stack: Stack, runs: list[list[str]], and_then=None) -> int:
-    """Runs tests on a new stack, then what looks at the stack that passed them. The first that fails ends it."""
+    """Runs tests on a new stack, then `and_then` on that stack. Stops at the first failure."""
     with exclusive(stack):
         stack.down()
         stack.forget()
-        # What the functions say is looked at: it has to be of this run.
+        # The functions' logs are checked, so they must be of this run only.
         shutil.rmtree(stack.folder / "log", ignore_errors=True)
         # Short times, so that what the sweep mends is mended while a test waits.
         quick = {
@@ -306,7 +309,7 @@ def test_on(stack: Stack, runs: list[list[str]], and_then=None) -> int:
 def bench() -> int:
     """Measures a new stack of release builds, which ends with it."""
     os.environ["ADMIT_RELEASE"] = "1"
-    # The crowd has a socket each, and so has the API for each.
+    # Each client of the crowd opens a socket, and the API opens one for each client.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     stack = Stack(STACKS / "bench", pooled=False)
@@ -342,7 +345,7 @@ def mutate(arguments: list[str]) -> int:
 
 
 def invoke(stack: Stack, sample: str) -> None:
-    """Invokes a function with one of the sample events, named like it or by more, as the demo user sends it."""
+    """Invokes a function as the demo user, with a sample event whose name starts with the function's."""
     event = ROOT / "events" / f"{sample}.json"
     name = max((name for name in derive.functions() if sample.startswith(name)), key=len, default=None)
     if name is None or not event.exists():

@@ -25,7 +25,7 @@ from tools import ROOT
 # With ADMIT_DOCKER=1 these four are containers.
 STORES = ["postgres", "rabbitmq", "documents", "aws"]
 PROGRAMS = ["event-sources"]
-# The functions' binaries have no tests of their own: to link each for them would take minutes.
+# Excludes the functions' packages: their binaries have no tests, and linking each of them takes minutes.
 EVERY_TEST = [
     "--workspace",
     *(word for area in sorted((ROOT / "functions").iterdir()) for word in ("--exclude", area.name)),
@@ -40,7 +40,7 @@ class Stack:
     """
 
     def __init__(self, folder: Path, pooled: bool | None = None):
-        """`pooled` is None for a stack as it is."""
+        """With `pooled` None, the stack stays as its state file says."""
         self.folder = folder
         self.env_file = folder / "env"
         self.functions_file = folder / "env.json"
@@ -74,8 +74,8 @@ class Stack:
             self._start_programs()
             self._migrate()
         except BaseException:
-            # What was up before this command stays up; what it started ends with it, also when
-            # Ctrl-C is pressed again.
+            # Stop what this command started, and leave running what was up before. Ignore further
+            # Ctrl-C, so that it can't interrupt the clean-up.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._stop([name for name in self.processes if name not in before])
             if self.docker and not contained:
@@ -114,7 +114,7 @@ class Stack:
             self.processes[name].stop(kill=kill)
 
     def start_again(self, name: str, settings: dict[str, str]) -> None:
-        """Starts a component that was stopped, where it was; with settings other than the env file's."""
+        """Starts a stopped component again, on its old port. `settings` override those of the env file."""
         self._known(name)
         if self.docker and name in STORES:
             # It waits until the store serves, which `start` doesn't.
@@ -130,7 +130,7 @@ class Stack:
             raise Failure(f"There is no component {name}; there are {', '.join([*STORES, *PROGRAMS])}.")
 
     def _stop(self, names: list[str]) -> bool:
-        # The programs first: they would only complain of the stores' going.
+        # Stop the programs first, so that they don't log errors about stores that are going away.
         stopped = [self.processes[name].stop() for name in reversed(list(self.processes)) if name in names]
         return any(stopped)
 
@@ -296,7 +296,7 @@ class Stack:
             raise failures[0]
 
     def _link_programs(self) -> None:
-        """Gives the stack the programs as they are now: whatever is built while it runs replaces none of them."""
+        """Links the built programs into the stack's folder, so that a build can't replace them while it runs."""
         self.programs.mkdir(parents=True, exist_ok=True)
         for program in built_programs():
             new = self.programs / f"{program.name}.new"
@@ -327,7 +327,7 @@ class Stack:
         try:
             self._compose("up", "-d", "--wait")
         except Failure as failure:
-            # What they said, which goes with them.
+            # Save the containers' logs, which are lost when the containers are removed.
             log = self.folder / "log" / "containers.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(self._compose("logs", "--no-color"))
@@ -386,7 +386,7 @@ class Stack:
             "ADMIT_PROGRAMS": str(tools.programs()),
         }
         status = follow(["cargo", "build", "--locked", "--release", "-p", "bench", "--bins"], cwd=ROOT, env=environment)
-        # Only the program gets cargo's variable: where cargo sees it changed, it builds ring anew, and all that needs it.
+        # Set for the program only: if cargo saw CARGO_MANIFEST_DIR change, it would rebuild ring and its dependents.
         environment["CARGO_MANIFEST_DIR"] = str(ROOT / "tests" / "bench")
         return status or follow([tools.programs() / "bench"], cwd=ROOT, env=environment)
 
@@ -457,9 +457,9 @@ class Stack:
 
 
 def build_environment(base: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment of cargo: queries are checked against .sqlx, whatever a developer has set.
+    """Cargo's environment. Queries are checked against .sqlx, whatever DATABASE_URL a developer has set.
 
-    Mutants have queries of their own, and a database to check them against.
+    Mutants may change queries, so theirs are checked against the database in ADMIT_QUERIES_URL.
     """
     environment = dict(os.environ if base is None else base)
     environment.pop("DATABASE_URL", None)
@@ -484,7 +484,7 @@ def make_queue(stack: Stack) -> None:
     queues = cloud.client("sqs", stack.aws_url)
 
     def make(name: str, attributes: dict[str, str]) -> None:
-        # Made bare, as one from an earlier release may have other attributes.
+        # Created without attributes: an existing queue of an earlier release may have other ones.
         queues.create_queue(QueueName=name)
         queues.set_queue_attributes(QueueUrl=functions.queue_url(stack, name), Attributes=attributes)
 

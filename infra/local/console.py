@@ -58,8 +58,11 @@ def run(command: list, doing: str, log: Path, advice: str, **options) -> None:
 
 
 def follow(command: list, **options) -> int:
-    """Runs a command with what it prints to be read as it comes; its exit status. Whatever ends this
-    program ends the command with all that it started, which may take a moment to tidy up."""
+    """Runs a command and shows its output as it comes; returns its exit status.
+
+    If this program is interrupted, the command gets SIGTERM and a minute to clean up. In any case, whatever is left
+    of its process group at the end is killed.
+    """
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
     try:
         return process.wait()

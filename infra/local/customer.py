@@ -1,4 +1,4 @@
-"""What a customer does with a deployed API, and what has to come of it behind the API."""
+"""Uses a deployed API as a customer does, and checks the effects behind it."""
 
 import json
 import secrets
@@ -22,7 +22,7 @@ SHOWN = ("booking_id", "event_id", "payment_id", "user_id", "status", "amount", 
 class Api:
     """An API of the emulator's account.
 
-    Called by the emulator's path for it, not by its host name: there the emulator takes /login for Cognito's.
+    Requests go to the emulator's path for the API. At its host name the emulator would mistake /login for Cognito's.
     """
 
     account: Account
@@ -123,7 +123,7 @@ def go_through(api: Api, stack, functions: dict[str, str]) -> None:
 
 
 def settle(customer: Customer) -> str:
-    """A payment whose answer is lost, which the queue's message settles; the booking."""
+    """Books with a payment whose answer is lost and that the SQS message settles. Returns the booking's id."""
     account = customer.api.account
     booking = customer.book(1, "pm_admit_timeout", 202)["booking_id"]
     began = time.monotonic()

@@ -126,7 +126,7 @@ def deploy(name: str) -> None:
     say(f"\nDeploying {revision()} as {where.stack} into account {deployed.account(where.region)}, {where.region}")
     arm_target()
     environment = sam_environment()
-    # Ten digits, never the same: part of the names of what every deployment makes anew.
+    # A unique release of ten digits. Resources that every deployment replaces have it in their names.
     parameters = where.overrides(Release=int(time.time()), **unreserved(where))
     folder = tools.target() / "deploy"
     built = build(ROOT / "template.yaml", folder, folder.with_suffix(".log"), environment, parameters)
@@ -145,7 +145,7 @@ def deploy(name: str) -> None:
 
 
 def unreserved(where: Stage) -> dict[str, int]:
-    """The parameters that reserve nothing, if the account has too little concurrency to reserve from, as a new one has."""
+    """Parameters that reserve no concurrency, if the account has too little to reserve from, as new accounts have."""
     # Each of the functions reserves what its parameter says, 50 where nothing is given.
     bounds = {name: function["bounded"] for name, function in derive.functions().items() if "bounded" in function}
     free = deployed.Deployed(where.stack, where.region).unreserved(bounds)

@@ -58,7 +58,7 @@ class Deployed:
                 yield kind, physical
 
     def unreserved(self, reserving: Iterable[str]) -> int:
-        """How many functions may run at once that nobody has reserved, but these functions of the stack."""
+        """The account's unreserved concurrency, plus what these functions of the stack have reserved."""
         functions = self.client("lambda")
         free = functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
         for function in reserving:
@@ -68,9 +68,9 @@ class Deployed:
         return free
 
     def unprotect(self) -> None:
-        """Has the stores deletable, in whatever state the stack is.
+        """Turns off the stores' deletion protection, whatever state the stack is in.
 
-        Not by the parameter DeletionProtection: a stack whose first deployment failed can't be updated.
+        This does not use the parameter DeletionProtection: a stack whose first deployment failed can't be updated.
         """
         unprotected = {"DeletionProtection": False, "ApplyImmediately": True}
         for kind, physical in self.resources():
@@ -93,7 +93,7 @@ class Deployed:
         return found
 
     def release_interfaces(self, networks: list[str]) -> None:
-        """Deletes network interfaces that Lambda has left, detached, as the roles to delete them with were gone."""
+        """Deletes detached network interfaces that Lambda left behind because the roles it needed were already gone."""
         ec2 = self.client("ec2")
         wanted = {"vpc-id": networks, "status": ["available"], "description": ["AWS Lambda VPC ENI*"]}
         filters = [{"Name": name, "Values": values} for name, values in wanted.items()]

@@ -1,10 +1,10 @@
-"""A deployment from beginning to end, tried in AWS's emulator: make test-deploy.
+"""Tests a whole deployment in AWS's emulator: `make test-deploy`.
 
-template.yaml is built and deployed by sam, used, updated, refused where its migration fails, and deleted.
-The stores are those of a local stack, brought along (DataPlane=existing): processes of this machine, with
-TLS and with secrets in the emulator's Secrets Manager. What the emulator does otherwise than AWS is worked
-around in `ADAPTED`, `transformed` and customer.py's `deliver`, and said where it happens; nothing else is
-changed about the template.
+sam builds and deploys template.yaml. The test uses the stack, updates it, sees a deployment with a failing migration
+refused, and deletes the stack. The deployment brings its own data plane (DataPlane=existing), the stores of a local
+stack: processes of this machine, with TLS and with secrets in the emulator's Secrets Manager. `ADAPTED`,
+`transformed` and customer.py's `deliver` work around differences between the emulator and AWS, and explain each.
+Nothing else in the templates is changed.
 """
 
 import json
@@ -35,7 +35,7 @@ NAME = "admit-test"
 BUCKET = "artifacts"
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 BROKER = f"arn:aws:mq:{cloud.REGION}:{cloud.NUMBER}:broker:local:b-00000000-0000-0000-0000-000000000000"
-# Title of the page /docs, which is in api-docs' binary: changed there, it is changed code.
+# The title of the page /docs. It is part of api-docs' binary, so replacing it there changes the code.
 TITLE, OTHER_TITLE = b"<title>Admit API</title>", b"<title>Admit II.</title>"
 
 # What is changed in the copies of the templates that are deployed, and why.
@@ -157,7 +157,7 @@ class Deployment:
     # ---- Deploying
 
     def deploy(self, release: str, misled: bool = False) -> None:
-        """sam deploy; where the migration is misled about its database, that has to fail."""
+        """Runs sam deploy. If `misled`, the migration gets the wrong secret for its database and must fail."""
         parameters = {
             "DataPlane": "existing",
             "Release": release,

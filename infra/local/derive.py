@@ -1,6 +1,6 @@
-"""What follows from functions.toml, written where people read it: a template of each area, and parts of other files.
+"""Generates files from functions.toml: a template for each area, and parts of other files.
 
-A part begins behind a line "… derived from functions.toml: NAME" and ends before the line "… end of what is derived".
+A part starts after the line "… derived from functions.toml: NAME" and ends before "… end of what is derived".
 """
 
 import re
@@ -230,7 +230,7 @@ def used(text: str) -> list[str]:
 
 
 def stacks(table: dict[str, dict]) -> Iterable[str]:
-    """The areas' stacks. All but that of the migration wait for it: one that fails ends the deployment there."""
+    """The areas' nested stacks. The others wait for the migration's, so that a failed migration ends the deployment."""
     for area, functions in areas(table).items():
         parameters = used(area_template(area, functions))
         yield f"  {logical(area)}:"

@@ -25,9 +25,9 @@ def queue_url(stack, queue: str) -> str:
 
 
 def environments(stack, settings: dict[str, str], public_key: str) -> dict[str, dict[str, str]]:
-    """Each function's environment: what the template gives it, over it what holds for all of them locally.
+    """Each function's environment: its variables in the template, then the local settings of all functions.
 
-    A setting replaces what the template gives; a function that it does not give it to is not given it.
+    A setting replaces the template's variable of that name, but only in functions that have the variable.
     """
     secrets = vault.names()
     parameters = {
@@ -54,7 +54,7 @@ def environments(stack, settings: dict[str, str], public_key: str) -> dict[str, 
 
 
 def cors(origins: str) -> str:
-    """What template.yaml has API Gateway say of these origins, with commas between, in JSON; nothing for none."""
+    """The CORS configuration of template.yaml with these comma-separated origins, as JSON; empty without origins."""
     _, configuration, _ = template()["Resources"]["Api"]["Properties"]["CorsConfiguration"]["Fn::If"]
     return json.dumps(configuration | {"AllowOrigins": origins.split(",")}) if origins else ""
 

@@ -21,6 +21,6 @@ def run(stack, examples: int) -> None:
     # One worker: in threads, Python 3.11's parser of source code fails now and then, which the fuzzer uses.
     command += [f"{stack.url}/openapi.json", "--max-examples", str(examples), "--workers", "1"]
     environment = {**os.environ, "FUZZ_USER_ID": str(user), "SCHEMATHESIS_HOOKS": str(folder / "hooks.py")}
-    # Its notes of one run are of no use to the next.
+    # Run in the stack's folder: the notes that the fuzzer leaves are of no use to the next run.
     if follow(command, cwd=stack.folder, env=environment) != 0:
         raise Failure("The API does not do what /openapi.json says.")

@@ -1,8 +1,8 @@
-"""Bugs brought back, one by one, to see that a check catches each.
+"""Reintroduces known bugs one by one, to verify that a check catches each.
 
-A mutant is a patch. Its first line says which bug it brings back; a line `Check:` says by which of
-cargo test's arguments it should be caught, with settings before them, or `steps` and the names of steps' tests. One without that line, such
-as a patch of your own, meets every test until one fails.
+A mutant is a patch. Its first line names the bug. A line `Check:` says what should catch it: arguments of `cargo test`,
+with settings before them, or `steps` and the names of step tests. A patch without that line, such as one of your own,
+runs against every test until one fails.
 """
 
 import os

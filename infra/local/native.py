@@ -1,7 +1,7 @@
 """The stores as processes of this machine: PostgreSQL, RabbitMQ, a document store, AWS's emulator.
 
-Each store takes TLS only, by the stack's certificate; PgBouncer, which stands before PostgreSQL in a
-pooled stack as RDS Proxy does on AWS, on both its sides.
+Each store accepts only TLS, with the stack's certificate. In a pooled stack PgBouncer stands in front of PostgreSQL,
+as RDS Proxy does on AWS, and uses TLS on both sides.
 """
 
 import os
@@ -94,7 +94,7 @@ def _postgres(stack, data: Path) -> None:
         "ssl": "on",
         "ssl_cert_file": data / "server.pem",
         "ssl_key_file": data / "server.key",
-        # No value that a statement was given, as it may be a person's: see DatabaseParameters in data.yaml.
+        # Log no parameters of statements, as they may be personal data: see DatabaseParameters in data.yaml.
         "log_parameter_max_length": 0,
         "log_parameter_max_length_on_error": 0,
         "log_error_verbosity": "terse",
@@ -128,7 +128,7 @@ def _pooler(stack, data: Path) -> None:
         "client_tls_key_file": data / "server.key",
         "server_tls_sslmode": "verify-full",
         "server_tls_ca_file": data / "authority.pem",
-        # Whoever comes is asked for the password that PostgreSQL knows, also after a rotation.
+        # Check clients against the passwords in PostgreSQL itself, so that rotated ones work too.
         "auth_type": "scram-sha-256",
         "auth_file": write_private(data / "users.txt", users, user),
         "auth_user": OWNER,
@@ -144,8 +144,10 @@ def _pooler(stack, data: Path) -> None:
 
 
 def _not_root(data: Path, program: Path = Path("/")) -> tuple[list, str | None]:
-    """PostgreSQL and PgBouncer refuse to run as root: what makes them run as the user postgres, wherever
-    this checkout and the program are, and that user's name."""
+    """A command prefix that runs a program as the user postgres, and that user's name; both empty unless root.
+
+    PostgreSQL and PgBouncer refuse to run as root. The prefix works wherever the checkout and the program are.
+    """
     if os.geteuid() != 0:
         return [], None
     try:

@@ -16,7 +16,7 @@ TOLERANCE_S = 5
 
 
 class Process:
-    """One component's process, known by its number and the moment it started: numbers come again."""
+    """One component's process, identified by its PID and its start time, as PIDs are reused."""
 
     def __init__(self, name: str, folder: Path, stop_signal: int = signal.SIGTERM):
         self.name = name

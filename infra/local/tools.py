@@ -139,7 +139,7 @@ def environment(name: str, packages: list[str], *options: str) -> Path:
 
 
 def enter_environment() -> None:
-    """Goes on in the environment that has the libraries, where this is another."""
+    """Restarts this program in the virtual environment that has its libraries, unless it already runs there."""
     programs = environment("local", REQUIREMENTS)
     if Path(sys.prefix) != programs.parent:
         os.execv(programs / "python", [programs / "python", *sys.argv])

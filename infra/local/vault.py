@@ -1,7 +1,7 @@
 """The secrets of a stack, in Secrets Manager of AWS's emulator, as template.yaml's parameters want them.
 
-Secrets Manager is the truth. stack.json has the passwords with which servers and secrets were first
-made: those of the owners, who never rotate, stay right; the others' may be of the past after a rotation.
+Secrets Manager is the source of truth. stack.json has the passwords that the servers and secrets were created with.
+The owners' passwords never rotate, so they stay valid. The others may be outdated after a rotation.
 """
 
 import json

@@ -15,13 +15,20 @@ macro_rules! clients {
                     $($name: <$client as $crate::FromConfig>::from_config(config).await?,)+
                 })
             }
+
+            fn warm_up(&'static self) {
+                $($crate::FromConfig::warm_up(&self.$name);)+
+            }
         }
     };
 }
 
-/// The main function of a binary that serves the requests of a route, or the invocations of the
-/// function that the binary is named after; `in turn`, one after the other always; `pages`, of the pages of that
-/// function.
+/// Defines the main function of a binary:
+///
+/// - `serve!(ROUTE, App, handle)` serves the requests of a route.
+/// - `serve!(App, handle)` serves the invocations of the function that the binary is named after.
+/// - `serve!(in turn App, handle)` does the same, but always one after the other.
+/// - `serve!(pages App, handle, show)` serves the requests for the pages of that function.
 #[macro_export]
 macro_rules! serve {
     ($route:expr, $app:ty, $handle:path) => {

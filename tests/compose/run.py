@@ -1,8 +1,8 @@
-"""Runs infra/compose.yaml: `make up` with ADMIT_DOCKER=1, a booking, each store's end and return, `make down`.
+"""Tests infra/compose.yaml: `make up` with ADMIT_DOCKER=1, a booking, each store stopped and started, `make down`.
 
-It needs neither Docker nor images of others. Podman runs the containers, Docker's own Compose (built from its Go
-module) drives them, and the images are stand-ins, built from Debian's packages under the names in the file:
-they show that the file and infra/local's way with it hold, not that the real images do what the stand-ins do.
+The test needs neither Docker nor published images. Podman runs the containers, and Docker's own Compose, built from its
+Go module, drives them. The images are stand-ins, built from Debian's packages under the names in the file. So the test
+shows that the file works with infra/local, not that the real images behave like the stand-ins.
 Nothing of it is shipped.
 
     python3 tests/compose/run.py                runs the test
@@ -199,8 +199,8 @@ def daemon(env: dict[str, str]):
 
 
 def nurse(env: dict[str, str], ended: threading.Event) -> None:
-    """Looks at the containers' health as Docker's daemon does of itself: first an interval after a start, then an
-    interval after the last look."""
+    """Runs the containers' health checks, as Docker's daemon would: first one interval after the start, then one
+    interval after each check."""
     with ThreadPoolExecutor(16) as pool:
         watched: dict[str, Future] = {}
         while not ended.wait(0.5):

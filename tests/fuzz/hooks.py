@@ -1,6 +1,6 @@
-"""Rules of the API that a schema can't state: what the fuzzer makes is bent to them, and nothing else is.
+"""Adjusts the fuzzer's valid requests to rules of the API that a schema can't express, and changes nothing else.
 
-What it makes to be refused is left as it is.
+Requests that are generated to be refused stay as they are.
 """
 
 import json
@@ -41,7 +41,7 @@ def map_case(context, case):
 
 
 def bend_change(path: str, body: dict) -> None:
-    """Has a code, a ticket type or a change of an event be possible together with all that there is."""
+    """Makes a promo code, a ticket type or a change of an event compatible with the existing data."""
     # Nobody has made these codes, and nobody knows what a basket costs.
     for name in ("promo_code", "expected_amount", "contact"):
         body.pop(name, None)
@@ -102,5 +102,5 @@ def bend(body: dict, makes: bool) -> None:
 
 @schemathesis.hook
 def filter_case(context, case) -> bool:
-    """Parameters that nobody knows are passed over, as links of newsletters have them."""
+    """Skips cases with unknown query parameters. The API ignores them, as newsletters add them to links."""
     return not case.query or set(case.query) <= {"limit", "cursor"}

@@ -1,17 +1,17 @@
 //! The audit: reads every store and every customer's history, and says which promise is broken.
 //!
-//! The promises, each by the name that a breach of it is reported under:
-//! - `oversold`: the tickets taken are capacity − available, and never more than the capacity; of every other quota too.
-//! - `charged`: one charge at most a booking, of its amount, and only where it is confirmed, or
-//!   cancelled and then given back, once and whole.
-//! - `unpaid`: no confirmed booking without its charge.
-//! - `notified`: one notification for each booking that was confirmed, cancelled later or not, that tells
-//!   what it is; none for one that never was.
-//! - `unsettled`: nothing stays pending, due or unannounced, no job is open, and the answer that repeats of a
-//!   request get is the booking's last.
-//! - `told`: what a customer was told is what is stored, and the same however often it was asked.
+//! The promises, each under the name by which a breach of it is reported:
+//! - `oversold`: capacity − available tickets are taken, never more than the capacity. Other quotas add up as well.
+//! - `charged`: a booking has at most one charge, of its exact amount, and only if it is confirmed or was cancelled.
+//!   The charge of a cancelled booking is refunded once and in full.
+//! - `unpaid`: every confirmed booking has its charge.
+//! - `notified`: every booking that was ever confirmed, even if it was cancelled later, has exactly one notification,
+//!   which says what was booked. No other booking has one.
+//! - `unsettled`: nothing stays pending, due or unannounced, and no job is open. Repeats of a request get the
+//!   booking's final answer.
+//! - `told`: what a customer was told is what is stored, and repeats of a request were told the same.
 //! - `order`: some order of the requests explains the answers.
-//! - `rest`: what is settled stays as it is.
+//! - `rest`: what is settled does not change any more.
 
 mod order;
 
@@ -75,7 +75,7 @@ pub struct BookingRow {
     pub answer: Option<String>,
     /// The kinds of its jobs that are not done.
     pub jobs: Vec<String>,
-    /// Whether its tickets were held to be paid, whether a card was tried then, and whether the time for that is over.
+    /// Whether it began as a hold, whether a card was tried for that hold, and whether the hold's time is over.
     pub held: bool,
     pub tried: bool,
     pub over: bool,
@@ -108,8 +108,8 @@ struct EventRow {
     available: i64,
     /// What its bookings say that they hold.
     held: i64,
-    /// The names of other quotas whose capacity is not what is left and what bookings hold, and of users who have
-    /// more or less than is counted.
+    /// Whatever else does not add up: other quotas whose capacity is not what is left plus what bookings hold, and
+    /// users and bookings whose counts, limits, tickets or refunds are wrong.
     wrong: Vec<String>,
     /// In minor units.
     price: i64,
@@ -234,7 +234,7 @@ impl Books {
                 Ok((row.try_get(0)?, event))
             })
             .collect::<Result<_, sqlx::Error>>()?;
-        // The gateway knows no users: all that it has. Read first, so that each has its record.
+        // The gateway knows no users: read all its entries. Read them first, so that each of them has its record.
         let gateway = by_id(app, "payment_db", "gateway_charges", doc! {}).await?;
         let mut payments = by_id(app, "payment_db", "payments", doc! {}).await?;
         let known_payments = payments.keys().cloned().collect();
@@ -272,7 +272,7 @@ impl Books {
             if booking.status == "HELD" && booking.over {
                 unsettled.push(breach(&booking.id, "is still held, beyond its time"));
             }
-            // A hold waits for its buyer.
+            // The EXPIRE job of a hold stays open while the hold waits for its buyer.
             let open = booking
                 .jobs
                 .iter()
@@ -653,7 +653,7 @@ impl Books {
         let state = row.map_or("nothing", |row| row.status.as_str());
         let sound = match (heard.asked, heard.status, heard.problem.as_deref()) {
             ("book", Some(201), _) if purchase.hold => state != "nothing",
-            // They hold others.
+            // The customer has another open hold.
             ("book", Some(409), Some("hold-open")) => purchase.hold,
             ("pay", Some(200), _) => matches!(state, "CONFIRMED" | "CANCELLED"),
             ("pay", Some(202 | 402), _) => state != "nothing",
@@ -671,7 +671,7 @@ impl Books {
             }
             ("book", Some(202), _) => state != "nothing",
             ("book", Some(402), _) => matches!(state, "REJECTED" | "EXPIRED"),
-            // Nothing was made then; but a repeat, or a twin, tries too, and may find tickets that came back.
+            // Nothing was booked then. But a repeat or a twin also tries, and may find tickets that came back.
             ("book", Some(409), Some("sold-out" | "promo-used-up" | "purchase-limit")) => {
                 let mut others = purchase
                     .heard
@@ -752,14 +752,14 @@ fn is_of(booking: &BookingRow, purchase: &Purchase) -> bool {
         }
 }
 
-/// Whether a request can have been running when this one was told so: one with the same key that had
-/// no final answer before, or none yet.
+/// Whether "request in progress" can have been true: another request with the same key may have been running, and
+/// none had a final answer before.
 fn is_running(heard: &Heard, purchase: &Purchase) -> bool {
     let others = purchase
         .heard
         .iter()
         .filter(|other| !std::ptr::eq(*other, heard));
-    // One that was answered runs no longer, but for a 202 that could not be noted.
+    // A request that was answered no longer runs. A 202 is different: storing that answer may have failed.
     let may_run = |other: &&Heard| {
         other.from <= heard.to
             && (other.to >= heard.from || matches!(other.status, None | Some(202 | 500..)))
@@ -771,7 +771,7 @@ fn is_running(heard: &Heard, purchase: &Purchase) -> bool {
     asked.next().is_some() && final_before.next().is_none()
 }
 
-/// Whether all answers that say the same status have the same body, but for what a problem names itself by.
+/// Checks that all 201 answers to the same request have the same body.
 fn check_same_body(
     of: &str,
     heard: &[Heard],

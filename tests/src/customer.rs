@@ -139,7 +139,8 @@ impl Purchase {
         false
     }
 
-    /// Pays what is held, by its own card and then by one that pays, until it is known how that ended, or for so long.
+    /// Pays the hold with its own card and, if that is declined, with one that works. Repeats until the outcome is
+    /// known or `patience` runs out.
     pub async fn pay(&mut self, app: &TestApp, patience: Duration) {
         let Some(booking) = self.booking() else {
             return;
@@ -184,7 +185,7 @@ impl Purchase {
         }
     }
 
-    /// Cancels the booking, until it is known how that ended, or for so long; whether it is known.
+    /// Cancels the booking. Repeats until the outcome is known or `patience` runs out. Returns whether it is known.
     pub async fn cancel(&mut self, app: &TestApp, patience: Duration) -> bool {
         let Some(booking) = self.booking() else {
             return true;

@@ -36,7 +36,7 @@ pub async fn publish(exchange: &str, routing_key: &str, bodies: &[Vec<u8>]) {
     connection.close(200, "done".into()).await.unwrap();
 }
 
-/// Waits until a queue of the broker's has no message that nobody took.
+/// Waits until no message in a queue of the broker is left for a consumer to take.
 pub async fn empty(queue: &str) {
     let connection = secrets::broker("broker-owner").await;
     let channel = connection.create_channel().await.unwrap();
@@ -124,7 +124,8 @@ pub async fn enqueue(queue: &str, body: &str) {
 pub async fn receive(queue: &str) -> Vec<(String, Option<String>)> {
     let client = aws::sqs(Duration::from_secs(10)).await;
     let mut all = Vec::new();
-    // Ten at once are all that there are to be had. What was received is hidden while the rest is.
+    // SQS returns at most ten messages at once. The visibility timeout hides those that were received while the rest
+    // is read.
     for _ in 0..20 {
         let receiving = client.receive_message().queue_url(setting(queue));
         let receiving = receiving

@@ -83,15 +83,15 @@ pub fn peak_mib(pid: u32) -> Option<u64> {
     Some(kib / 1024)
 }
 
-/// Ends the processes of a function, or of all, so that its next ones begin with nothing; until the event
-/// sources have noticed.
+/// Kills the processes of the functions that `which` picks, so that their next processes start from nothing. Waits
+/// until the event sources have noticed.
 pub async fn end_functions(which: impl Fn(&str) -> bool) {
     let mut processes = children(pid("event-sources").unwrap());
     processes.retain(|(_, name)| which(name));
     let pids: Vec<_> = processes.iter().map(|(pid, _)| *pid).collect();
     signal("KILL", &pids).await;
     eventually("the processes have ended", async || {
-        // Not merely dead: their parent has been told.
+        // A dead process keeps its entry in /proc until its parent has been told.
         let gone = |pid: &u32| !Path::new(&format!("/proc/{pid}")).exists();
         pids.iter().all(gone).then_some(())
     })
@@ -132,7 +132,7 @@ impl Faults {
     /// Has the next `times` calls that this function makes at `point` fail so.
     pub fn arm_in(&self, function: &str, point: &str, fault: Fault, times: u32) {
         for number in 0..times {
-            // Whole or not at all, for those who look meanwhile.
+            // Rename the file into place, so that a process that looks meanwhile sees all of it or nothing.
             let prepared = self.0.join("prepared");
             fs::write(&prepared, "").unwrap();
             let unique = format!("{}{number}", fastrand::u64(..));

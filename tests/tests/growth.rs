@@ -1,9 +1,9 @@
 //! The document store does not slow down with every payment: each query of ours takes as long in a
 //! large collection as in a small one.
 //!
-//! The queries are those of the code, asked in this process of the running store, whose indexes are made
-//! from the list that DocumentDB's are made from: a query without one is seen here. Nothing else runs
-//! beside this test, and what it compares was measured in one run.
+//! The test runs the code's own queries in this process, against the running store. The store's indexes come
+//! from the same list as DocumentDB's, so a query without an index shows up here. Nothing else runs beside this
+//! test, and it compares only what it measured in one run.
 #![expect(
     clippy::unwrap_used,
     reason = "a helper that fails is a test that fails"
@@ -31,11 +31,11 @@ const SMALL: usize = 200;
 const LARGE: usize = 20_000;
 /// How often each is done, of which the median counts.
 const TIMES: usize = 15;
-/// What a query may take longer in the large collection, in all.
+/// A query may take this many times as long in the large collection as in the small one.
 const MOST: u32 = 2;
 /// Below this a difference is the machine's.
 const NOISE: Duration = Duration::from_millis(3);
-/// Nobody's number: whose documents these are.
+/// The owner of the documents that fill the collections. No such user exists.
 const OF_NOBODY: i64 = 888_888_888;
 const READER: i64 = 777_777_777;
 
@@ -230,11 +230,11 @@ async fn no_query_of_the_document_store_takes_longer_in_a_large_collection() {
             .unwrap();
     }
     stores.grow(SMALL).await;
-    drop(stores.measure().await); // what is done first takes longer
+    drop(stores.measure().await); // a warm-up: the first round takes longer
     let small = stores.measure().await;
     stores.grow(LARGE).await;
     let mut slower = Vec::new();
-    // A machine that was busy at the wrong moment is measured again.
+    // Measure again if the machine was busy at the wrong moment.
     for _ in 0..3 {
         let large = stores.measure().await;
         let both = small.iter().zip(&large);

@@ -1,7 +1,7 @@
 //! Connections whose malformed requests are answered with problem documents.
 //!
-//! hyper answers itself what it can't read as HTTP, with a status and nothing else, and has no hook for
-//! it. So its answer is recognized on its way out: none of ours is without a body.
+//! hyper itself answers requests that it can't parse, with a bare status, and has no hook to change that.
+//! So its answers are recognized on their way out: they have no body, and all of ours have one.
 
 use std::io;
 use std::net::SocketAddr;

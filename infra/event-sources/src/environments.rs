@@ -2,9 +2,10 @@
 //!
 //! Rules of Lambda's that hold here:
 //! - An invocation has a deadline, and its environment is killed then.
-//! - When an environment ends, the invocations that it served end in an error at once. One that it
-//!   had only waited for goes to another.
-//! - A function's process has the environment variables that the template gives it, and no other's.
+//! - When an environment ends, the invocations that it was serving fail at once. An invocation that
+//!   it had not received yet goes to another environment.
+//! - A function's process has the environment variables that the template gives it, and none of
+//!   another function's.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -146,8 +147,8 @@ impl Environments {
         self.programs.join(function).is_file()
     }
 
-    /// The longest that an invocation of this function takes. Where there is hurry, nothing takes
-    /// longer than a quarter of a minute.
+    /// The timeout of an invocation of this function. If timeouts are shortened at all, it is at most
+    /// 15 seconds.
     pub fn timeout(&self, function: &Function) -> Duration {
         match self.hurry {
             1 => function.timeout,
@@ -160,10 +161,10 @@ impl Environments {
         self.each
     }
 
-    /// Starts one more, if there are too few for so many invocations at once.
+    /// Starts another environment of the function if there are too few for `running` invocations.
     ///
     /// # Errors
-    /// The system's.
+    /// The settings can't be read, or the process can't be started.
     pub fn start_for(self: &Arc<Self>, function: &Function, running: usize) -> std::io::Result<()> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let timed_out = Arc::default();
@@ -233,7 +234,8 @@ impl Environments {
                 Err(error) => error.to_string(),
             },
             () = timed_out.notified() => {
-                // Gone before its end is told: nothing of it happens after the caller knows.
+                // Kill the process before reporting its end, so that it does nothing more once the
+                // caller knows.
                 drop(child.kill().await);
                 "Task timed out".to_owned()
             }
@@ -316,7 +318,7 @@ impl Environments {
             .map(|environment| environment.function)
     }
 
-    /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
+    /// Ignores poisoning: nothing panics while this lock is held, so what it guards is always consistent.
     fn living(&self) -> MutexGuard<'_, HashMap<u64, Environment>> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -342,8 +344,9 @@ impl Queue {
 
 type All = State<Arc<Environments>>;
 
-/// Waits for an invocation. An environment that ends meanwhile takes none along: axum drops this
-/// when its connection closes, and between taking and handing over nothing is waited for.
+/// Waits for an invocation. An environment that ends in the meantime takes no invocation with it:
+/// axum drops this future when the connection closes, and there is no await point between taking an
+/// invocation off the queue and handing it over.
 async fn next(State(environments): All, Path(id): Path<u64>) -> Response {
     let Some(function) = environments.function(id) else {
         return gone();

@@ -1,12 +1,12 @@
 //! Invoking functions.
 //!
 //! The processes are those of [`crate::environments`]. Rules of Lambda's that hold here:
-//! - An execution environment serves one invocation at a time, or as many as `ADMIT_INVOCATIONS_AT_ONCE` says, and is
-//!   started when all others of its function are busy. There are so many at most, as this machine is small; what comes then
-//!   waits. A function with reserved concurrency refuses it, as Lambda does.
+//! - An execution environment serves one invocation at a time, or as many as `ADMIT_INVOCATIONS_AT_ONCE` says. A new
+//!   one is started when all others of its function are busy. Their number is limited, as this machine is small.
+//!   Beyond the limit, invocations wait; a function with reserved concurrency refuses them, as Lambda does.
 //! - An environment that ended is replaced by a new one.
-//! - An invocation that was begun is ended, whoever stops waiting for it meanwhile.
-//! - A function's own error is an answer, told apart from there being none.
+//! - An invocation that has begun runs to its end, even if its invoker stops waiting for it.
+//! - A function's own error is an answer, and is told apart from the lack of any answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::environments::Environments;
 /// Execution environments of one function at most, where none are reserved.
 const CONCURRENCY: usize = 4;
 
-/// How late an invocation comes that a test wants late: later than its settling from the queue.
+/// The delay of an invocation that a test wants late. It is longer than the settling from the queue takes.
 const LATE: Duration = Duration::from_secs(3);
 
 /// How long to wait for an answer after the function's timeout.
@@ -54,7 +54,7 @@ struct Concurrency {
     function: &'static Function,
     most: usize,
     free: Semaphore,
-    /// Whether Lambda refuses what is more, rather than to start more environments.
+    /// Whether invocations beyond `most` are refused, as by Lambda, rather than made to wait.
     reserved: bool,
 }
 
@@ -144,8 +144,8 @@ impl Lambda {
         }
     }
 
-    /// Starts an environment whenever there are fewer than invocations that run. Returns only where
-    /// none can be started.
+    /// Starts an environment whenever there are too few for the running invocations. Returns only if
+    /// one can't be started.
     async fn keep_enough(&self, concurrency: &Concurrency) -> std::io::Error {
         let mut ticks = interval(Duration::from_millis(50));
         loop {

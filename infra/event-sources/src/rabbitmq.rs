@@ -98,7 +98,8 @@ async fn connect(account: &Secret) -> Result<(Connection, Consumer), BrokerError
     let consumer = channel
         .basic_consume(
             NOTIFICATIONS_QUEUE.into(),
-            // The server names it: one whose connection is not known dead yet is in nobody's way.
+            // The server chooses the consumer tag, so that an old consumer whose dead connection has not been
+            // noticed yet is in nobody's way.
             "".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),

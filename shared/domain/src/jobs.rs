@@ -1,11 +1,11 @@
-//! Background work: the rows of `job`, and the loop that works them off.
+//! Background work: the rows of `job`, and the loop that does them.
 //!
-//! A job is written by the statement that makes it necessary, and done by the statement that finishes
-//! it. So the list is complete, and a job may be tried at any time, by anyone, more than once.
+//! The statement that makes work necessary also writes its job, and the statement that finishes the work marks the
+//! job as done. So the list is complete, and anyone may try a job at any time, more than once.
 //!
-//! To claim a job is to postpone it, before the work begins: pauses double, up to an hour, and the
-//! most overdue job comes first. So a job that always fails or hangs is soon behind
-//! all others, and a worker that dies leaves its job to be tried again.
+//! To claim a job is to postpone it, before its work begins. The pauses double, up to an hour, and the most overdue
+//! job comes first. So a job that always fails or hangs soon falls behind all others, and the job of a worker that
+//! dies is tried again.
 
 use std::iter;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use stores::db::Db;
 /// How many jobs of a kind run at once. One that hangs uses no processor.
 pub(crate) const AT_ONCE: usize = 10;
 
-/// A job is begun while the invocation has this much time left: enough to end it.
+/// The least time that the invocation must have left to begin a job: enough to finish it.
 const ENOUGH_TIME: Duration = Duration::from_secs(5);
 
 /// How long jobs that are done are kept, for those who look into what happened.
@@ -66,8 +66,8 @@ pub struct Job {
     pub attempts: i32,
 }
 
-/// Who takes jobs of a kind. Half of them look for jobs that were never tried, the others for those that
-/// failed before, and for the other sort where there is none: so neither keeps the other waiting.
+/// A worker for jobs of one kind. Half of the workers look for jobs that were never tried, the others for jobs that
+/// failed before. Each takes the other sort if there is none of its own. So neither sort keeps the other waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct Worker {
     kind: Kind,
@@ -85,11 +85,11 @@ impl Worker {
     }
 }
 
-/// Has a team work off what is due, until nothing is or until a quarter of the invocation's time is left.
-/// Where the first worker finds nothing, the others don't look.
+/// Has a team do what is due, until nothing is left or only a quarter of the invocation's time remains. If the first
+/// worker finds nothing, the others do not look.
 ///
 /// # Errors
-/// The list can't be read. Whatever was begun was ended.
+/// The list can't be read. Every job that was begun has run to its end.
 pub async fn work<W, J, E, Claiming, Doing>(
     team: &[W],
     claim: impl Fn(&W) -> Claiming,
@@ -221,7 +221,8 @@ pub async fn forget_done(db: &Db) -> Result<u64, sqlx::Error> {
     .await
 }
 
-/// Deletes batches of a size until one is not full, or the invocation has little time left; how many.
+/// Deletes in batches of `size` rows, until a batch is not full or the invocation has little time left. Returns how
+/// many rows were deleted.
 pub(crate) async fn in_batches<E>(
     size: i64,
     delete: impl AsyncFn() -> Result<u64, E>,

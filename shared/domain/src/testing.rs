@@ -45,7 +45,7 @@ impl Database {
         copy
     }
 
-    /// The settings of a database are not part of it, and so not of its copy.
+    /// Copies the template's settings. PostgreSQL keeps them outside the database, so a copy does not have them.
     async fn take_settings_of(&self, template: &Self) {
         let mut connection = self.connect().await;
         let settings: Vec<String> = sqlx::query_scalar(
@@ -95,7 +95,7 @@ impl Database {
         db::connect(&self.0, None, None).await.unwrap()
     }
 
-    /// What one process of a function has.
+    /// A `Db` of its own, as each process of a function has.
     pub(crate) fn process(&self) -> Db {
         Db::new(Secret::of(secrets_manager(), self.name()), None, 1)
     }

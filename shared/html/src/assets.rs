@@ -53,7 +53,8 @@ pub fn show(request: &Request) -> Answer {
     let found = all.into_iter().find(|asset| asset.name == name);
     let found = found.ok_or_else(|| Problem::not_found("page"))?;
     let mut response = asset(found.content_type, found.content.as_bytes().to_vec());
-    // A page of another release asks for another hash, and gets what there is now.
+    // A page of another release asks for another hash. It gets the file of this release, but must not keep it without
+    // asking again.
     let cache = if found.path.ends_with(&format!("/{asked}")) {
         "public, max-age=31536000, immutable"
     } else {

@@ -1,5 +1,7 @@
-//! The page of the simulated bank, where the owner of a card says whether to pay: the way of 3-D Secure. It knows nothing of
-//! who is logged in here, as a bank does not. Whoever knows the booking's number can answer; a real bank asks for more.
+//! The page of the simulated bank, where the owner of a card says whether to pay, as in 3-D Secure.
+//!
+//! Like a real bank, it does not know who is logged in here. Anyone who knows the booking's number can answer; a real
+//! bank asks for more.
 
 use askama::Template;
 use http::StatusCode;

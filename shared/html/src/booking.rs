@@ -76,7 +76,8 @@ pub async fn book(
                 let paid =
                     bookings::pay(office, settle_queue, user, booking.booking_id, method, None);
                 match paid.await.outcome {
-                    // The button was pressed twice, and the first confirms it; or long ago, and it has ended since.
+                    // The form was sent twice, and the first request is confirming the booking. Or it was sent long
+                    // ago, and the booking has ended since.
                     Ok(_)
                     | Err(
                         PayHoldError::InProgress
@@ -106,7 +107,7 @@ pub async fn book(
     }
 }
 
-/// The key that a form was shown with, for what it asks.
+/// The idempotency key that the form was shown with, and a hash of what the form asks for.
 fn idempotency(key: &str, body: &str) -> Option<IdempotentRequest> {
     let key = IdempotencyKey::parse(key.as_bytes())?;
     let hash = RequestHash::of(body.as_bytes());
@@ -185,7 +186,7 @@ async fn refuse(
     )
 }
 
-/// A hold whose time is over is as good as expired, though the sweep has not come by.
+/// The status to show. A hold whose time is over counts as expired, even if the sweep has not ended it yet.
 fn shown_status(booking: &Booking) -> Status {
     match booking.status {
         Status::Held if payable_until(booking).is_none() => Status::Expired,
@@ -260,7 +261,8 @@ pub async fn show(office: &BoxOffice, tokens: &TokenVerifier, request: &Request)
     let mut details = bookings::get_details(office.db(), user, booking_id).await?;
     let returned = told == "returned" && payable_until(&details.booking).is_some();
     if returned || is_over(&details.booking) {
-        // From the bank, or too late. What was decided is looked at now, and else by the booking's job.
+        // The visitor comes back from the bank, or the hold's time is over. Look up what was decided now, so that the
+        // page can show it. Otherwise, the booking's job would find it out later.
         if bookings::look(office, booking_id).await {
             told = "busy";
         }
@@ -299,7 +301,7 @@ struct HoldPage {
     frame: Frame,
     t: Language,
     booking_id: BookingId,
-    /// Of the form to pay: pressed twice, it tries one card.
+    /// The key of the payment form: a form that is sent twice tries one card once.
     idempotency_key: Uuid,
     event_path: String,
     name: String,
@@ -308,7 +310,7 @@ struct HoldPage {
     lines: Vec<Line>,
     total: String,
     code: Option<PromoCode>,
-    /// Until when, and now, both as a machine reads them: a script counts by our clock.
+    /// When the hold ends, and the current time. The script counts down by the server's clock, not the browser's.
     until: When,
     now: String,
     /// What the last form did.
@@ -401,7 +403,8 @@ pub async fn pay(
             .parse()
             .map_err(|_| Problem::field("/payment_method", "is no card that the form offers"))?,
     };
-    // Of one card: the browser's back button shows an older form, and another card may be chosen there.
+    // The key includes the card: the browser's back button shows an older form, in which the visitor may choose
+    // another card.
     let key = form.text("idempotency_key");
     let key = (!key.is_empty()).then(|| format!("{key} {}", method.as_ref()));
     let key = key.and_then(|key| idempotency(&key, ""));

@@ -23,7 +23,7 @@ use crate::session;
 /// How many ticket types the form has room for.
 const TYPES: usize = 4;
 
-/// The field that tells one form from another.
+/// The pointer of the error that says that the form's event id already belongs to another event.
 const USED: &str = "/event_id";
 
 /// The plot, in its own units.
@@ -35,7 +35,7 @@ struct Card {
     name: String,
     venue: String,
     when: When,
-    /// So many of so many.
+    /// How many tickets are taken, out of how many.
     taken: String,
 }
 
@@ -321,7 +321,8 @@ async fn create_of(
     let (event_id, name, starts_at) = (event.event_id.clone(), event.name.clone(), event.starts_at);
     match (events::create(db, user, event).await, event_id) {
         (Ok(made), _) => Ok(Ok(made.event.event_id)),
-        // The form was sent before: twice, or, by the browser's back button, changed into another event.
+        // The form was sent before. It was either sent twice, or changed into another event after the browser's
+        // back button.
         (Err(CreateEventError::Exists), Some(event_id)) => {
             let made = own(db, user, &event_id).await?;
             if (made.name, made.starts_at) == (name, starts_at) {
@@ -334,8 +335,8 @@ async fn create_of(
     }
 }
 
-/// The body of `POST /events` that says what a form says. What is no number or no time is left as it was typed, and
-/// refused as such.
+/// Turns a form into the body of `POST /events`. Text that is not a valid number or time is passed on as it was
+/// typed, so that the API's rules refuse it.
 fn body_of(form: &Form) -> Map<String, Value> {
     let zone: TimeZone = form.text("time_zone").trim().parse().unwrap_or_default();
     let currency: Currency = form.text("currency").trim().parse().unwrap_or_default();

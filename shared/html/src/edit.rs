@@ -170,7 +170,7 @@ async fn show_forms(
         frame,
         t,
     };
-    // A code that is on another page of them.
+    // The form that was sent may be that of a code on another page of the list. Add it, so that its errors are shown.
     let action = sent.as_ref().map_or("", |sent| sent.action);
     if let Some(code) = action.strip_prefix(&format!("{}/codes/", edit.sales_path))
         && edit.codes.iter().all(|view| view.action != action)
@@ -202,7 +202,8 @@ async fn show_forms(
     page(request, status, &edit)
 }
 
-/// Changes what a form says. The outer error is a problem that no field can mend: ours, or a wrong address.
+/// Makes the change that a form asks for. The inner error is about the form's fields. The outer error is a problem
+/// that no field can fix: a fault of ours, or a wrong address.
 async fn apply(
     db: &Db,
     t: Language,

@@ -88,7 +88,8 @@ impl FormView {
         self.line(name, "datetime-local", label, local.unwrap_or_default())
     }
 
-    /// Shows what was sent, and what is wrong with it; the ids of the fields at fault, and what is wrong.
+    /// Fills the form with what was sent, and shows what is wrong with it. Returns the id of each field at fault, and
+    /// what is wrong with it.
     pub fn sent(&mut self, form: &Form, errors: Vec<(String, String)>) -> Vec<(String, String)> {
         for field in &mut self.fields {
             form.text(&field.name).clone_into(&mut field.value);
@@ -148,7 +149,7 @@ pub(crate) fn event(t: Language, there: &str, event: &EventDetails) -> FormView 
     )
 }
 
-/// A ticket type that there is.
+/// The form for an existing ticket type.
 pub(crate) fn ticket_type(
     t: Language,
     there: &str,
@@ -246,7 +247,7 @@ fn accesses(t: Language) -> Input {
     Input::Choice(choices.into())
 }
 
-/// A quota beside the capacity.
+/// The form for an existing quota, other than the event's capacity.
 pub(crate) fn quota(t: Language, there: &str, quota: &Quota) -> FormView {
     let action = format!("{there}/quotas/{}", quota.quota_id);
     let id = quota.quota_id.to_string();
@@ -267,7 +268,7 @@ pub(crate) fn new_quota(t: Language, there: &str) -> FormView {
     .must("capacity", "number", t.desk_limit(), "")
 }
 
-/// A promo code that there is.
+/// The form for an existing promo code.
 pub(crate) fn code(
     t: Language,
     there: &str,
@@ -364,8 +365,8 @@ pub(crate) fn new_code(t: Language, there: &str, event: &EventDetails) -> FormVi
     .moment("valid_until", t.edit_valid_until(), zone, None)
 }
 
-/// An amount as people type it, with a point or a comma; null where nothing was typed. What may be a thousands separator
-/// stands as it was typed, and is refused: 1,000 must not become 1.
+/// Reads an amount as people type it, with a point or a comma. Returns null if nothing was typed. Text that may
+/// contain a thousands separator is passed on as it was typed, and then refused: 1,000 must not become 1.
 pub(crate) fn amount(typed: &str, currency: Currency) -> Value {
     decimal(typed, currency.decimals())
 }
@@ -386,8 +387,8 @@ fn decimal(typed: &str, most_decimals: u32) -> Value {
     }
 }
 
-/// A whole number as people type it; null where nothing was typed. All but digits stands as it was typed, and is refused:
-/// 1.000 must not become 1.
+/// Reads a whole number as people type it. Returns null if nothing was typed. Text with anything but digits is passed
+/// on as it was typed, and then refused: 1.000 must not become 1.
 pub(crate) fn whole(typed: &str) -> Value {
     let digits = typed.bytes().all(|byte| byte.is_ascii_digit());
     match typed.parse::<u64>() {
@@ -397,7 +398,8 @@ pub(crate) fn whole(typed: &str) -> Value {
     }
 }
 
-/// What a form says, in the API's words. What is no number or no time stands as it was typed, and is refused as such.
+/// What a form says, as a body of the API. Text that is not a valid number or time is passed on as it was typed, and
+/// then refused.
 pub(crate) struct Body<'f> {
     form: &'f Form,
     pub fields: Map<String, Value>,
@@ -465,9 +467,8 @@ impl<'f> Body<'f> {
     }
 }
 
-/// The fields that differ from what the form shows now, but for those that it did not send: it may be a form of an older
-/// release. A time that nobody touched is not sent: the input has no seconds, and
-/// would cut them off.
+/// Keeps the fields that differ from what the form shows now. Drops a field that the form did not send: the form may
+/// be of an older release. Also drops a time that nobody touched: the input has no seconds, and would cut them off.
 fn touched(form: &Form, shown: &FormView, mut body: Map<String, Value>) -> Map<String, Value> {
     body.retain(|name, _| {
         let field = shown.fields.iter().find(|field| field.name == *name);
@@ -539,7 +540,7 @@ pub(crate) fn new_type_body(form: &Form, event: &EventDetails) -> Map<String, Va
         .whole("max_per_order")
         .whole("units")
         .whole("admits");
-    // Who needs two places needs two of the limit.
+    // A ticket that takes two places also takes two units of its quota.
     let units = body.fields.get("units").cloned();
     let quotas: Vec<_> = quota
         .map(|name| json!({"name": name, "units": units}))

@@ -42,7 +42,8 @@ impl Frame {
         }
     }
 
-    /// The same, of a page that stands at another address: one that a form's answer shows.
+    /// The same frame for a page at another path. A page that answers a form needs it, because the path that the form
+    /// was sent to can't be opened.
     #[must_use]
     pub fn at(self, here: String) -> Self {
         Self {

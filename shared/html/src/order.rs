@@ -17,8 +17,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What the fields of a form, or of a query, choose. Fields that are no types are passed over, and so are
-    /// quantities that are no numbers.
+    /// Reads the choice from the fields of a form or a query. Ignores fields whose names are not ticket types, and
+    /// quantities that are not positive numbers.
     pub fn of<'f>(fields: impl Iterator<Item = (&'f str, &'f str)>) -> Self {
         let mut choice = Self::default();
         for (name, value) in fields {
@@ -43,7 +43,8 @@ impl Choice {
         self.code.parse().ok()
     }
 
-    /// Whether a code was typed that an event, as it is shown with it, has no use for.
+    /// Whether a code was typed that is malformed or does nothing for this event. `event` must have been read with
+    /// that code.
     pub fn has_wrong_code(&self, event: &EventDetails) -> bool {
         let mut types = event.ticket_types.iter();
         !self.code.is_empty()
@@ -61,7 +62,7 @@ impl Choice {
             .map_or(0, |(_, quantity)| *quantity)
     }
 
-    /// How many of a type the form shows as chosen: as many as it offers.
+    /// How many tickets of a type the form shows as chosen: the choice, or the highest offered quantity below it.
     pub fn offered(&self, kind: &TicketType, most: i32) -> i32 {
         let chosen = self.quantity(kind.ticket_type_id);
         let offered = offered(kind, most).into_iter();

@@ -11,7 +11,7 @@ use shared::http::{Answer, Problem, Request, Response, html};
 use crate::frame::sign_in;
 use crate::language::{COOKIE, Language};
 
-/// Nothing from anywhere else, no script or style in the page itself, in nobody's frame.
+/// Allows nothing from other origins, no inline scripts or styles, and no embedding of the page in a frame.
 const POLICY: &str = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
 
 /// A page.

@@ -119,10 +119,10 @@ impl Owners {
         })
     }
 
-    /// Makes sure that an account's secret lets it in: makes the account, or sets its password, where
-    /// none of the secret's versions does. Safe to repeat, to do twice at once, and during a rotation.
+    /// Makes sure that an account can log in with its secret. If no version of the secret works, creates
+    /// the account or sets its password. Safe to repeat, to run concurrently, and to run during a rotation.
     ///
-    /// In a database the migrations say what the account may do; in the broker, this does.
+    /// In a database, the migrations define what the account may do; in the broker, this function does.
     pub async fn let_in(&self, secret: &Secret) -> Result<(), CallError<AccountError>> {
         let account = secret.credentials().await.map_err(AccountError::from)?;
         if account.engine == Engine::RabbitMq {
@@ -135,7 +135,7 @@ impl Owners {
             }
         }
         for stage in [Stage::Current, Stage::Pending, Stage::Previous] {
-            // A version of a store that was replaced may let in still, but not into this one.
+            // A version may be of a store that has been replaced. It may still work there, but not here.
             let version = secret.version(stage).await.map_err(AccountError::from)?;
             let Some(version) = version.filter(|version| version.is_of(&account)) else {
                 continue;

@@ -14,7 +14,7 @@ use stores::web::{self, WebError};
 /// The longest that an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An answer has room for 4096 bytes: more, and the reason isn't shown at all.
+/// An answer may have at most 4096 bytes. If it is longer, the reason isn't shown at all.
 const MAX_REASON_CHARS: usize = 900;
 
 /// Why CloudFormation was not answered.
@@ -70,7 +70,7 @@ impl Event {
         let answer = json!({
             "Status": status,
             "Reason": reason,
-            // The same for ever: another one would have CloudFormation delete the old resource.
+            // This id must never change: if it did, CloudFormation would delete the old resource.
             "PhysicalResourceId": self.physical_resource_id.as_deref().unwrap_or("admit-migration"),
             "StackId": self.stack_id,
             "RequestId": self.request_id,

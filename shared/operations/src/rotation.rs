@@ -7,8 +7,8 @@
 //! finishSecret   it is the current one
 //! ```
 //!
-//! Between the second and the last step, who logs in anew is refused with the current password and
-//! finds the pending one, see [`stores::secrets`]. Who is logged in stays so.
+//! Between the second and the last step, the store refuses a new login with the current password. The
+//! process then finds the pending one, see [`stores::secrets`]. Open sessions stay logged in.
 
 use std::collections::HashMap;
 

@@ -37,8 +37,8 @@ pub enum CallError<E> {
 }
 
 impl<E> CallError<E> {
-    /// Whether a repeat may go well, where `is_transient` tells that of the call's own errors. A server that is slow
-    /// is not asked again.
+    /// Whether a retry may succeed. `is_transient` decides that for the call's own errors. A timeout is not
+    /// transient: a slow server is not asked again.
     pub fn is_transient(&self, is_transient: impl Fn(&E) -> bool) -> bool {
         match self {
             Self::TimedOut { .. } => false,
@@ -49,7 +49,7 @@ impl<E> CallError<E> {
 }
 
 impl<E: std::error::Error + From<io::Error>> CallError<E> {
-    /// The same as an error of the call's own type, for those who can hold no other.
+    /// Converts this to the call's own error type, for callers whose result type can hold no other.
     pub fn into_own(self) -> E {
         let (kind, why) = match self {
             Self::Failed(error) => return error,
@@ -123,8 +123,8 @@ pub async fn pause() {
     sleep(Duration::from_millis(fastrand::u64(50..150))).await;
 }
 
-/// Whether an I/O error says that a connection broke. A timeout doesn't: the server may be busy. Nor does
-/// an answer that says so, or that refuses.
+/// Whether an I/O error says that a connection broke. A timeout doesn't, since the server may be busy. Nor
+/// does an answer that says that the server is busy, or that it refuses.
 pub fn is_broken(error: &io::Error) -> bool {
     !matches!(
         error.kind(),

@@ -15,8 +15,8 @@ use crate::functions;
 pub struct Config {
     /// `ADMIT_DATABASE_SECRET`: the secret with the function's PostgreSQL account.
     pub database_secret: Setting<String>,
-    /// `ADMIT_DATABASE_HOST`: where PostgreSQL is reached instead of where the secret says, `host` or
-    /// `host:port`: RDS Proxy, or another pooler that gives each transaction a session of its own.
+    /// `ADMIT_DATABASE_HOST`: the `host` or `host:port` of a pooler, which is used instead of the address in
+    /// the secret. The pooler is RDS Proxy, or another one that gives each transaction a session of its own.
     pub pooler: Option<String>,
     /// `ADMIT_DOCUMENTS_SECRET`: the secret with the function's account of the document store.
     pub documents_secret: Setting<String>,
@@ -46,14 +46,14 @@ pub struct Config {
     /// `ADMIT_SETTLE_DELAY_SECONDS`: from an unknown payment to its first settling, 0 to 900
     /// seconds; default 5.
     pub settle_delay: Duration,
-    /// `ADMIT_SWEEP_AFTER_SECONDS`: the age at which the sweep takes up what nobody finished,
-    /// in seconds; default 60. Longer than any function runs, so that it takes nobody's work.
+    /// `ADMIT_SWEEP_AFTER_SECONDS`: the age at which the sweep takes over unfinished work, in seconds;
+    /// default 60. Longer than any function runs, so that the sweep takes no work that is still in progress.
     pub sweep_after: Duration,
     /// `ADMIT_STACK`: the stack that metrics are of; default `local`.
     pub stack: String,
-    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many invocations a process serves at once; 1 where Lambda does not say,
-    /// more on Lambda Managed Instances. So many connections it has to PostgreSQL and the broker, and twice as many to the
-    /// document store.
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many invocations a process serves at once; 1 if Lambda does not set it,
+    /// more on Lambda Managed Instances. A process has up to this many connections to PostgreSQL and to the broker,
+    /// and twice as many to the document store.
     pub concurrency: usize,
 }
 

@@ -1,18 +1,18 @@
 //! Fault points: every boundary that the system crosses, by name, and what can go wrong there.
 //!
 //! A call that leaves a process can't be made without a [`FailPoint`], as the stores' connections are
-//! private to the modules that ask for one. The tests make each [`Fault`] happen at each point and hold
+//! private to the modules that ask for one. The tests inject each [`Fault`] at each point, and then check
 //! the stores against the promises.
 //!
-//! In a release build nothing of this is left: what `at` makes is the call itself.
+//! A release build contains none of this: there, `at` only makes the call.
 
 use std::fmt;
 
 use strum::{Display, VariantArray};
 
-/// A call that leaves the process, by the name that its place in the code gives it. No two places give
-/// the same: a test reads the code, and finds all of them there. A name that begins with `Get` or `List`
-/// is of a call that changes nothing.
+/// A call that leaves the process, named at the place in the code that makes it. No two places use the
+/// same name. A test finds all the names by reading the code. A name that begins with `Get` or `List`
+/// belongs to a call that changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FailPoint(pub &'static str);
 
@@ -91,7 +91,7 @@ mod switch {
     use super::{Broken, FailPoint, Fault};
     use crate::{Error, config};
 
-    /// How late a call is that is late: within every call's limit, so that it is made.
+    /// The delay of a late call. It is shorter than every call's time limit, so that the call is made.
     const LATE: Duration = Duration::from_secs(1);
 
     const BROKEN: &str = "a test broke the connection";
@@ -152,7 +152,8 @@ mod switch {
         }
     }
 
-    /// What happens to an invocation before its function has it.
+    /// Whether the platform injects this fault, because it happens to an invocation before its function
+    /// receives it.
     fn is_the_platforms(fault: Fault) -> bool {
         matches!(fault, Fault::Twice | Fault::Late)
     }
@@ -173,9 +174,9 @@ mod switch {
         }
     }
 
-    /// Takes a fault that is armed at `name`, if there is one that `wanted` wants. An armed fault is
-    /// a file `NAME.NUMBER.FAULT.FUNCTION`, with `any` for any function; of many processes that see
-    /// it, the one that removes it has it.
+    /// Takes a fault that is armed at `name`, if there is one that `wanted` accepts. An armed fault is
+    /// a file `NAME.NUMBER.FAULT.FUNCTION`, where `FUNCTION` is `any` for any function. If several
+    /// processes see the file, the one that removes it takes the fault.
     fn take(name: &str, wanted: impl Fn(Fault) -> bool) -> Option<Fault> {
         static FOLDER: OnceLock<Option<(PathBuf, String)>> = OnceLock::new();
         let (folder, function) = FOLDER.get_or_init(config::faults).as_ref()?;

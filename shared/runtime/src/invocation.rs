@@ -88,7 +88,7 @@ pub async fn run(service: Service) -> Result<(), Error> {
 /// Serves invocations of `function` with `handle` until Lambda ends the process.
 pub async fn serve<App, Event, Handle, Answer, Output>(
     function: &'static str,
-    app: App,
+    app: &'static App,
     handle: Handle,
 ) -> Result<(), Error>
 where
@@ -98,8 +98,6 @@ where
     Answer: Future<Output = Result<Output, Error>> + Send + 'static,
     Output: Serialize + Send + 'static,
 {
-    // Lives as long as the process: a reference to it can be held by every invocation's future.
-    let app: &'static App = Box::leak(Box::new(app));
     run(Box::new(move |invocation| {
         let handled = handled(app, handle, invocation.payload);
         answer(function, invocation.context, handled.boxed()).boxed()
@@ -107,10 +105,11 @@ where
     .await
 }
 
-/// Serves one invocation after the other, whatever Lambda says: for those of a deploy or a schedule.
+/// Serves one invocation after the other, even if Lambda allows more at once. For functions that a deploy or a
+/// schedule invokes.
 pub async fn serve_in_turn<App, Event, Handle, Answer, Output>(
     function: &'static str,
-    app: App,
+    app: &'static App,
     handle: Handle,
 ) -> Result<(), Error>
 where
@@ -120,7 +119,6 @@ where
     Answer: Future<Output = Result<Output, Error>> + 'static,
     Output: Serialize + 'static,
 {
-    let app: &'static App = Box::leak(Box::new(app));
     run_in_turn(Box::new(move |invocation| {
         let handled = handled(app, handle, invocation.payload);
         answer(function, invocation.context, handled.boxed_local()).boxed_local()
@@ -143,7 +141,7 @@ where
     Answer: Future<Output = Result<Output, Error>>,
     Output: Serialize,
 {
-    // Read here and not by the runtime, which would not log what it can't read.
+    // Parse the event here: Lambda's runtime would not log an event that it can't parse.
     let event = serde_json::from_str(payload.get()).map_err(Failure::Event)?;
     let output = handle(app, event).await?;
     Ok(to_raw_value(&output)?)

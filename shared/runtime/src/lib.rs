@@ -24,6 +24,10 @@ pub trait FromConfig: Sized {
     /// # Errors
     /// A setting is missing or can't be read.
     fn from_config(config: &Config) -> impl Future<Output = Result<Self, Error>> + Send;
+
+    /// Begins what the first invocation would otherwise wait for, such as connecting, in the background. This can't make a
+    /// start fail: what doesn't work now is tried again when it is needed.
+    fn warm_up(&'static self) {}
 }
 
 /// For a function whose clients are made anew at each invocation.
@@ -33,19 +37,23 @@ impl FromConfig for Config {
     }
 }
 
-/// Reads the configuration and makes the function's clients from it, before the first request.
+/// Reads the configuration and makes the function's clients from it, before the first request. They live as long as the
+/// process, so that every invocation's future can hold a reference to them.
 ///
 /// # Errors
 /// A setting that is missing or unreadable: the function must not start without it.
-pub async fn start<App: FromConfig>() -> Result<App, Error> {
+pub async fn start<App: FromConfig + 'static>() -> Result<&'static App, Error> {
     telemetry::init();
     let started = match Config::from_env() {
         Ok(config) => App::from_config(&config).await,
         Err(missing) => Err(missing.into()),
     };
-    started.inspect_err(
+    let app = started.inspect_err(
         |error| tracing::error!(error = %telemetry::chain(error.as_ref()), "cannot start"),
-    )
+    )?;
+    let app: &'static App = Box::leak(Box::new(app));
+    app.warm_up();
+    Ok(app)
 }
 
 /// Runs a function's process to its end: on one thread if it serves one invocation at a time.

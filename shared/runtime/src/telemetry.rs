@@ -47,8 +47,8 @@ pub fn init() {
         .try_init();
 }
 
-/// The span of one invocation: its ids stand in every line that is written in it. Those of what it is
-/// about come when they are known, by [`note`].
+/// The span of one invocation. Its ids appear in every line that is logged inside it. [`note`] adds the
+/// ids of what the invocation is about, once they are known.
 pub fn request_span(function: &str, request_id: &str) -> Span {
     tracing::info_span!(
         "request",

@@ -1,11 +1,11 @@
-//! What clients are told of what became of a booking or a payment.
+//! The responses that tell clients the outcome of a booking or a payment.
 
 use domain::bookings::{BookingOutcome, HoldPaid, PendingPayment};
 use domain::payments::PaymentOutcome;
 
 use super::{Answer, Code, Problem, Response, accepted, created, ok};
 
-/// After how many seconds a client may look again what became of what is pending.
+/// After how many seconds a client may ask again for an outcome that is pending.
 const RETRY_AFTER: u32 = 5;
 
 /// What a request for tickets is answered.

@@ -22,7 +22,7 @@ macro_rules! decode {
     ($request:ty { $($field:ident: $method:ident $(($read:ty))?),+ $(,)? }) => {
         impl $crate::http::body::Decode for $request {
             fn decode(fields: &mut $crate::http::body::Fields) -> Option<Self> {
-                // All of them before any is missed.
+                // Take every field before returning `None` for one, so that all errors are recorded.
                 $(let $field = fields.$method $(::<$read>)? (stringify!($field));)+
                 Some(Self { $($field: $field?,)+ })
             }
@@ -109,7 +109,7 @@ impl Fields {
         }
     }
 
-    /// Takes the new value of what is there always. The inner `None` means that it stays as it is.
+    /// Takes the new value of a property that is always set. The inner `None` means that it stays as it is.
     pub fn changed<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
         match self.take(name) {
             None => Some(None),
@@ -117,8 +117,9 @@ impl Fields {
         }
     }
 
-    /// Takes the new value of what may be there or not: of `None`, `Some(None)` and `Some(Some(…))`, the first means
-    /// that it stays as it is, and the second that it goes away.
+    /// Takes the new value of an optional property. The outermost `None` means that the field is invalid. Inside it,
+    /// `None` means that the property stays as it is, `Some(None)` that it is removed, and `Some(Some(…))` that it
+    /// gets this value.
     pub fn changed_or_removed<T: DeserializeOwned>(
         &mut self,
         name: &str,
@@ -225,7 +226,7 @@ impl Fields {
         self.reject_at(&name, detail);
     }
 
-    /// Notes that what is at a JSON Pointer below this object, without its first slash, can't be taken.
+    /// Records an error at a JSON Pointer, which is relative to this object and has no leading slash.
     pub fn reject_at(&mut self, pointer: &str, detail: impl fmt::Display) {
         self.errors.push(FieldError {
             pointer: format!("{}/{pointer}", self.at),
@@ -283,7 +284,8 @@ impl Fields {
     }
 }
 
-/// What an error says, without its position: that is one inside the field, of no use to who sent the whole.
+/// An error's message without its position. The position is relative to the field, and so of no use to a
+/// client that sent the whole body.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let detail = text.split(" at line ").next().unwrap_or(&text);
@@ -300,7 +302,7 @@ fn canonical(value: &RawValue) -> Value {
 
 fn canonical_to(value: &RawValue, depth: usize) -> Value {
     let Some(deeper) = depth.checked_sub(1) else {
-        // Never compared: no request is so deep, so that this one is refused.
+        // No request is nested this deeply, so this body is refused and its canonical form never compared.
         return Value::Null;
     };
     let text = value.get();
@@ -320,7 +322,7 @@ fn canonical_to(value: &RawValue, depth: usize) -> Value {
         // In a field of its own, so that no object of a client looks like a number.
         return serde_json::json!({"object": fields.collect::<BTreeMap<_, _>>()});
     }
-    // A text, a truth or null; or what no request has, and so is refused.
+    // A string, a boolean or null; or something that no request has, so that the body is refused.
     serde_json::from_str(text).unwrap_or_default()
 }
 

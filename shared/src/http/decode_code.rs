@@ -31,7 +31,7 @@ pub fn decode_code(fields: Fields, currency: Currency) -> Result<NewPromoCode, P
         let kind = fields.required::<PromoCodeKind>("kind");
         let value = match kind {
             Some(kind) => value_of(fields, kind, currency),
-            // Whatever it is, it is a field.
+            // The kind is invalid. Take `value` anyway, so that it isn't reported as an unknown field.
             None => fields.optional::<Number>("value").and(None),
         };
         let uses = fields.optional("uses");

@@ -194,7 +194,8 @@ impl Decode for NewEvent {
     }
 }
 
-/// The price of an event, and its types: none of an event with one price. Else the price is the default type's.
+/// The price of an event, and its ticket types. An event with a single price has no types. Otherwise, the price is
+/// that of the default type.
 fn prices(
     fields: &mut Fields,
     currency: Option<Currency>,
@@ -217,7 +218,7 @@ fn prices(
     (default.map(|new| new.price), types)
 }
 
-/// Notes where sales would end before they begin, of the type at a place.
+/// Records an error if sales of the ticket type at `at` would end before they begin.
 fn check_window(
     at: &str,
     from: Option<DateTime<Utc>>,

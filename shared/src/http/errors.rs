@@ -160,7 +160,7 @@ impl From<ReserveError> for Problem {
                 let detail = format!("must be at most {most} tickets in all for this event");
                 Self::field("/items", detail)
             }
-            // Without their number: it may be another one by the time that it is read.
+            // Don't say how many are left: the number may have changed by the time it is read.
             ReserveError::SoldOut { ticket_type: None } => {
                 Self::new(Code::SoldOut, "There are not enough tickets left.")
             }

@@ -52,7 +52,7 @@ pub type Answer = Result<Response, Problem>;
 /// Says that this response repeats the one that an earlier request with the same key had.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// What answers requests. No generic type: what surrounds it is compiled here, once, and not in each function.
+/// What answers requests. Not generic, so that the code around it is compiled once, here, and not in each function.
 type Handler = &'static (dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync);
 
 /// Answers the requests of `route` with `handle` until Lambda ends the process.
@@ -61,7 +61,7 @@ type Handler = &'static (dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + 
 /// and a failed one a second with the whole chain of causes.
 pub async fn serve<App, Handle, Answering>(
     route: &'static Route,
-    app: App,
+    app: &'static App,
     handle: Handle,
 ) -> Result<(), Error>
 where
@@ -90,7 +90,7 @@ where
 /// too, which `show` makes.
 pub async fn serve_pages<App, Handle, Answering>(
     function: &'static str,
-    app: App,
+    app: &'static App,
     handle: Handle,
     show: fn(&Problem, Option<&Request>) -> Response,
 ) -> Result<(), Error>
@@ -117,14 +117,12 @@ where
     invocation::run(Box::new(answers)).await
 }
 
-fn handler<App, Handle, Answering>(app: App, handle: Handle) -> Handler
+fn handler<App, Handle, Answering>(app: &'static App, handle: Handle) -> Handler
 where
     App: Send + Sync + 'static,
     Handle: Fn(&'static App, Request) -> Answering + Copy + Send + Sync + 'static,
     Answering: Future<Output = Answer> + Send + 'static,
 {
-    // Lives as long as the process: a reference to it can be held by every request's future.
-    let app: &'static App = Box::leak(Box::new(app));
     Box::leak(Box::new(move |request| handle(app, request).boxed()))
 }
 
@@ -141,7 +139,7 @@ fn returned(
     answer.instrument(span).boxed()
 }
 
-/// Answers one request, whatever becomes of it: a problem, and a panic too, is a response, which `show` makes.
+/// Answers one request. There is always a response: a panic becomes a problem, and `show` renders a problem.
 async fn answer(
     deadline: SystemTime,
     route: Option<&'static Route>,
@@ -152,8 +150,8 @@ async fn answer(
     let started = Instant::now();
     let handled = async {
         let request = read?;
-        // What a handler keeps between requests is whole also after a panic: connections are taken
-        // out while they are used, and nothing else changes.
+        // What a handler keeps between requests is consistent even after a panic: connections are
+        // taken out while in use, and nothing else changes.
         let handled = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
         match calls::until(deadline, handled.boxed()).await {
             Ok(outcome) => outcome,
@@ -205,7 +203,7 @@ pub fn ok(body: &impl Serialize) -> Response {
     json(StatusCode::OK, body)
 }
 
-/// 200 with an event, or whatever else is of a version, which is its ETag.
+/// 200 with an event, or with something else that has a version. The version is the ETag.
 pub fn ok_of_version(body: &impl Serialize, version: i32) -> Response {
     let mut response = ok(body);
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
@@ -219,7 +217,7 @@ pub fn created(body: &impl Serialize) -> Response {
     json(StatusCode::CREATED, body)
 }
 
-/// 202 with `body`: what becomes of it will stand at `location`, first worth a look after
+/// 202 with `body`. The outcome will be found at `location`, which is first worth a look after
 /// `retry_after` seconds.
 pub fn accepted(body: &impl Serialize, location: &str, retry_after: u32) -> Response {
     let mut response = json(StatusCode::ACCEPTED, body);
@@ -288,7 +286,7 @@ mod tests {
             let read = Request::read(&routes::LIST_EVENTS, event);
             let deadline = SystemTime::now() + Duration::from_secs(5);
             let show = Box::new(|problem: Problem| problem.into_response("r"));
-            let handle = handler((), move |(), _| async move {
+            let handle = handler(&(), move |(), _| async move {
                 assert!(!panics, "a bug with a secret in it");
                 Ok(ok(&1))
             });

@@ -51,7 +51,7 @@ pub fn describe() -> OpenApi {
     info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
     OpenApiBuilder::new()
         .info(info)
-        // Where this description is: below a stage's name, if there is one.
+        // Relative to the URL of this description, which may include the name of a stage.
         .servers(Some([Server::new("./")]))
         .paths(paths)
         .components(Some(components))
@@ -147,7 +147,8 @@ fn close(name: &str, schemas: &mut Schemas) {
     }
 }
 
-/// `create-booking` as `create_booking`; where a function serves several routes, told apart by path.
+/// The function's name with underscores, such as `create_booking`. If a function serves several routes,
+/// the path is used instead, to tell them apart.
 fn operation_id(route: &Route) -> String {
     let base = if route.function == "api-docs" {
         route.path

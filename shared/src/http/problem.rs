@@ -219,7 +219,7 @@ pub struct Problem {
     errors: Vec<FieldError>,
     /// Whole seconds after which a repeat may fare better.
     retry_after: Option<u32>,
-    /// What few problems have: boxed, as every result would be larger by it.
+    /// What only few problems have. Boxed, because it would make every `Result` larger.
     extra: Option<Box<Extra>>,
     /// Whether an earlier request with the same key was answered so.
     replayed: bool,
@@ -285,7 +285,7 @@ impl Problem {
         }])
     }
 
-    /// 401 for a request that says who it is from wrongly or not at all.
+    /// 401 for a request whose credentials are missing or wrong.
     pub fn unauthorized(detail: &str) -> Self {
         Self::new(Code::Unauthorized, detail)
     }

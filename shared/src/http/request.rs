@@ -1,7 +1,7 @@
 //! A request as a handler reads it, from API Gateway's event (payload format 2.0).
 //!
-//! No URL is made of it, as none is needed: hosts, schemes and queries are the client's to choose,
-//! and not every one of them makes a URL.
+//! The event is never turned into a URL. None is needed, and clients choose the host, the scheme and the
+//! query, which don't always form a valid one.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -146,7 +146,8 @@ impl Request {
         };
         let (origin, host) = (text(&ORIGIN)?, text(&HOST)?);
         let origin = origin.and_then(|origin| {
-            // Without TLS on this machine only: else whoever is on the way could send forms.
+            // Accept plain HTTP from this machine only: elsewhere, anybody on the network path could
+            // send forms.
             let is_local =
                 |host: &&str| host.starts_with("127.0.0.1") || host.starts_with("localhost");
             let plain = || origin.strip_prefix("http://").filter(is_local);
@@ -215,8 +216,8 @@ impl Request {
         &self.path
     }
 
-    /// The version that the client read, by the header `If-Match`; none where it doesn't say. What is no tag of ours is a
-    /// version that nothing has.
+    /// The version that the client read, from the header `If-Match`. `None` if the header is absent or `*`. A tag
+    /// that isn't one of ours counts as a version that nothing has.
     ///
     /// # Errors
     /// 400 for a header that is given twice.
@@ -261,7 +262,7 @@ impl Request {
         }
     }
 
-    /// The fields of a JSON body that may be left out, and its content type too: then there are none.
+    /// The fields of a JSON body that is optional, as is its content type. Without a body, there are no fields.
     pub fn optional_fields(&self) -> Result<Fields, Problem> {
         if self.body.is_empty() {
             return Ok(Fields::none());
@@ -338,8 +339,8 @@ fn once_each(parameters: Vec<(String, String)>) -> Result<HashMap<String, String
     Ok(query)
 }
 
-/// The path as the routes have it. API Gateway puts a stage that is not the default before it, and
-/// the path of a custom domain's mapping, but has neither in the route's key.
+/// The path as the routes spell it. API Gateway puts the name of a stage other than the default, or the
+/// path of a custom domain's mapping, before the path. The route key has neither.
 fn path(event: &ApiGatewayV2httpRequest) -> String {
     let whole = event.raw_path.as_deref().unwrap_or("/");
     let key = event.request_context.route_key.as_deref();
@@ -479,8 +480,8 @@ mod tests {
         }
     }
 
-    /// What an event is made of, byte by byte of what proptest chose: far faster than strategies of
-    /// strategies, so that there can be many.
+    /// Builds an event from bytes that proptest chose. This is far faster than nested strategies, and so
+    /// allows many cases.
     struct Choices<'a>(std::slice::Iter<'a, u8>);
 
     impl Choices<'_> {

@@ -45,8 +45,8 @@ pub struct Route {
     pub paged: bool,
     pub body: Option<Body>,
     pub answers: &'static [Success],
-    /// The problems of this route's own. Those that its traits bring (a token, a body, a list) and
-    /// those of every route are added where they are read.
+    /// The problems that only this route has. [`Route::all_problems`] adds those that follow from its
+    /// other fields (a token, a body, a list) and those that every route has.
     pub problems: &'static [Code],
 }
 

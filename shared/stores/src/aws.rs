@@ -22,6 +22,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use aws_smithy_runtime_api::client::result::ServiceError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use crate::tls::api_authorities;
@@ -65,22 +67,31 @@ pub(crate) fn http_client() -> SharedHttpClient {
 }
 
 /// A client of Lambda.
-pub async fn lambda(timeout: Duration) -> aws_sdk_lambda::Client {
-    let config = aws_sdk_lambda::config::Builder::from(&settings("LAMBDA", timeout).await);
-    aws_sdk_lambda::Client::from_conf(config.interceptor(NameCalls).build())
+pub fn lambda(timeout: Duration) -> BoxFuture<'static, aws_sdk_lambda::Client> {
+    async move {
+        let config = aws_sdk_lambda::config::Builder::from(&settings("LAMBDA", timeout).await);
+        aws_sdk_lambda::Client::from_conf(config.interceptor(NameCalls).build())
+    }
+    .boxed()
 }
 
 /// A client of SQS.
-pub async fn sqs(timeout: Duration) -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::config::Builder::from(&settings("SQS", timeout).await);
-    aws_sdk_sqs::Client::from_conf(config.interceptor(NameCalls).build())
+pub fn sqs(timeout: Duration) -> BoxFuture<'static, aws_sdk_sqs::Client> {
+    async move {
+        let config = aws_sdk_sqs::config::Builder::from(&settings("SQS", timeout).await);
+        aws_sdk_sqs::Client::from_conf(config.interceptor(NameCalls).build())
+    }
+    .boxed()
 }
 
 /// A client of Secrets Manager.
-pub async fn secrets_manager(timeout: Duration) -> aws_sdk_secretsmanager::Client {
-    let config =
-        aws_sdk_secretsmanager::config::Builder::from(&settings("SECRETS_MANAGER", timeout).await);
-    aws_sdk_secretsmanager::Client::from_conf(config.interceptor(NameCalls).build())
+pub fn secrets_manager(timeout: Duration) -> BoxFuture<'static, aws_sdk_secretsmanager::Client> {
+    async move {
+        let settings = settings("SECRETS_MANAGER", timeout).await;
+        let config = aws_sdk_secretsmanager::config::Builder::from(&settings);
+        aws_sdk_secretsmanager::Client::from_conf(config.interceptor(NameCalls).build())
+    }
+    .boxed()
 }
 
 /// Why a call of AWS has no answer.

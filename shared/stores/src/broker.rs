@@ -7,6 +7,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
     ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::early;
 use crate::secrets::{AuthRejected, Secret, SecretError, StoreCredentials};
 use crate::tls;
 use runtime::Error;
@@ -65,10 +68,10 @@ pub enum BrokerError {
 #[derive(Debug)]
 pub struct Broker {
     account: Secret,
-    /// Who holds a permit may use a channel.
+    /// A permit entitles its holder to use one channel.
     turns: Semaphore,
-    /// The channels that nobody uses now. One publish at a time uses a channel: a message that the broker returns, as it
-    /// has no queue for it, carries no number to tell it from others.
+    /// The idle channels. A channel serves one publish at a time, because a message that the broker returns for lack
+    /// of a queue carries no delivery tag that tells it from others.
     kept: Mutex<Vec<OpenChannel>>,
 }
 
@@ -101,20 +104,37 @@ impl Broker {
     /// # Errors
     /// The broker doesn't have it, or may not have it. A repeat is safe: whoever reads it twice
     /// knows it by its id.
-    pub async fn publish(&self, message: &Message) -> Result<(), CallError<BrokerError>> {
-        // Others' messages are waited for before the clock starts. It fails if the semaphore is closed, and it never is.
-        let _turn = self.turns.acquire().await.ok();
-        let limit = PUBLISH_TIMEOUT.min(calls::remaining() / 2);
-        timeout(limit, self.publish_reconnecting(message))
-            .await
-            .unwrap_or(Err(CallError::TimedOut {
-                point: PUBLISH,
-                limit,
-            }))
+    pub fn publish<'m>(
+        &'m self,
+        message: &'m Message,
+    ) -> BoxFuture<'m, Result<(), CallError<BrokerError>>> {
+        async move {
+            // Others' messages are waited for before the clock starts. It fails if the semaphore is closed, and it never is.
+            let _turn = self.turns.acquire().await.ok();
+            let limit = PUBLISH_TIMEOUT.min(calls::remaining() / 2);
+            timeout(limit, self.publish_reconnecting(message))
+                .await
+                .unwrap_or(Err(CallError::TimedOut {
+                    point: PUBLISH,
+                    limit,
+                }))
+        }
+        .boxed()
+    }
+
+    /// Begins to connect, so that the first message finds a channel. It waits for this one's outcome.
+    pub fn connect_early(&'static self) {
+        tokio::spawn(async {
+            let _turn = self.turns.acquire().await.ok();
+            if let Some(open) = early::connected(self.connect()).await {
+                self.kept().push(open);
+            }
+        });
     }
 
     async fn publish_reconnecting(&self, message: &Message) -> Result<(), CallError<BrokerError>> {
-        // Taken out while it is used: a publish that is cut off by the timeout leaves none behind.
+        // Take the channel out while in use, so that a publish cancelled by its timeout cannot leave a
+        // half-used channel behind.
         let kept = self.kept().pop();
         if let Some(open) = kept.filter(|open| open.channel.status().connected())
             && publish(&open.channel, message).await.is_ok()
@@ -128,15 +148,16 @@ impl Broker {
         Ok(())
     }
 
-    /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
+    /// Ignores poisoning: nothing panics while this lock is held, so what it guards is always consistent.
     fn kept(&self) -> MutexGuard<'_, Vec<OpenChannel>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes up to `most` dead letters again, as they came first, in half of the invocation's time; how many.
+    /// Republishes up to `most` dead letters as they were first published, and returns how many. Stops after half of
+    /// the invocation's remaining time.
     ///
     /// # Errors
-    /// The broker can't be reached. Each message is where it was, or where it belongs, or both.
+    /// The broker can't be reached. No message is lost: each is still a dead letter, or back in its queue, or both.
     pub async fn redrive(&self, most: usize) -> Result<usize, CallError<BrokerError>> {
         let open = self.connect().await?;
         let channel = &open.channel;

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::early;
 use crate::secrets::{AuthRejected, Secret, SecretError, StoreCredentials};
 use crate::statement::{Answer, Statement};
 use crate::tls;
@@ -34,15 +35,16 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// The longest that such a test takes before the connection counts as dead.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A database, through as many connections as this process serves invocations at once: mostly one. Each is
-/// made when it is first needed, and again when it has broken.
+/// A database, with as many connections as this process serves invocations at once, which is usually one.
+/// Each is opened when it is first needed, and reopened after it breaks.
 #[derive(Debug)]
 pub struct Db {
     account: Secret,
-    /// Where it is reached instead of where the account says, if a pooler stands between, which gives each
+    /// The address of the pooler, if there is one. It replaces the account's address. The pooler gives each
     /// transaction a session of its own.
     pooler: Option<String>,
-    /// Who holds a permit may use a connection. It is taken before a call's clock starts.
+    /// A permit entitles its holder to use one connection. Callers acquire it before the time limit
+    /// of their call starts to run.
     turns: Semaphore,
     /// The connections that nobody uses now.
     kept: Mutex<Vec<Kept>>,
@@ -87,7 +89,7 @@ impl Db {
         self.turns.acquire().await.ok()
     }
 
-    /// Nothing panics while this lock is held, so that what it guards is whole also where it is poisoned.
+    /// Ignores poisoning: nothing panics while this lock is held, so what it guards is always consistent.
     fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,13 +119,25 @@ impl Db {
             statement.run(&mut connection).await
         };
         if outcome.as_ref().is_err_and(ends_connection) {
-            // The others have most likely ended with it, and the repeat must not try them one by one.
+            // The other idle connections have most likely broken too, and a retry must not try them one
+            // by one.
             self.kept().clear();
         } else {
             let used = Instant::now();
             self.kept().push(Kept { connection, used });
         }
         outcome
+    }
+
+    /// Begins to connect, so that the first statement finds a connection. It waits for this one's outcome.
+    pub fn connect_early(&'static self) {
+        tokio::spawn(async {
+            let _turn = self.turn().await;
+            if let Some(connection) = early::connected(self.connect()).await {
+                let used = Instant::now();
+                self.kept().push(Kept { connection, used });
+            }
+        });
     }
 
     async fn connect(&self) -> Result<PgConnection, Error> {
@@ -139,8 +153,8 @@ impl Db {
     }
 }
 
-/// Runs a statement in a transaction. It is sent in two parts, which a pooler would give to two
-/// sessions otherwise.
+/// Runs a statement in a transaction. The statement is sent in two parts, which a pooler might otherwise
+/// hand to two different sessions.
 async fn in_transaction(
     connection: &mut PgConnection,
     statement: &Statement,
@@ -186,7 +200,8 @@ fn bad_host(host: &str) -> Error {
     Error::Configuration(format!("the port behind {host} is no number").into())
 }
 
-/// The owner of all databases, at a deploy: past any pooler, however long it takes.
+/// The owner of all databases, for use during a deploy. Its connections bypass any pooler, and its calls
+/// have no time limit of their own.
 #[derive(Debug)]
 pub struct Owner {
     account: Secret,
@@ -252,7 +267,8 @@ impl Owner {
     }
 }
 
-/// Whether a database's name is taken; two who make it at once learn it from an index.
+/// Whether a database's name is taken. If two deploys create it at once, one of them may learn so from a
+/// unique index (23505).
 fn is_taken(code: Option<&str>) -> bool {
     matches!(code, Some("42P04" | "23505"))
 }
@@ -300,8 +316,8 @@ pub fn is_transient(error: &Error) -> bool {
 }
 
 fn is_transient_code(code: &str) -> bool {
-    // A serialization failure, a deadlock, a lock that was not to be had in time, a transaction that
-    // its client left open: the statement was taken back whole.
+    // A serialization failure, a deadlock, a lock timeout, or a transaction that its client left idle:
+    // the statement was rolled back completely.
     ends_session(code) || matches!(code, "40001" | "40P01" | "55P03" | "25P03")
 }
 
@@ -367,7 +383,7 @@ mod tests {
         ] {
             assert!(is_transient_code(code), "{code}");
         }
-        // A refused login, no such database, a right that lacks, a limit in time, a wrong statement.
+        // A refused login, a missing database, a missing privilege, a timeout, a wrong statement.
         for code in [
             "28P01", "28000", "3D000", "42501", "57014", "42601", "23505",
         ] {

@@ -56,23 +56,35 @@ impl<'d> Gate<'d> {
         Self { sent, ..self }
     }
 
-    async fn answer<'q>(self, mut query: impl Execute<'q, Postgres>) -> Result<Answer, Error> {
-        let arguments = query.take_arguments().map_err(Error::Encode)?;
+    fn answer<'q>(
+        self,
+        mut query: impl Execute<'q, Postgres>,
+    ) -> BoxFuture<'d, Result<Answer, Error>> {
+        let arguments = query.take_arguments().map_err(Error::Encode);
         let persistent = query.persistent() && !self.db.is_pooled();
-        let statement = Statement {
-            sql: query.sql(),
+        let sql = query.sql();
+        self.send(arguments.map(|arguments| Statement {
+            sql,
             arguments,
             persistent,
-        };
-        // Others' statements are waited for before the clock starts.
-        let _turn = self.db.turn().await;
-        let call = || self.db.run(&statement, self.sent);
-        let answer = if self.repeats {
-            calls::idempotent(self.point, STATEMENT_TIMEOUT, is_transient, call).await
-        } else {
-            calls::once(self.point, STATEMENT_TIMEOUT, call).await
-        };
-        answer.map_err(CallError::into_own)
+        }))
+    }
+
+    /// Boxed, so that it is compiled once here and not again with each query.
+    fn send(self, statement: Result<Statement, Error>) -> BoxFuture<'d, Result<Answer, Error>> {
+        async move {
+            let statement = statement?;
+            // Wait for the statements of others before the clock starts.
+            let _turn = self.db.turn().await;
+            let call = || self.db.run(&statement, self.sent);
+            let answer = if self.repeats {
+                calls::idempotent(self.point, STATEMENT_TIMEOUT, is_transient, call).await
+            } else {
+                calls::once(self.point, STATEMENT_TIMEOUT, call).await
+            };
+            answer.map_err(CallError::into_own)
+        }
+        .boxed()
     }
 }
 

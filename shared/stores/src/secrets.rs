@@ -10,6 +10,8 @@ use std::io;
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 use tokio::sync::Mutex;
@@ -36,7 +38,8 @@ pub enum SecretError {
     Empty(String),
 }
 
-/// For those whose errors are of a library. None of these is repeated: what may go well on a repeat was repeated.
+/// Lets the error types of libraries, such as sqlx's, carry a [`SecretError`]. Its kind keeps callers from
+/// retrying, because whatever was worth a retry has been retried already.
 impl From<SecretError> for io::Error {
     fn from(error: SecretError) -> Self {
         Self::new(io::ErrorKind::PermissionDenied, error)
@@ -129,17 +132,17 @@ pub struct Version {
 }
 
 /// Reads a version of a secret, by its stage and, where one is given, its id; none where there is no such.
-pub async fn read(
-    client: &Client,
-    id: &str,
+pub fn read<'r>(
+    client: &'r Client,
+    id: &'r str,
     stage: Stage,
-    version: Option<&str>,
-) -> Result<Option<Version>, CallError<AwsError>> {
+    version: Option<&'r str>,
+) -> BoxFuture<'r, Result<Option<Version>, CallError<AwsError>>> {
     calls::idempotent(
         FailPoint("ReadSecret"),
         SECRETS_TIMEOUT,
         AwsError::is_transient,
-        || async {
+        move || async move {
             let reading = client.get_secret_value().secret_id(id);
             let reading = reading.set_version_id(version.map(str::to_owned));
             match reading.version_stage(stage.as_str()).send().await {
@@ -154,7 +157,7 @@ pub async fn read(
             }
         },
     )
-    .await
+    .boxed()
 }
 
 /// An error that may say that a name or a password was wrong.
@@ -236,8 +239,7 @@ impl Secret {
 
     /// The account as one of the secret's versions has it.
     pub async fn version(&self, stage: Stage) -> Result<Option<StoreCredentials>, SecretError> {
-        // Boxed: what is nested in it is deeper than the compiler computes layouts.
-        let version = Box::pin(read(&self.client, &self.id, stage, None)).await;
+        let version = read(&self.client, &self.id, stage, None).await;
         let version = version.map_err(|source| SecretError::Aws {
             id: self.id.clone(),
             source,

@@ -1,10 +1,12 @@
-//! The settle queue, SQS: payments that are uncertain, delayed, so that most are certain by the time they are
-//! looked at; and charges that wait for their turn.
+//! The settle queue in SQS. It holds payments whose outcome is unknown, and charges that wait for their turn.
+//! The payments are delayed, so that most outcomes are known by the time somebody looks.
 
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use crate::aws::{self, AwsError};
@@ -63,7 +65,11 @@ impl SettleQueue {
         self.send_text(&body, delivery).await
     }
 
-    async fn send_text(&self, body: &str, delivery: Delivery) -> Result<(), CallError<AwsError>> {
+    fn send_text<'m>(
+        &'m self,
+        body: &'m str,
+        delivery: Delivery,
+    ) -> BoxFuture<'m, Result<(), CallError<AwsError>>> {
         let delay = match delivery {
             Delivery::Delayed => self.delay,
             Delivery::InTurn => Duration::ZERO,
@@ -74,14 +80,13 @@ impl SettleQueue {
             FailPoint("SendToSettle"),
             SQS_TIMEOUT,
             AwsError::is_transient,
-            || async {
+            move || async move {
                 let message = self.client.send_message().queue_url(&self.url);
                 let sending = message.message_body(body).delay_seconds(delay).send();
-                sending.await.map_err(AwsError::from)
+                sending.await.map(drop).map_err(AwsError::from)
             },
         )
-        .await?;
-        Ok(())
+        .boxed()
     }
 }
 
@@ -136,11 +141,11 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Puts up to `most` messages back into the `queue` that they came from, in half of the invocation's time; how many.
-    /// One that can still not be read comes back here.
+    /// Moves up to `most` messages back into `queue`, which they came from, and returns how many it moved. Stops
+    /// after half of the invocation's remaining time. A message that still can't be read comes back here.
     ///
     /// # Errors
-    /// A queue can't be reached. Each message is in one of the two, or in both.
+    /// One of the queues can't be reached. No message is lost: each is in one of the two queues, or in both.
     pub async fn redrive(
         &self,
         queue: &SettleQueue,

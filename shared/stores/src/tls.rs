@@ -1,8 +1,8 @@
-//! Whom TLS trusts: the authorities that Amazon's stores are certified by, and nobody else.
+//! The certificate authorities that TLS trusts: those that certify Amazon's stores, and no others.
 //!
-//! They are compiled in, from `certificates/amazon.pem`, where their source and date stand. Locally
-//! the stack has an authority of its own. Five of them certify AWS's API. To read all authorities of the system
-//! would take most of a function's start.
+//! They are compiled in from `certificates/amazon.pem`, which states their source and date. Five of them
+//! certify AWS's API. A local stack has an authority of its own instead. The system's authorities are not
+//! used, because reading all of them would take most of a function's start.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

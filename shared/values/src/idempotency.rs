@@ -1,7 +1,7 @@
 //! The `Idempotency-Key` header (IETF draft), and the hash that binds a key to its body.
 //!
-//! Where a key's request is kept is the business's matter: a booking's in the table `request`, a payment's in
-//! its record, so that the key and what it made are one write.
+//! Storing a key is left to the domain, so that the key and what its request created are one write. A booking's
+//! key is kept in the table `request`, a payment's in the payment's record.
 
 use std::fmt;
 use std::time::Duration;

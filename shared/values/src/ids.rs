@@ -137,7 +137,8 @@ macro_rules! prefixed_uuid {
         }
 
         impl $name {
-            /// A new name. Never reused, and made before the first statement, so that a repeat is known.
+            /// A new id, which is never reused. It is made before the first statement, so that a repeated
+            /// statement is recognized by it.
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }

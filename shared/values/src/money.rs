@@ -81,8 +81,8 @@ impl utoipa::PartialSchema for Currency {
 
 impl utoipa::ToSchema for Currency {}
 
-/// The digits that a number may have, before and after its point together and without the zeros at its
-/// ends that say nothing: those that a [`Decimal`] always holds.
+/// The most digits that a number may have, before and after the decimal point together. Leading zeros, and
+/// trailing zeros of the fraction, don't count. A [`Decimal`] can hold every number of this many digits.
 const MAX_DIGITS: usize = 28;
 
 /// A decimal number as it was written in JSON, exact.

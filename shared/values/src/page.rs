@@ -62,8 +62,8 @@ pub struct Paginated<T> {
 }
 
 impl<Id: Display + FromStr> Page<Id> {
-    /// Reads the query parameters `limit` and `cursor`. `list` names whose list of what it is: a
-    /// cursor belongs to the list that made it.
+    /// Parses the query parameters `limit` and `cursor`. `list` names the list and its owner, as in
+    /// `bookings of 7`. A cursor is valid only for the list that issued it.
     ///
     /// # Errors
     /// A limit outside 1 to 100, or a cursor that this list didn't give out.

@@ -118,8 +118,8 @@ macro_rules! deserialize_from_str {
     };
 }
 
-/// Declares a text that follows a rule: the type, the function that makes it of a text, what is said of a text that it
-/// can't be made of, and its schema, as [`string_schema`] takes it.
+/// Declares a type for texts that follow a rule. Takes its name, the function that makes its content from a text
+/// or refuses the text, the error message for a refused text, and its schema as [`string_schema`] takes it.
 #[macro_export]
 macro_rules! validated_text {
     ($(#[$doc:meta])* $name:ident, $make:expr, $invalid:literal, $($schema:tt)+) => {

@@ -1,4 +1,4 @@
-//! Texts that follow rules; and of those that people read, which characters one line may have.
+//! Texts that follow rules, and which characters are allowed in a line of text that people read.
 
 use icu_properties::props::{
     BidiClass, DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup,

@@ -75,7 +75,8 @@ impl TimeZone {
         info.abbreviation().to_owned()
     }
 
-    /// The moment at which clocks in this zone show a time; the first of two. `None` where they skip it.
+    /// The moment at which clocks in this zone show a time. If they show it twice, the first of the two
+    /// moments. `None` if they skip it.
     pub fn moment(&self, clock: NaiveDateTime) -> Option<Timestamp> {
         let (date, time) = (clock.date(), clock.time());
         let clock_there = jiff::civil::DateTime::new(

@@ -20,7 +20,7 @@ use crate::rounds;
 /// As many messages as fit into the 6 MB of one invocation, or nearly.
 const BATCH: usize = 7_000;
 const BACKLOG: usize = 100_000;
-/// Nobody's number: whose notifications these are.
+/// The owner of the stored notifications. No such user exists.
 const USER: i64 = 888_888_888;
 
 /// Measures both.
@@ -89,7 +89,7 @@ async fn drain(stored: &Collection<Document>) -> f64 {
         sleep(Duration::from_millis(10)).await;
     }
     let began = Instant::now();
-    // The broker is asked: to count documents takes the store's time.
+    // Ask the broker first, because counting documents takes the store's time.
     queues::empty("admit.notifications").await;
     while count().await < BACKLOG as u64 {
         sleep(Duration::from_millis(50)).await;

@@ -25,7 +25,7 @@ const ENVIRONMENTS: usize = 16;
 enum Load {
     /// Bookings of many events, or of one.
     Book { clients: usize, events: usize },
-    /// What a function refuses without asking a store: what API and emulator can do at most.
+    /// Requests that are refused before a store is asked. They show the most that the API and the emulator can do.
     BeRefused { clients: usize },
 }
 
@@ -54,8 +54,8 @@ const LOADS: [Load; 7] = [
     },
 ];
 
-/// The same by a process that serves many invocations at once, as on Lambda Managed Instances, after those by processes
-/// that serve one each.
+/// Loads that are repeated with processes that serve many invocations at once, as on Lambda Managed Instances. The
+/// processes before them serve one invocation each.
 const MANY_AT_ONCE: [Load; 2] = [LOADS[3], LOADS[5]];
 
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ pub async fn measure(app: &TestApp, shop: &Shop) {
             for (load, measured) in loads.iter().zip(measured) {
                 let before = Used::now();
                 let took = run(app, users, events, *load, TIME).await;
-                // What was announced is notified.
+                // Let the notifications of this load be delivered, so that their processor time counts too.
                 sleep(Duration::from_secs(2)).await;
                 measured.add(&took, &before);
             }

@@ -1,8 +1,8 @@
-//! A crowd at one moment: ten thousand people who want the five thousand tickets of one event within one second,
-//! against bounds on environments, charges and connections.
+//! A crowd at one moment: ten thousand people want the five thousand tickets of one event within one second. The
+//! environments, charges and connections are limited.
 //!
-//! Each sends one request, and repeats it with the same key while it is refused (503) or not heard of. Who is told to
-//! wait (202) asks for the booking until it is known.
+//! Each person sends one request, and repeats it with the same key while it is refused (503) or gets no answer. A
+//! person who is told to wait (202) polls the booking until its outcome is known.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ fn report(answers: &[(Duration, u16)], ends: &[End], sold: i64, connections: i64
     figures::plot_time("crowd", "bookings a second", &[line]).unwrap();
 }
 
-/// How many a second, in each five.
+/// The rate per second in each five seconds, against the end of those five seconds.
 fn rates(times: impl Iterator<Item = Duration>) -> Vec<(f64, f64)> {
     const WIDTH: u64 = 5;
     let mut counted = BTreeMap::<u64, f64>::new();

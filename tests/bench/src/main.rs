@@ -11,6 +11,7 @@ mod bookings;
 mod cpu;
 mod crowd;
 mod figures;
+mod first;
 mod inventory;
 mod latency;
 mod logins;
@@ -37,7 +38,10 @@ async fn main() {
     if wanted("inventory") {
         inventory::measure().await;
     }
-    if ["steps", "latency", "bookings"].into_iter().any(wanted) {
+    if ["steps", "latency", "first", "bookings"]
+        .into_iter()
+        .any(wanted)
+    {
         let app = TestApp::start().await;
         let shop = bookings::Shop::open(&app).await;
         if wanted("steps") {
@@ -45,6 +49,9 @@ async fn main() {
         }
         if wanted("latency") {
             latency::measure(&app, &shop).await;
+        }
+        if wanted("first") {
+            first::measure(&app, &shop).await;
         }
         if wanted("bookings") {
             bookings::measure(&app, &shop).await;

@@ -112,7 +112,8 @@ fn bookings(user: &User, from: usize, to: usize) -> String {
 }
 
 async fn fill(app: &TestApp, statements: &str) {
-    // Longer than any statement of ours may take; without the work for an older release's rows, a row at a time.
+    // Lift the statement timeout: these inserts take longer than any statement of ours may. Switch the triggers off:
+    // row by row, they would do the work that only the rows of an older release need.
     let mut connection = app.bookings.acquire().await.unwrap();
     for statement in [
         "set statement_timeout = 0",

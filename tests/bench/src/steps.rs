@@ -1,5 +1,5 @@
-//! The work of a booking without the API and the local Lambda: through our code, by a bare loop of the same
-//! drivers that sends the same statements, record and message with no code around them, and by pgbench.
+//! The work of a booking without the API and the local Lambda, done in three ways: by our code; by a bare loop that
+//! sends the same statements, record and message through the same drivers; and by pgbench.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -164,7 +164,7 @@ pub async fn measure(app: &TestApp, shop: &Shop) {
             }
             let figures = all.entry((work, environments, many)).or_default();
             let [by_us, by_hand, by_pgbench] = figures;
-            // Each is as often first, as the tables grow.
+            // The tables grow, so let each of the two go first equally often.
             if round % 2 == 0 {
                 by_us.add(race(ours, targets, work).await);
                 by_hand.add(race(bare, targets, work).await);

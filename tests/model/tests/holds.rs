@@ -2,8 +2,8 @@
 //! the tickets back, and the sweep, in every order. A payer or the buyer may stop for good at any step, the sweep may stop and
 //! come again, and time may run out at any moment.
 //!
-//! One step is one statement or one call of the code. The gateway decides once for each payment,
-//! as in `protocol`, which has what this leaves out: lost answers of the database, tickets that others want, refunds.
+//! One step is one statement or one call of the code. The gateway decides once for each payment, as in `protocol`.
+//! That model covers what this one leaves out: lost answers of the database, competition for tickets, and refunds.
 use stateright::{Checker, Model, Property};
 
 /// Attempts to pay, by processes of their own.
@@ -378,7 +378,7 @@ fn settle_steps(settler: Settler, who: Who, steps: &mut Vec<Step>) {
     steps.push(Step::GiveUp(who));
 }
 
-/// The sweep comes again.
+/// What a settler does after it stops: the sweep comes again, the buyer does not.
 fn rest(who: Who) -> Settler {
     match who {
         Who::Sweep => Settler::Idle,

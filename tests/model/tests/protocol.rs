@@ -1,13 +1,13 @@
 //! A model of the booking protocol, checked exhaustively: every order of every step of two users
 //! who want three tickets, with crashes, lost answers, timeouts and duplicates in between.
 //!
-//! One [`Step`] is one statement or one call of the code and has its name there; what a fault point
-//! can do to a call is a fault here. The model says that the protocol is right, the fault matrix that
-//! the code is the protocol.
+//! One [`Step`] is one statement or one call of the code, and has its name there. What a fault point can
+//! do to a call is a fault here. The model shows that the protocol is right; the fault matrix shows that
+//! the code follows the protocol.
 //!
-//! What is not modelled: time (a sweep may come at any moment, also while the request that it
-//! sweeps up is running), payments of no booking, and the stores' own failures, of which a caller
-//! only ever sees that a call failed.
+//! The model leaves out time: a sweep may come at any moment, even while the request that it sweeps up is
+//! still running. It also leaves out payments without a booking, and how the stores themselves fail: a
+//! caller only ever sees that a call failed.
 #![expect(
     clippy::unwrap_used,
     reason = "a model that is no model is a test that fails"
@@ -18,7 +18,7 @@ use std::env;
 use stateright::{Checker, Model, Property};
 
 const TICKETS: u8 = 3;
-/// One of them is where the release before stock keeps it, and none of the two rows of stock has enough.
+/// Neither row of stock has enough alone. The third ticket is where the release before stock keeps its tickets.
 const STOCK: [u8; 2] = [1, 1];
 /// What each user wants: one of them can have it, both can't.
 const WANTED: u8 = 2;
@@ -224,8 +224,8 @@ struct Protocol {
 }
 
 impl Protocol {
-    /// Whether something may go wrong with a request's processes, and how its calls may end. Users
-    /// meet in the tickets only, so that it is enough to hurt one of them.
+    /// Whether something may go wrong with a request's processes, and how its calls may end. Users compete
+    /// only for tickets, so it is enough to inject faults for one of them.
     fn faults_of(&self, request: Request, state: &State) -> (bool, &'static [How]) {
         let faulty = state.faults_left > 0 && user(request) == 0;
         (faulty, if faulty { &HOW } else { &HOW[..1] })
@@ -280,12 +280,12 @@ impl State {
         self.outside + self.stock.iter().sum::<u8>()
     }
 
-    /// To any one row; here, to one that differs between requests.
+    /// Returns the tickets to one row. The code may choose any row; here, the row depends on the request.
     fn give_back(&mut self, request: Request) {
         self.stock[request % 2] += WANTED;
     }
 
-    /// What the request is told: what the booking's request was told first, whatever has become of it since.
+    /// Tells the request what the booking's own request was told first, whatever the booking has become since.
     fn answer(&mut self, request: Request, of: Request) {
         match self.bookings[of].row.and_then(|row| row.answer) {
             Some(Status::Confirmed) => self.tell(request, 201),
@@ -385,7 +385,7 @@ impl State {
                     self.give_back(request);
                     self.bookings[request].row = None;
                 }
-                // 503, whether it was heard or not: a repeat finds what is.
+                // 503, even if the statement's answer was heard. A repeat finds what is stored.
                 None
             }
             // The queue is one way to the settling, the sweep another: in the model it may begin at
@@ -619,7 +619,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        // What the consumer does concerns nobody else, so that no order of it needs to be tried.
+        // The consumer affects no other process, so there is no need to try it in every order.
         if let Some(request) = state
             .bookings
             .iter()
@@ -644,7 +644,7 @@ impl Model for Protocol {
                 };
                 match step {
                     Step::AwaitCharge { .. } | Step::AwaitVoid | Step::AwaitRefund => {
-                        // Where nobody will reply any more, it costs no fault to notice.
+                        // If no reply can come any more, giving up does not count as a fault.
                         let served = state
                             .charges
                             .iter()
@@ -658,7 +658,7 @@ impl Model for Protocol {
                 if step == Step::Reserve {
                     actions.push(Action::Do(request, role, How::PassesOver));
                 }
-                // That many charge at once is no fault.
+                // To be refused because too many charges run at once does not count as a fault.
                 if matches!(step, Step::InvokeCharge { .. }) && user(request) == 0 {
                     actions.push(Action::RefuseCharge(request, role));
                 }
@@ -731,7 +731,7 @@ impl Model for Protocol {
             }
             Action::RefuseCharge(request, role) => {
                 let first = state.at(request, role) == Some(Step::InvokeCharge { again: false });
-                // The first of two may have been begun: that the second was not says nothing.
+                // A refused second invocation proves nothing: the first one may have begun the charge.
                 let next = Step::LeaveToSettle { in_turn: first };
                 // The queue waits for its turn, and then delivers its message again.
                 state.go(request, role, (role == Role::Book).then_some(next));

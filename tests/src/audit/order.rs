@@ -1,4 +1,5 @@
-//! Whether some order of the requests explains the answers: what was held when, at the widest.
+//! Whether some order of the requests explains the answers. A sold-out answer is checked against the longest times
+//! for which tickets may have been held, and the capacity against the times for which they certainly were.
 
 use std::time::{Duration, SystemTime};
 

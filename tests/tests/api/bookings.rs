@@ -154,8 +154,8 @@ async fn a_pending_booking_can_not_be_cancelled_yet() {
     assert!(refused.header("retry-after").is_some());
 }
 
-/// A booking of two tickets, so old, as a create-booking leaves it that ends between reserve and
-/// charge.
+/// Inserts a booking of two tickets that is `age` old, as `create-booking` leaves it when it dies between
+/// reserving and charging.
 async fn leave_pending(app: &TestApp, user: &User, event: &str, age: &str) -> Uuid {
     let booking = Uuid::now_v7();
     sqlx::query(
@@ -562,10 +562,9 @@ async fn holding(
     holder
 }
 
-/// The queue of an on-sale, put together by hand: a request that is declined, somebody else, the
-/// request's twin. When the decline gives its ticket back, it waits behind its own twin, which has the
-/// event's stock and finds the key taken. So neither may hold what the other
-/// wants next.
+/// Arranges the queue of an on-sale by hand: a request that will be declined, then somebody else, then the
+/// request's twin. To give its ticket back, the declined request queues again, now behind its own twin. The twin
+/// has the event's stock and finds the key taken. So neither may hold what the other wants next.
 #[tokio::test]
 async fn a_decline_that_waits_behind_its_own_twin_for_a_hot_event_holds_nothing_that_the_twin_wants()
  {

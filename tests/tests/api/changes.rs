@@ -675,7 +675,7 @@ async fn a_form_changes_only_what_was_touched_and_nothing_that_another_tab_has_c
     let app = TestApp::start().await;
     let organizer = app.user().await;
     let body = json!({
-        // The second of the two half past two of that night, and a second that no form shows.
+        // Half past two comes twice that night: this is the second one. The sale ends at a second that no form shows.
         "name": "Night", "venue": "Hall", "starts_at": "2040-10-28T01:30:00Z", "time_zone": "Europe/Berlin",
         "capacity": 40, "ticket_types": [{"name": "All", "price": 5, "sale_until": "2040-10-01T21:59:59Z"}],
     });

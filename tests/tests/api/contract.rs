@@ -266,7 +266,7 @@ async fn every_trigger_has_a_sample_event_and_every_sample_is_taken() {
             .iter()
             .filter(|name| name.split('.').next() == Some(&function))
             .peekable();
-        // One request is like another; every other trigger's event is of its own kind.
+        // API requests are all alike and need no sample. Every other trigger has its own kind of event.
         let mut routed = ALL.iter().chain(PAGES);
         let on_the_api = routed.any(|route| route.function == function);
         let there = on_the_api || samples.peek().is_some();

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 async fn raw(app: &TestApp, request: &[u8]) -> String {
     let address = app.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // What isn't read to its end may be answered, and closed, before it is sent.
+    // The server may answer and close before it has read everything, so a failed write is no error.
     drop(stream.write_all(request).await);
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer).await);

@@ -291,7 +291,7 @@ async fn a_repeated_hold_is_the_same_and_what_is_no_hold_is_refused() {
     );
 }
 
-/// Tries the card whose bank asks its owner; where they answer.
+/// Pays with the card whose bank asks its owner. Returns the URL of the page where they answer.
 async fn ask(app: &TestApp, user: &User, hold: &Answer) -> String {
     let path = format!("/bookings/{}/pay", hold.text("booking_id"));
     let card = json!({"payment_method": "pm_card_authenticationRequired"});
@@ -350,7 +350,7 @@ async fn a_payment_that_the_owner_confirms_stands_though_they_close_the_tab() {
     let bank = ask(&app, &user, &held).await;
     let browser = Browser::of(&app, &user).await;
     assert_eq!(browser.post(&bank, &[("answer", "yes")]).await.status, 303);
-    // Nobody follows to the booking. Its job looks, here a minute earlier than it would.
+    // Nobody returns to the booking. Its job finds the payment; the test makes the job due a minute early.
     let booking = held.text("booking_id");
     eventually("the booking is confirmed", async || {
         sqlx::query(

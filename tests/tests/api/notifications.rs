@@ -102,7 +102,7 @@ async fn notifications_are_listed_newest_first_in_pages() {
     let app = TestApp::start().await;
     let user = app.user().await;
     let day = shared::time::ago(Duration::from_secs(24 * 60 * 60));
-    // Of which two are of one moment, and in one page with neither.
+    // Two of the four have the same time. With one item per page, they are on different pages.
     let times: Vec<_> = [1, 2, 2, 3]
         .map(|minute| day + Duration::from_secs(60 * minute))
         .into();

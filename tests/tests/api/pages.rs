@@ -612,7 +612,7 @@ async fn an_organizer_puts_an_event_on_sale_and_sees_what_it_sells() {
         ([("time", "25:00")], "date"),
         ([("time_zone", "Berlin")], "time_zone"),
         ([("capacity", "many")], "capacity"),
-        // Not one.
+        // 1,000 must not become 1.
         ([("capacity", "1,000")], "capacity"),
         ([("limit_1", "1.000")], "limit_1"),
         ([("ends_at", "2040-10-28T02:00")], "ends_at"),

@@ -189,7 +189,8 @@ async fn with_code(app: &TestApp, capacity: i64) -> String {
 async fn mixed(app: &TestApp) -> (String, Vec<String>) {
     let organizer = app.user().await;
     let mut body = TestApp::event_body(json!({
-        // The second quota is never the only one that has too little: of that, the audit knows nothing.
+        // "Chairs" is as large as the capacity, so it never runs out alone. The audit checks sold-out answers against
+        // the capacity only.
         "capacity": 90, "quotas": [{"name": "Chairs", "capacity": 90}],
         "ticket_types": [
             {"name": "Standing", "price": 50},

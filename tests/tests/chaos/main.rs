@@ -29,8 +29,8 @@ use tests::stack::{Faults, in_project, restart_event_sources, start_event_source
 use tests::{TestApp, eventually, secrets, setting};
 use tokio::time::Instant;
 
-/// The promise: all is settled so soon after the last fault, and as much later as the faults lasted. What
-/// failed all the time is tried again after a pause about as long.
+/// How soon after the last fault everything must be settled, in addition to the time that the faults lasted. What
+/// failed all that time is retried only after a pause of about the same length.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 fn number(name: &str, usual: u64) -> u64 {
@@ -93,7 +93,7 @@ async fn whatever_fails_every_promise_is_kept_and_all_is_settled_soon() {
     let mischief = Mischief::new(faults, settings.clone(), links);
     let mischief = async {
         let done = mischief.run(seed, end).await;
-        // What was killed last by a fault point of its own.
+        // A fault point may have killed the event sources at the very end. Start them again.
         start_event_sources(&settings).await;
         (done, Instant::now())
     };

@@ -224,7 +224,8 @@ impl Mischief {
                 continue;
             };
             let source = name.starts_with("Source");
-            // Nobody ends what AWS runs itself; and it is not killed as often as it is used.
+            // The event sources stand in for AWS's own pollers. No deadline ends those when they stall, and they do
+            // not die as often as these points are reached.
             let unfit = source && matches!(fault, Fault::Stalls | Fault::Killed);
             if unfit || self.faults.left(name) > 0 || (*fault == Fault::Stalls && rng.u8(..4) > 0) {
                 continue;

@@ -2,9 +2,9 @@
 
 use crate::ways::Way;
 
-/// Every call that is tried: its point, the function whose call is meant, and the way to it there. A call
-/// that several functions make may stand here for some of them; the event sources are no function. Of
-/// calls that change nothing, one stands for all.
+/// Every call that is tried: its fault point, the function that makes it, and the way that leads there. The
+/// function is empty for the event sources. A call that several functions make may be listed for only some of
+/// them. One call that changes nothing stands for all such calls.
 pub const CALLS: &[(&str, &str, Way)] = &[
     ("RegisterUser", "register-user", Way::Register),
     ("FindAccount", "login", Way::LogIn),

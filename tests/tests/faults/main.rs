@@ -1,7 +1,7 @@
 //! Every fault at every boundary: one at a time, on the running stack, with an audit after each.
 //!
-//! `make faults` tries them all and writes a table; `make test` tries one fault at each boundary,
-//! another one at the next.
+//! `make faults` tries them all and writes a table. `make test` tries one fault at each boundary, and a
+//! different one at the next boundary.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, sleep_until};
 use ways::{Traveller, Way};
 
-/// The longest that a case may take to settle, and a fault to be come upon.
+/// How long a case may take to settle, and how long an armed fault may take to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One fault at one boundary.
@@ -46,7 +46,7 @@ struct Case {
     /// How often in a row.
     times: u32,
     way: Way,
-    /// Whether nobody may notice it: the call is repeated where its connection breaks.
+    /// Whether nobody may notice the fault, because the call is repeated when its connection breaks.
     unnoticed: bool,
 }
 
@@ -91,23 +91,25 @@ fn cases() -> Vec<Case> {
     calls.chain(returns).collect()
 }
 
-/// Every fault once, and those that one repeat makes good also twice in a row.
+/// Every fault once. A fault that one repeat makes up for also comes twice in a row.
 fn once_or_twice() -> impl Iterator<Item = (Fault, u32)> {
     let twice = [(Fault::FailsBefore, 2), (Fault::AnswerLost, 2)];
     Fault::ALL.iter().map(|fault| (*fault, 1)).chain(twice)
 }
 
-/// What no system does. The event sources stand for AWS's own pollers: no function's deadline ends them.
+/// Whether a fault can happen at a point. The event sources stand in for AWS's own pollers, so no function's
+/// deadline ends them when they stall.
 fn can_happen(point: &str, fault: Fault) -> bool {
     match fault {
         Fault::Stalls => !point.starts_with("Source"),
-        // Nobody takes a message twice: it is taken anew when the connection of whoever had it is gone.
+        // The broker never gives one message to two takers. It gives the message out again only when the connection
+        // of the first taker is gone.
         Fault::Twice => point != "BrokerTakeDeadLetter",
         _ => true,
     }
 }
 
-/// What one repeat of the call makes good.
+/// Whether one repeat of the call makes up for the fault.
 fn is_unnoticed(fault: Fault) -> bool {
     matches!(fault, Fault::FailsBefore | Fault::AnswerLost | Fault::Twice)
 }
@@ -197,8 +199,8 @@ impl Range {
             restart_event_sources(&settings).await;
             self.killed.set(Instant::now());
         }
-        // A poll of event sources that were killed may still take the message, for which the sweep would
-        // then do the work: no poll is longer.
+        // Event sources that were killed may leave a poll behind, which can still take the message. The sweep would
+        // then do the work. Wait for the longest poll to end.
         if case.is_some_and(|case| case.function == "settle-bookings") {
             sleep_until(self.killed.get() + Duration::from_secs(6)).await;
         }
@@ -218,7 +220,7 @@ impl Range {
             payments: Vec::new(),
             sent: Vec::new(),
         };
-        // Somebody has tickets already: tickets that come back twice must not fit into the hall.
+        // Somebody already has tickets, so that tickets given back twice show up as more than the hall has.
         let mut earlier = Purchase::new(&user, &event, 3, "pm_card_visa");
         assert!(earlier.pursue(&self.app, PATIENCE).await);
         traveller.prepare(way).await;
@@ -310,7 +312,8 @@ impl Range {
             );
             outcome.wrong.push(wrong);
         }
-        // What is done twice is refused the second time; what isn't, is not taken by itself.
+        // Only a request that was carried out twice may be told at once that its name is taken. Any other request has
+        // run into its own first try.
         let makes = matches!(case.way, Way::Register | Way::CreateEvent);
         if makes && case.fault != Fault::Twice && outcome.answers.starts_with("409") {
             let wrong = "was refused as taken by nobody but itself".to_owned();
@@ -331,8 +334,8 @@ impl Range {
         outcome
     }
 
-    /// Waits until an armed fault has been come upon; whether it was. Not every call is made again after
-    /// its first failure, to fail a second time.
+    /// Waits until an armed fault has happened, and returns whether it has. One of several is enough: not every call
+    /// is repeated after its first failure, so the second fault may never happen.
     async fn come_upon(&self, case: Case) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let armed = usize::try_from(case.times).unwrap();

@@ -71,7 +71,7 @@ async fn key(app: &TestApp, booking: &str) -> Option<String> {
     key.bind(id).fetch_optional(&app.bookings).await.unwrap()
 }
 
-/// Has the key of a booking's request be older than it is.
+/// Makes the idempotency key of a booking's request `age` old.
 async fn age_key(app: &TestApp, booking: &str, age: &str) {
     let id: Uuid = booking.strip_prefix("bk_").unwrap().parse().unwrap();
     let aged = sqlx::query(
@@ -184,7 +184,7 @@ async fn a_hold_whose_time_is_over_is_ended_by_its_message_before_the_sweep() {
 #[tokio::test]
 async fn a_charge_that_is_noted_late_does_not_undo_a_refund() {
     let range = Range::open().await;
-    // With all the time that there is on AWS, so that late is not too late.
+    // Give the functions as much time as on AWS, so that a late call is still within its limit.
     range.restart_with(&["ADMIT_HURRY=1".to_owned()]).await;
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
@@ -208,7 +208,7 @@ async fn a_charge_that_is_noted_late_does_not_undo_a_refund() {
         payment
     };
     let (answer, payment) = tokio::join!(late, meanwhile);
-    // To its own request the booking is what it was confirmed to be.
+    // The request itself is still answered with the confirmed booking.
     assert_eq!(
         (answer.status, answer.text("status")),
         (201, "CONFIRMED".to_owned())
@@ -218,7 +218,7 @@ async fn a_charge_that_is_noted_late_does_not_undo_a_refund() {
     range.close().await;
 }
 
-/// What PostgreSQL says, and not its connection: a standby, a shutdown, a lock that is not to be had.
+/// Errors that PostgreSQL itself reports: a shutdown, a standby, a lock that it does not grant in time.
 #[tokio::test]
 async fn what_a_server_says_that_can_not_serve_now_is_repeated_or_503() {
     let range = Range::open().await;
@@ -250,7 +250,7 @@ async fn what_a_server_says_that_can_not_serve_now_is_repeated_or_503() {
     // No session is kept that would go on refusing.
     let again = purchase.ask(app).await.unwrap();
     assert_eq!(again.status, 201, "{again:?}");
-    // 55P03: somebody else has the row for longer than anyone may wait, and for shorter than two do.
+    // 55P03: somebody else has locked the row. The repeat gets past a lock of 4 s, but not past one of 9 s.
     for (held, status) in [(4, 201), (9, 503)] {
         let mut holder = app.bookings.begin().await.unwrap();
         sqlx::query("set local idle_in_transaction_session_timeout = 0")
@@ -518,7 +518,7 @@ async fn messages_of_any_size_are_redriven_and_forgotten_in_little_memory() {
         }
     };
     fill(bson::DateTime::now()).await;
-    // Behind what can't be read.
+    // Behind the unreadable messages stands a readable one.
     let user = app.user().await;
     let readable = Binary {
         subtype: BinarySubtype::Generic,
@@ -740,7 +740,7 @@ async fn while_the_document_store_is_away_the_sweep_announces_and_tells_what_wai
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(9).await);
     let booking = app.book(&user, &event, 1).await.text("booking_id");
-    // On the connection that was kept, and on the one that is made then.
+    // Fail on the connection that was kept, and on the new one that replaces it.
     range
         .faults
         .arm_in("create-booking", "BrokerPublish", Fault::FailsBefore, 2);
@@ -774,7 +774,7 @@ async fn one_booking_that_can_not_be_settled_does_not_hold_up_the_others() {
     let app = &range.app;
     let (user, event) = (app.user().await, app.event_with(5).await);
     let mut stuck = Purchase::new(&user, &event, 1, "pm_admit_timeout");
-    // The charge, its settling from the queue, and the sweep's first two.
+    // Fail the charge, its settling from the queue, and the first two tries of the sweep.
     range.faults.arm("charge-payment", Fault::FailsBefore, 4);
     stuck.ask(app).await;
     let booking = stuck.booking().unwrap();

@@ -1,6 +1,6 @@
-//! The way to each fault point: what somebody does so that the system comes by it.
+//! The way to each fault point: what somebody does to make the system reach it.
 //!
-//! A way ends when whoever went it knows how it ended, faults or not, and says what was answered.
+//! A way ends when whoever took it knows its outcome, with faults or without. It returns what was answered.
 
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ impl Traveller<'_> {
                 end_functions(|name| name == "create-booking").await;
             }
             Way::RedriveTheQuarantine => {
-                // Readable by now, as if a newer release had come.
+                // The message is readable, as if a release that can read it had been deployed since.
                 let announcement = announcement();
                 self.sent.push(Sent::Announcement(
                     announcement["id"].as_str().unwrap().to_owned(),
@@ -211,12 +211,12 @@ impl Traveller<'_> {
             Way::BookMoreThanThereIs => self.buy(9, card).await,
             Way::BookFromAllShards => self.buy(5, card).await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
-            // The charge, its settling from the queue, and the sweep's first two.
+            // Fail the charge, its settling from the queue, and the first two tries of the sweep.
             Way::StayUnknownForLong => {
                 self.fail("any", "charge-payment", 4);
                 self.buy(1, "pm_admit_timeout").await
             }
-            // On the connection that was kept, and on the one that is made then.
+            // Fail on the connection that was kept, and on the new one that replaces it.
             Way::BeAnnouncedLater => {
                 self.fail("create-booking", "BrokerPublish", 2);
                 self.buy(1, card).await
@@ -249,8 +249,8 @@ impl Traveller<'_> {
                 self.payments[0].answers()
             }
             Way::PayAndStayUnknown => self.pay("pm_admit_timeout").await,
-            // Its settling from the queue (a booking of before may take one), then both tries of the sweep's own
-            // settling.
+            // Fail its settling from the queue (an earlier booking may use up one of the failures), then both tries
+            // of the sweep's own settling.
             Way::PayAndStayUnknownForLong => {
                 self.fail("any", "charge-payment", 3);
                 self.fail("sweep-payments", "AdvanceRecord", 2);
@@ -345,7 +345,7 @@ impl Traveller<'_> {
             Way::RegisterByPage => {
                 let name = format!("u{}", Uuid::now_v7().simple());
                 let account = [("username", name.as_str()), ("password", "password123")];
-                // Whose answer was lost finds the name taken.
+                // After a lost answer, the repeat finds the name taken.
                 let browser = Browser::open(self.app);
                 self.submit(&browser, "/sign-up", &account, &[303, 409])
                     .await
@@ -398,7 +398,7 @@ impl Traveller<'_> {
         panic!("not done after {PATIENCE:?}: {answers:?}");
     }
 
-    /// Makes an event, and changes it in each way that there is. Whose answer was lost finds it done.
+    /// Creates an event and changes it in every possible way. After a lost answer, the repeat finds the change made.
     async fn change_an_event(&mut self) -> String {
         let id = format!("E{}", Uuid::now_v7().simple());
         let event = json!({
@@ -515,7 +515,7 @@ impl Traveller<'_> {
         answers.join("; ")
     }
 
-    /// Holds a ticket, as if long ago, until the sweep has ended that.
+    /// Holds a ticket, moves the end of the hold into the past, and waits until the sweep has ended it.
     async fn let_a_hold_lapse(&mut self) -> String {
         let (booking, held) = self.hold().await;
         let past = "with past as (update booking set hold_until = now() - interval '1 second'
@@ -745,7 +745,8 @@ impl Traveller<'_> {
         answers
     }
 
-    /// Bookings at once, all declined so that it never sells out, until one of them had to wait for its turn.
+    /// Books several tickets at once until one booking has to wait for its turn. All cards are declined, so that the
+    /// event never sells out.
     async fn crowd(&mut self) -> String {
         let app = self.app;
         for _ in 0..20 {
@@ -834,7 +835,7 @@ impl Traveller<'_> {
     }
 }
 
-/// An announcement that stores nothing that an audit would miss: its user is nobody's.
+/// An announcement for a user who does not exist, so that no audit looks for its notification.
 fn announcement() -> Value {
     let booking = format!("bk_{}", Uuid::now_v7().simple());
     json!({

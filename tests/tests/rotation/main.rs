@@ -100,7 +100,7 @@ async fn who_logs_in_anew_between_two_steps_is_let_in() {
     let (user, event) = (app.user().await, app.event_with(100_000).await);
     for name in ROTATED {
         for event_of_step in rotation(name) {
-            // Whatever was done already is done again, as Secrets Manager does it.
+            // Take each step twice, as Secrets Manager may repeat it.
             step(&app, &event_of_step).await;
             step(&app, &event_of_step).await;
             end_functions(|_| true).await;

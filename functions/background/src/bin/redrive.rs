@@ -16,7 +16,7 @@ struct Redriven {
 }
 
 async fn handle(app: &App, wanted: Redrive) -> Result<Redriven, Error> {
-    // Both, also where one can't be reached.
+    // Redrive both before returning an error, in case one of them can't be reached.
     let announcements = app.broker.redrive(wanted.most()).await;
     let settlements = app
         .dead_letters

@@ -18,7 +18,7 @@ struct Batch {
     records: Vec<SqsMessage>,
 }
 
-/// Other sources have records too.
+/// Accepts only records of SQS, because events of other sources have `Records` too.
 fn of_sqs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SqsMessage>, D::Error> {
     let records = Vec::<SqsMessage>::deserialize(deserializer)?;
     let ours = |record: &SqsMessage| record.event_source.as_deref() == Some("aws:sqs");

@@ -16,8 +16,8 @@ use shared::token_key::TokenKey;
 use shared::{Error, FromConfig, serve, telemetry};
 use sqlx::migrate::Migrator;
 
-/// A migration that ran and is not among these is a newer release's, whose deploy was rolled back.
-/// Migrations only add, so that older functions can live with it.
+/// Ignores migrations that have run but are unknown to this release. They belong to a newer release, whose deploy was
+/// rolled back. Migrations only add, so older functions can live with them.
 fn after_a_rollback_too(mut migrations: Migrator) -> Migrator {
     migrations.set_ignore_missing(true);
     migrations
@@ -29,7 +29,7 @@ fn after_a_rollback_too(mut migrations: Migrator) -> Migrator {
 enum Trigger {
     /// A deploy.
     Deploy(cloudformation::Event),
-    /// An operator, with nothing to say.
+    /// An operator, who passes no input.
     Operator {},
 }
 
@@ -41,7 +41,7 @@ struct Migrated {
     pub token_public_key: String,
 }
 
-/// Migrates. A deploy that it fails for is told so, and goes back.
+/// Migrates. If that fails, the deploy is told so and rolls back.
 ///
 /// # Errors
 /// Some store is not up to date, or nobody could be told that it is.
@@ -55,7 +55,7 @@ async fn handle(config: &Config, trigger: Trigger) -> Result<Option<Migrated>, E
         event.answer(Ok(serde_json::Value::Null)).await?;
         return Ok(None);
     }
-    // Boxed: what is nested in it is deeper than the compiler computes layouts.
+    // Boxed, because the futures nested in it are too deep for the compiler to compute their layout.
     let outcome = match Box::pin(migrate(config)).await {
         Ok(migrated) => Ok(serde_json::to_value(migrated)?),
         Err(error) => {
@@ -68,13 +68,13 @@ async fn handle(config: &Config, trigger: Trigger) -> Result<Option<Migrated>, E
     Ok(None)
 }
 
-/// Migrates the stores as they are now: a deploy may have put another in the place of one.
+/// Migrates the stores. Connects anew each time, because a deploy may have replaced one of them.
 async fn migrate(config: &Config) -> Result<Migrated, Error> {
     let owners = Owners::new(config).await?;
     let databases = &owners.databases;
     databases.create("users_db").await?;
     databases.create("booking_db").await?;
-    // Before the tables, whose migrations say what the databases' accounts may do.
+    // Make the accounts before the tables, because the tables' migrations say what the accounts may do.
     for id in config.role_secrets.required()?.split(',') {
         owners.let_in(&Secret::new(id.trim()).await).await?;
     }

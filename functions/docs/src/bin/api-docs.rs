@@ -17,7 +17,7 @@ impl FromConfig for App {
     async fn from_config(_: &Config) -> Result<Self, Error> {
         Ok(Self {
             page: Arc::new(
-                // Addresses without a slash before them: a stage's name may stand there.
+                // Relative addresses, without a leading slash, because the path may begin with a stage's name.
                 SwaggerConfig::from("openapi.json")
                     .try_it_out_enabled(true)
                     .validator_url("none"),

@@ -51,8 +51,8 @@ pub enum BookingOutcome {
 }
 
 impl BookingOutcome {
-    /// The answer to the request that made the booking. Once confirmed, it stays so for that request;
-    /// later changes show at the booking's own URL.
+    /// The answer to the request that made the booking. Once the booking was confirmed, a repeat of the request is
+    /// always told so. Later changes, such as a cancel, show at the booking's own URL.
     fn of(mut booking: Booking) -> Self {
         match booking.status {
             Status::Held => {
@@ -140,7 +140,8 @@ pub async fn book(
 /// How far a booking came.
 enum Finish {
     Known(BookingOutcome),
-    /// It is to be settled: its payment is unknown, or is to be made in its turn, with this card.
+    /// The booking must be settled. Either the outcome of its charge is unknown, or the charge never began and must
+    /// still be made, with this card.
     Left {
         charge_with: Option<PaymentMethod>,
     },
@@ -189,8 +190,10 @@ async fn pay_and_finish(
     Ok(Finish::Known(BookingOutcome::of(stored)))
 }
 
-/// Leaves a booking to be settled: its payment is unknown, or was not begun and is to be made in its turn, with
-/// `charge_with`. The queue makes it quick; the sweep makes it certain, so that no error here changes the answer.
+/// Hands a booking over to be settled. Either the outcome of its charge is unknown, or the charge never began and
+/// must still be made, with `charge_with`.
+///
+/// The queue makes settling quick. The sweep makes it certain, so no error here changes the answer.
 async fn leave_to_settle(
     office: &BoxOffice,
     settle_queue: &SettleQueue,
@@ -224,7 +227,8 @@ async fn leave_to_settle(
     }
 }
 
-/// Tells a repeated request what the first with this key was told, or what has become of it since.
+/// Answers a repeated request as the first one with its key was answered, or with the outcome if that has become
+/// known since.
 fn replay(
     stored: StoredRequest,
     repeated: Option<&IdempotentRequest>,

@@ -12,7 +12,7 @@ use values::ids::{BookingId, EventId, PaymentId, UserId};
 /// Why a booking can't be cancelled.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelError {
-    /// Also where it is another person's.
+    /// Also returned for another user's booking.
     #[error("there is no such booking")]
     NotFound,
     #[error("the event of the booking has begun")]
@@ -89,7 +89,8 @@ pub(super) async fn give_back(
     cancelled.map(Booking::try_from).transpose()
 }
 
-/// The booking, if it is cancelled already. `None` where it was confirmed meanwhile, and can be cancelled now.
+/// Returns the booking if it is already cancelled, or `None` if it was confirmed in the meantime and can be cancelled
+/// now.
 pub(super) async fn explain_not_cancelled(
     db: &Db,
     user: UserId,

@@ -12,10 +12,11 @@ use values::ids::{BookingId, PaymentId};
 /// serve 22,500 in this time.
 const CHARGED_WITHIN: Duration = Duration::from_secs(180);
 
-/// PENDING → CONFIRMED, with its tickets, announced or not. `None` where the booking is not pending any more.
+/// PENDING → CONFIRMED: issues the tickets, and adds a job to announce the booking unless it was `announced`. Returns
+/// `None` if the booking is no longer pending.
 ///
-/// The payment's id is the booking's own; a free booking has none. What repeats of the request are told is
-/// decided here, whoever confirms: a later cancel does not change it. If it was not announced, a job is added.
+/// The payment's id is derived from the booking's; a free booking has none. This also decides what repeats of the
+/// request are told, whoever confirms. A later cancel does not change that.
 pub async fn confirm(
     db: &Db,
     booking_id: BookingId,

@@ -9,13 +9,13 @@ use values::ids::{BookingId, EventId, UserId};
 /// The most holds that are ended at once because their time is over.
 const MAX_EXPIRED: i64 = 20;
 
-/// HELD → EXPIRED, where the time is over; whether it was.
+/// HELD → EXPIRED, if the hold's time is over. Returns whether this ended the hold.
 pub(super) async fn expire(db: &Db, booking_id: BookingId) -> Result<bool, sqlx::Error> {
     Ok(end_hold(db, booking_id, None).await?.is_some())
 }
 
-/// HELD → EXPIRED: the tickets go back. By its buyer at any time, by others when the time is over. Nothing was paid: a
-/// payment begins with PENDING.
+/// HELD → EXPIRED: the tickets go back. The `buyer` may end a hold at any time. Without a `buyer`, it ends only if
+/// its time is over. There is no payment to void: paying moves a hold to PENDING first.
 pub(super) async fn end_hold(
     db: &Db,
     booking_id: BookingId,
@@ -71,7 +71,8 @@ pub(super) async fn open_of(
     .await
 }
 
-/// Ends some holds of an event whose time is over, before the sweep does; whether there may be more.
+/// Ends up to `MAX_EXPIRED` overdue holds of an event, without waiting for the sweep. Returns whether there may be
+/// more.
 pub(super) async fn expire_due(db: &Db, event_id: &EventId) -> Result<bool, sqlx::Error> {
     let due = sqlx::query_scalar!(
         r#"

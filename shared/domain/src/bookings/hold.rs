@@ -27,10 +27,11 @@ use values::idempotency::IdempotentRequest;
 use values::ids::{BookingId, PaymentId, UserId};
 use values::time::{self, Timestamp};
 
-/// How many cards may be tried for one hold: more would be testing cards.
+/// How many cards may be tried for one hold. A higher limit would invite card testing.
 const MAX_ATTEMPTS: i16 = 5;
 
-/// How long an attempt may run, in seconds: as long as `pay-booking` does, and so its charge and the repeat of that.
+/// How long an attempt may run, in seconds. This is the timeout of `pay-booking`, which also bounds the charge and
+/// its one repeat.
 const ATTEMPT_SECONDS: f64 = 25.0;
 
 /// The least time that the first attempt leaves to pay, in seconds: enough for another card.
@@ -107,7 +108,8 @@ pub(super) async fn try_card(
     let attempt = Uuid::now_v7();
     let begin = || begin_attempt(&office.db, user, booking_id, attempt, idempotency);
     let begun = match begin().await {
-        // By its own first try, which was not heard of: that is found now. Or by a twin that was quicker.
+        // Either the first try of this statement stored the key but its answer was lost, and the repeat finds that
+        // attempt. Or a concurrent request with the same key was quicker.
         Err(error) if db::violates(&error, "request_pkey") => begin().await,
         begun => begun,
     };
@@ -127,7 +129,8 @@ pub(super) async fn try_card(
     };
     let finished = match charged {
         Ok(HoldCharge::Asked) => {
-            // They may choose another card instead. Who comes back from the bank has it looked at, and the job does.
+            // End the attempt, so that the buyer may choose another card instead. The payment is looked at when the
+            // buyer returns from the bank, and by the booking's job.
             close_attempt(&office.db, booking_id, attempt, Card::Asked).await?;
             tracing::info!("the bank asks the owner of the card");
             return Ok(HoldPaid::Asked(booking));
@@ -184,15 +187,21 @@ pub(super) async fn try_card(
     }
 }
 
-/// The route of a request to pay, in the table of requests: a key is of one booking.
+/// The route of a request to pay, in the table of requests. It names the booking, so that a key belongs to one
+/// booking.
 pub(super) fn pay_route(booking_id: BookingId) -> String {
     format!("POST /bookings/{booking_id}/pay")
 }
 
-/// HELD → PENDING by the first attempt, which leaves at least ten minutes to pay; a later one finds PENDING. When the
-/// attempt is over, the booking's job looks what became of it, if nobody did. Returns `None` where the booking can't be
-/// paid now. Repeated, it finds its own attempt. The request's key is written with it, in the place of one whose attempt
-/// ended, and nobody knows more. A key whose card was declined violates `request_pkey`.
+/// Begins an attempt to pay. The first attempt moves the hold from HELD to PENDING and leaves at least ten minutes to
+/// pay; later ones find it PENDING. Returns `None` if the booking can't be paid now. If repeated, the statement finds
+/// its own attempt.
+///
+/// When the attempt's time is over and its outcome is still unknown, the booking's job finds out what became of the
+/// attempt.
+///
+/// The statement also stores the request's key. It replaces an earlier use of the key whose attempt ended without a
+/// known outcome. A key whose card was declined violates `request_pkey`.
 pub async fn begin_attempt(
     db: &Db,
     user: UserId,
@@ -264,7 +273,7 @@ pub(super) enum Card {
     Declined,
     /// Its owner is asked: a repeat of the request asks again.
     Asked,
-    /// Then the attempt doesn't count, and its request may be repeated.
+    /// No charge began. The attempt does not count, and its request may be repeated.
     NotTried,
 }
 
@@ -334,7 +343,7 @@ async fn explain_not_begun(
         Status::Confirmed => Ok(HoldPaid::Confirmed(booking)),
         Status::Expired => Err(PayHoldError::Expired),
         Status::Held if hold_until <= time::now() => Err(PayHoldError::Expired),
-        // Whether a card was charged before, settling finds out.
+        // Settling finds out whether a card was charged before the hold's time was over.
         Status::Pending if hold_until <= time::now() => Err(PayHoldError::InProgress),
         Status::Held | Status::Pending if attempts(db, booking_id).await? >= MAX_ATTEMPTS => {
             Err(PayHoldError::TooManyAttempts)
@@ -414,8 +423,8 @@ pub async fn release_hold(
     }
 }
 
-/// Takes the place of an attempt, so that none begins while a payment is voided. If nobody finishes that, the booking's
-/// job looks what became of it.
+/// Occupies the booking's only place for an attempt, so that none begins while the payment is voided. If the void is
+/// never finished, the booking's job finds out what became of it.
 async fn block_attempts(db: &Db, booking_id: BookingId) -> Result<Option<BookingId>, sqlx::Error> {
     let token = PaymentId::of_booking(booking_id);
     sqlx::query_scalar!(
@@ -442,8 +451,8 @@ async fn block_attempts(db: &Db, booking_id: BookingId) -> Result<Option<Booking
     .await
 }
 
-/// Has the job of a hold that can still be paid look again in a minute, but after an attempt that may be running, and at
-/// the hold's end.
+/// Postpones the job of a hold that can still be paid. The job looks again in a minute, or a minute after the time of
+/// a running attempt is over, but at the hold's end at the latest.
 pub(super) async fn look_again(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"

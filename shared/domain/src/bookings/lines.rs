@@ -108,6 +108,7 @@ pub(super) struct LineState {
     pub most_of_type: i32,
     /// Whether a quota of its type has not enough for the basket.
     pub sold_out: bool,
-    /// What the basket wants of the ROOT quota, where the release before stock keeps a part of that.
+    /// What the basket needs of the ROOT quota, if its stock is too small and a release from before `stock` keeps
+    /// tickets in `event.available`.
     pub to_move_in: Option<i32>,
 }

@@ -33,6 +33,11 @@ impl FromConfig for BoxOffice {
             stack: config.stack.clone(),
         })
     }
+
+    fn warm_up(&'static self) {
+        self.db.connect_early();
+        self.broker.connect_early();
+    }
 }
 
 impl BoxOffice {
@@ -46,10 +51,10 @@ impl BoxOffice {
         &self.payments
     }
 
-    /// Hands the booking's confirmation to the broker; whether the broker has it.
+    /// Hands the booking's confirmation to the broker. Returns whether the broker has it.
     ///
-    /// A broker that is down is no reason to refuse a booking: a job says that it is not announced yet,
-    /// and the sweep announces it.
+    /// A broker that is down is no reason to refuse a booking. `confirm` then adds a job, by which the sweep
+    /// announces the booking.
     pub(super) async fn announce(&self, booking: &Booking) -> bool {
         match self.publish(booking).await {
             Ok(()) => true,

@@ -41,8 +41,8 @@ pub async fn pay(
     Paid { outcome, replayed }
 }
 
-/// What a request with this key was told before; `None` where there was none, or where nobody knows and another attempt may
-/// be made: all of them are one payment, which is charged once.
+/// What an earlier request with this key was told. `None` if there was none, or if its outcome is unknown and another
+/// attempt may be made. That is safe: all attempts are one payment, which is charged once.
 ///
 /// # Errors
 /// [`PayHoldError::KeyReused`], [`PayHoldError::RequestInProgress`], or the store's.

@@ -56,7 +56,7 @@ pub struct Quote {
 pub enum QuoteError {
     #[error("there is no such event")]
     EventNotFound,
-    /// Also where not everybody may buy it.
+    /// Also returned for a type that is neither public nor unlocked by the request's code.
     #[error("the event has no such ticket type: item {item}")]
     TypeNotFound { item: usize },
     #[error("the promo code is not valid for the event now")]

@@ -10,7 +10,7 @@ use values::time::{TimeZone, Timestamp};
 /// Why a booking can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum GetBookingError {
-    /// Also where it is another person's.
+    /// Also returned for another user's booking.
     #[error("there is no such booking")]
     NotFound,
     #[error("the booking store")]

@@ -32,7 +32,7 @@ pub enum Reservation {
 pub enum ReserveError {
     #[error("there is no such event")]
     EventNotFound,
-    /// Also where not everybody may buy it.
+    /// Also returned for a type that is neither public nor unlocked by the request's code.
     #[error("the event has no such ticket type: item {item}")]
     TypeNotFound { item: usize },
     #[error("the event has begun")]
@@ -163,12 +163,14 @@ struct Wanted<'r> {
     sent: &'r AtomicBool,
 }
 
-/// The statement that reserves. It finds the types of the basket's lines (`item`), and what they need of each quota
-/// (`want`): nothing, unless every line can be bought now. `$taken` holds the CTEs that take stock. They read `want`
-/// and end in `taken`, which has a row if all of it was taken.
+/// The statement that reserves.
 ///
-/// Of several requests with one key, one inserts. The unique index makes the other statements fail, so they
-/// take no tickets.
+/// It finds the types of the basket's lines (`item`), and what they need of each quota (`want`). `want` is empty
+/// unless every line can be bought now. `$taken` holds the CTEs that take stock: they read `want` and end in `taken`,
+/// which has rows only if all of `want` was taken.
+///
+/// Of several requests with one key, one inserts it. The unique index makes the other statements fail, so they take
+/// no tickets.
 macro_rules! reserve_by {
     ($wanted:expr, $point:expr, $taken:tt) => {{
         let Wanted { db, request, lines, idempotency, .. } = $wanted;
@@ -309,8 +311,9 @@ impl Wanted<'_> {
         )
     }
 
-    /// Waits for all shards, in their order, and takes from as many as it needs: so nobody is told that tickets
-    /// are sold out while others hold the rows with the rest, or while no row alone has enough.
+    /// Locks all shards in order, waits for those that others have locked, and takes from as many as it needs. So
+    /// nobody is told that tickets are sold out while others have the remaining rows locked, or while no single row
+    /// has enough.
     async fn take_from_all(&self) -> Result<Option<BookingRow>, sqlx::Error> {
         reserve_by!(
             self,
@@ -363,8 +366,8 @@ impl Wanted<'_> {
         }
     }
 
-    /// Why the person can't have these tickets beside what they have. Returns `None` if another try could succeed
-    /// now. It may also have been this same request that has them.
+    /// Finds out why the person can't have these tickets in addition to what they have. Returns `None` if another try
+    /// could succeed now, or the reservation if this same request has already made it.
     async fn explain_purchase(&self, one_hold: bool) -> Result<Option<Reservation>, ReserveError> {
         let Self { db, request, .. } = self;
         let before = made_before(db, self.booking_id, request, self.idempotency).await?;
@@ -397,13 +400,13 @@ impl Wanted<'_> {
             Some((most, have)) if !one_hold && wanted > most - have => {
                 Err(ReserveError::PurchaseLimit { most, have })
             }
-            // It went back since.
+            // What stood in the way has gone back since: try again.
             _ => Ok(None),
         }
     }
 
-    /// How each line stands now. Holds whose time is over keep no tickets from anybody: they are ended first, and
-    /// all of them before anything is sold out.
+    /// The current state of each line. Ends overdue holds first, so that they keep no tickets from anybody. Before it
+    /// reports anything as sold out, it ends all of them.
     async fn state_without_due_holds(&self) -> Result<Vec<LineState>, sqlx::Error> {
         let Self {
             db, request, lines, ..
@@ -547,8 +550,10 @@ pub(super) fn caller(user: UserId) -> String {
     format!("user:{user}")
 }
 
-/// Takes back a reservation that was not heard of, as if the request had never been made: a repeat of it, also with
-/// the same key, tries again. A hold is never taken back so: its buyer may have found it meanwhile, and paid. It ends by
+/// Undoes a reservation whose outcome is unknown, as if the request had never been made. A repeat of the request,
+/// even with the same key, tries again.
+///
+/// Holds are never undone here: the buyer may have found the hold in the meantime, and paid it. A hold ends by
 /// itself.
 pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), sqlx::Error> {
     giving_back!(

@@ -1,8 +1,8 @@
-//! Settling what was left uncertain: a queue that makes it quick, and a sweep that makes it certain.
+//! Settles bookings whose outcome is unknown. The queue makes it quick, the sweep makes it certain.
 //!
-//! Settling a booking whose outcome is unknown asks for a *void*. If the payment record says SUCCESS already, that stands and the
-//! booking is confirmed; otherwise the void is the record now, a late charge can't succeed any
-//! more, and the tickets go back. So there is nothing to guess, and two settlers do no harm.
+//! To settle such a booking is to ask for a *void*. If its payment already has an outcome, that stands: a charged
+//! booking is confirmed, a declined one rejected. Otherwise the void becomes the record: a late charge can no longer
+//! succeed, and the tickets go back. So there is nothing to guess, and two settlers at once do no harm.
 //!
 //! A booking whose charge was refused before it began is charged here, as soon as there is room.
 
@@ -21,8 +21,8 @@ use runtime::telemetry;
 use values::ids::{BookingId, PaymentId};
 use values::time;
 
-/// How long a charge or a void waits for room, or half of what the invocation has left. Then its message, or its job,
-/// is tried again, after others.
+/// The longest that a charge or a void waits while `charge-payment` is busy; half of what the invocation has left, if
+/// that is less. After that, its message or its job is tried again, behind others.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a payment could not be settled, or given back, now. Another time it may be.
@@ -36,11 +36,11 @@ pub enum SettleError {
     Unsettled(PaymentStatus),
 }
 
-/// Settles one booking. Does nothing where it is settled already, or where there is none. A hold whose time is over
-/// expires.
+/// Settles one booking. Does nothing if it is already settled, or if there is no such booking. Expires a hold whose
+/// time is over.
 ///
-/// A hold that can still be paid is only looked at: it is settled if it was paid, and else waits for its buyer. Returns
-/// whether it waits so.
+/// If a hold can still be paid, this only looks at its payment. If that is decided, the hold is settled. Otherwise it
+/// keeps waiting for its buyer. Returns whether it is still waiting.
 pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, SettleError> {
     telemetry::note("booking_id", booking_id);
     telemetry::note("payment_id", PaymentId::of_booking(booking_id));
@@ -84,8 +84,8 @@ pub async fn settle(office: &BoxOffice, booking_id: BookingId) -> Result<bool, S
     Ok(false)
 }
 
-/// Looks what became of a hold's payment, when its buyer comes back from the bank or after the hold's end. What can't
-/// be found out now, the booking's job finds out. Returns whether a card is being tried, which is left alone.
+/// Finds out what became of a hold's payment, when its buyer returns from the bank or after the hold's end. If that
+/// fails, the booking's job finds out later. Returns whether a card is being tried; such a booking is left alone.
 pub async fn look(office: &BoxOffice, booking_id: BookingId) -> bool {
     let looked = async {
         let attempted = is_attempted(&office.db, booking_id).await?;
@@ -101,7 +101,7 @@ pub async fn look(office: &BoxOffice, booking_id: BookingId) -> bool {
     })
 }
 
-/// Charges a booking that waits for its turn; else, or if the outcome is unknown, voids.
+/// Charges a booking that waits for its turn. Voids any other booking, and one whose charge has an unknown outcome.
 async fn charge_or_void(
     office: &BoxOffice,
     booking: &Booking,

@@ -4,10 +4,12 @@
 //! tickets are split over up to 64 rows, its shards, which `reserve` sells from. This module has
 //! how tickets go back, and what is left to do for the release before stock.
 
-/// The statement that ends a booking and gives back what it holds, to any one shard of each quota. `$held` says
-/// which booking may end, `$ended` how, and `$rest` are CTEs that follow: they read `ended`, and `given_back` so
-/// that they come after it. What its buyer has is counted down too, and its tickets, `valid`, let nobody in any more.
-/// Nothing happens unless all that it holds has gone back.
+/// The statement that ends a booking and gives back what it holds, to any one shard of each quota.
+///
+/// `$held` selects the booking that may end, and `$ended` ends it. `$rest` are the CTEs that follow: they read
+/// `ended`, and also `given_back`, so that they run after it. The statement also lowers what its buyer is counted to
+/// have, and cancels the booking's tickets (`valid`), so that they no longer let anybody in. Nothing changes unless
+/// everything that the booking holds goes back.
 macro_rules! giving_back {
     ($held:tt, $ended:tt, $rest:tt $(, $parameter:expr)* $(,)?) => {
         $crate::bookings::booking_rows!(
@@ -74,8 +76,8 @@ use runtime::faults::FailPoint;
 use stores::db::Db;
 use values::ids::EventId;
 
-/// Moves a part of what the release before this one keeps in `event.available` into the event's stock: a tenth,
-/// but at least `wanted`. During a deployment both releases sell, and that one sells what is left there.
+/// Moves a part of `event.available`, where the release before this one keeps tickets, into the event's stock: a
+/// tenth, but at least `wanted`. During a deployment both releases sell, and the older one sells what is left there.
 pub(super) async fn move_in(db: &Db, event_id: &EventId, wanted: i32) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"

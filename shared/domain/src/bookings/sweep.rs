@@ -35,8 +35,8 @@ pub struct Swept {
     pub failed: usize,
 }
 
-/// Works off the jobs that are due, then forgets what is old. Before all, it says in metrics how old the
-/// oldest work is.
+/// Does the jobs that are due, then deletes old keys and jobs. Before that, it reports as metrics how long the oldest
+/// job of each kind has been due.
 ///
 /// # Errors
 /// The last error of a stage. The other stages were tried too.
@@ -116,7 +116,7 @@ async fn perform(office: &BoxOffice, kind: Kind, key: &str) -> Result<(), Error>
             Ok(jobs::finish(&office.db, kind, key).await?)
         }
         Kind::Expire => {
-            // That ends the job too, unless somebody paid or released the hold: then that did.
+            // Expiring ends the job too. If somebody paid or released the hold instead, that ended the job.
             expire(&office.db, booking_id).await?;
             Ok(())
         }

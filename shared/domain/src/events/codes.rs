@@ -200,7 +200,7 @@ pub async fn create_code(
     new: NewPromoCode,
 ) -> Result<PromoCodeDetails, PromoCodeError> {
     check_types(db, event, &new.ticket_types).await?;
-    // Not repeated: it would find the code taken, by itself.
+    // Not repeated, because a repeat would find the code taken by the first try.
     let made = sqlx::query!(
         r#"
         with held as materialized (
@@ -250,7 +250,7 @@ pub async fn create_code(
             valid_until: new.valid_until,
             ticket_types: new.ticket_types,
         }),
-        // The second: this same statement, sent twice.
+        // `quota_pkey` is violated if this same statement was sent twice.
         Err(error)
             if db::violates(&error, "promo_code_pkey") || db::violates(&error, "quota_pkey") =>
         {
@@ -396,7 +396,7 @@ pub async fn change_code(
     Err(PromoCodeError::Contended)
 }
 
-/// Writes what a code shall be; whether the event was as it was read.
+/// Writes a code's new state. Returns whether the event was still as it was read; if not, nothing is written.
 async fn write_code(
     db: &Db,
     event: &OwnEvent,

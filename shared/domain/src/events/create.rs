@@ -36,7 +36,7 @@ pub async fn create(
         draws,
         ids,
     } = Layout::of(event.capacity, &event.quotas, &event.ticket_types);
-    // Not repeated: it would find the id taken, by itself.
+    // Not repeated, because a repeat would find the id taken by the first try.
     let inserted = event_rows!(
         r#"
         with made as (

@@ -133,7 +133,8 @@ pub async fn sales(db: &Db, own: &OwnEvent) -> Result<Sales, GetEventError> {
         left: row.left,
         revenue: Money::from_minor(row.revenue, currency),
     });
-    // By our names of zones: PostgreSQL's may be older. Clocks differ from UTC by a multiple of 15 minutes.
+    // Days are computed with our own time zones, because PostgreSQL's may be older. Clocks differ from UTC by a
+    // multiple of 15 minutes.
     let day = |at: &Timestamp| event.time_zone.local(*at).date_naive();
     let days = days.chunk_by(|one, next| day(&one.at) == day(&next.at));
     let days = days.filter_map(|day| {

@@ -137,7 +137,7 @@ pub async fn change_event(
     Err(EditError::Contended)
 }
 
-/// Writes what an event shall be; whether it was as it was read.
+/// Writes an event's new state. Returns whether the event was still as it was read; if not, nothing is written.
 async fn write_event(db: &Db, event: &OwnEvent, change: &EventChange) -> Result<bool, EditError> {
     let now = event.details(db).await?;
     let starts_at = change.starts_at.unwrap_or(now.event.starts_at);

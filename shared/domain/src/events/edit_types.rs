@@ -170,7 +170,7 @@ fn check(
     Ok(())
 }
 
-/// What `POST /events` asks of a type, too.
+/// Makes the same checks as `POST /events` does for a ticket type.
 fn check_new(event: &EventDetails, new: &NewTicketType) -> Result<(), EditError> {
     let most_of_event = event.event.max_tickets_per_booking;
     if new.max_per_order.is_some_and(|most| most > most_of_event) {
@@ -201,7 +201,7 @@ fn check_units(
 
 enum Written {
     Changed,
-    /// What can't change once the type is sold.
+    /// Not changed: tickets of the type were booked, and the change is not allowed after that.
     Sold,
     /// Others changed the event.
     Stale,
@@ -292,7 +292,7 @@ async fn write_type(
     })
 }
 
-/// As PostgreSQL keeps it: these numbers are small by their types.
+/// The number as PostgreSQL stores it, a `smallint`. The types of these numbers keep them small enough.
 fn small(number: i32) -> i16 {
     i16::try_from(number).unwrap_or(i16::MAX)
 }

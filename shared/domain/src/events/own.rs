@@ -1,6 +1,8 @@
-//! An event of an organizer, to be changed. A change is written only if the event still has the version that was read. If
-//! not, the event is read and the change made again. So a change whose answer was lost can be repeated. A promo code is
-//! made without: its name is its guard.
+//! An organizer's event that is to be changed.
+//!
+//! A change is written only if the event still has the version that was read. If not, the event is read again and the
+//! change made anew. So a change whose answer was lost can be repeated. A new promo code needs no version, because
+//! its unique name guards it.
 
 use super::read::details;
 use super::{EventDetails, GetEventError, Label, types};
@@ -39,8 +41,8 @@ pub enum OwnEventError {
     Database(#[from] sqlx::Error),
 }
 
-/// The event of this id, which must be `organizer`'s; and of `version` still, where one is given: changes are then made
-/// from that or not at all.
+/// Reads the event of this id, which must belong to `organizer`. If a `version` is given, the event must still have
+/// it, and changes are made from that version or not at all.
 pub async fn own(
     db: &Db,
     organizer: UserId,

@@ -15,8 +15,8 @@ pub enum GetEventError {
     Database(#[from] sqlx::Error),
 }
 
-/// One event, with the ticket types that everybody may buy, and those that a promo code lets people buy; at the
-/// prices that this makes. A code that is none changes nothing.
+/// One event, with the ticket types that everybody may buy and those that the promo code unlocks, at the prices with
+/// that code. An unknown code changes nothing.
 pub async fn get(
     db: &Db,
     event_id: &EventId,

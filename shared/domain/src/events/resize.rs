@@ -1,13 +1,15 @@
 //! Changing how much a quota has, while it is sold.
 
-/// The statement that changes an event of its organizer, and how much some of its quotas have. `$quotas` selects those
-/// from `held join quota q using (event_id)`, with what each shall have as `wanted`, and its `name`. More is spread over
-/// its shards and new ones; less is taken from those that have it. `$rest` are the CTEs that follow: they read `able`,
-/// which has the event's row unless a quota has given out more than it shall have.
+/// The statement that changes an organizer's event, and the capacity of some of its quotas.
 ///
-/// The first three parameters are the event, its organizer, and the version that the change was made from. Returns `able`,
-/// whether the event has this version and could be changed, and `least`, the lowest capacity that a quota can have where the
-/// wanted one is too low.
+/// `$quotas` selects those quotas from `held join quota q using (event_id)`, with the new capacity of each as
+/// `wanted`, and its `name`. Added capacity is spread over the quota's shards and new ones; a cut is taken from the
+/// shards that have it. `$rest` are the CTEs that follow: they read `able`, which has the event's row unless a quota
+/// has given out more than its new capacity.
+///
+/// The first three parameters are the event, its organizer, and the version that the change was made from. Returns
+/// `able`, whether the event has this version and could be changed. If a wanted capacity is too low, also returns
+/// `least`, the lowest one that the quota can have.
 macro_rules! resizing {
     ($quotas:tt, $rest:tt $(, $parameter:expr)* $(,)?) => {
         sqlx::query!(

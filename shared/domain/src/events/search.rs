@@ -27,7 +27,8 @@ pub struct Listed {
     pub price_from: Money,
     /// Whether another type costs more.
     pub several_prices: bool,
-    /// How many tickets are left of the types that everybody may buy: at most so many, as types share quotas.
+    /// An upper bound on the tickets that are left of the types that everybody may buy. Fewer may be left, because
+    /// types share quotas.
     pub left: i64,
 }
 
@@ -68,7 +69,7 @@ pub async fn search(
     let wanted = usize::try_from(page.rows_to_read()).unwrap_or_default();
     let mut events = Vec::with_capacity(wanted);
     let mut after = page.after().cloned();
-    // Some that are read are of another date where they are, so that one reading need not fill the page.
+    // Some of the events read are on another date at their venue, so one read may not fill the page.
     while events.len() < wanted {
         let read = read(db, search, after.as_ref(), page.rows_to_read()).await?;
         let was_last = read.len() < wanted;
@@ -90,7 +91,8 @@ fn position(event: &Event) -> Position<EventId> {
     }
 }
 
-/// Events to come that have the text and begin within the dates, whatever their zone, or up to a day beside them.
+/// Upcoming events that contain the text and may begin within the dates. The bounds allow for every time zone, so at
+/// their venues some of these events begin up to a day outside the dates.
 async fn read(
     db: &Db,
     search: &Search,

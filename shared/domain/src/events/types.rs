@@ -165,9 +165,9 @@ pub struct Quota {
     pub available: i32,
 }
 
-/// The ids of what a new event has, chosen before its statement.
+/// The quotas, ticket types and draws of a new event. Their ids are chosen before the statement runs.
 pub(super) struct Layout {
-    /// For the statement, each a JSON list of rows.
+    /// Like `types` and `draws`, a JSON list of rows for the statement.
     pub quotas: String,
     pub shown_quotas: Vec<Quota>,
     pub types: String,
@@ -241,7 +241,8 @@ pub fn most_of(new: &NewTicketType, capacity: Capacity, quotas: &[NewQuota]) -> 
     most_by(new.units, &new.quotas, capacity, quotas)
 }
 
-/// How many tickets of a type there are that takes so much of the capacity and of these quotas, were it the only one sold.
+/// How many tickets of a type could be sold if it were the only one on sale, given what a ticket takes of the
+/// capacity and of these quotas.
 pub(super) fn most_by<'q>(
     units: Option<Units>,
     draws: &[Draw],

@@ -10,8 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An `aws:rmq` event, and no other: of one that was taken for a batch without messages, its source
-/// would delete the messages.
+/// An `aws:rmq` event, and no other. If an event of another source were taken for a batch without messages, that
+/// source would delete its messages.
 #[derive(Debug, Deserialize)]
 pub struct Batch {
     #[serde(rename = "eventSource")]

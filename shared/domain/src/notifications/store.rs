@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Binary, DateTime, doc, spec::BinarySubtype};
-use futures_util::TryStreamExt;
 use mongodb::IndexModel;
-use mongodb::error::{Error, ErrorKind};
+use mongodb::error::Error;
 use serde::{Deserialize, Serialize};
 
 use super::{Announcement, Message, Notification};
@@ -15,7 +14,8 @@ use runtime::calls;
 use runtime::config::Config;
 use runtime::faults::FailPoint;
 use runtime::telemetry;
-use stores::docdb::{self, DocumentStore, Documents};
+use stores::docdb::DocumentStore;
+use stores::documents::Documents;
 use values::digest;
 use values::ids::{BookingId, EventId, UserId};
 use values::page::{Page, Paginated, Position};
@@ -103,25 +103,13 @@ impl Notifications {
             .build();
         let oldest = IndexModel::builder().keys(doc! {"created_at": 1}).build();
         self.notifications
-            .idempotent(FailPoint("IndexNotifications"), |notifications| {
-                let indexes = [newest.clone(), oldest.clone()];
-                Box::pin(async move {
-                    // One by one: FerretDB ends the connection when it is asked for two that are there.
-                    for index in indexes {
-                        notifications.create_index(index).await?;
-                    }
-                    Ok(())
-                })
-            })
+            .create_indexes(FailPoint("IndexNotifications"), vec![newest, oldest])
             .await?;
         let oldest = IndexModel::builder()
             .keys(doc! {"quarantined_at": 1})
             .build();
         self.quarantine
-            .idempotent(FailPoint("IndexQuarantine"), |quarantine| {
-                let index = oldest.clone();
-                Box::pin(async move { quarantine.create_index(index).await.map(drop) })
-            })
+            .create_indexes(FailPoint("IndexQuarantine"), vec![oldest])
             .await?;
         Ok(())
     }
@@ -182,7 +170,7 @@ pub async fn list(
     let mut filter = doc! {"user_id": user.get()};
     if let Some(Position { at, id }) = page.after() {
         let at = DateTime::from_chrono(*at);
-        // What the two below have in common, as an index serves it.
+        // Follows from the two conditions below, but in a form that an index can serve.
         filter.insert("created_at", doc! {"$lte": at});
         filter.insert(
             "$or",
@@ -194,12 +182,12 @@ pub async fn list(
     }
     let found: Vec<StoredNotification> = store
         .notifications
-        .idempotent(FailPoint("ListNotifications"), |notifications| {
-            let found = notifications.find(filter.clone());
-            let newest_first = found.sort(doc! {"created_at": -1, "_id": -1});
-            let found = newest_first.limit(page.rows_to_read());
-            Box::pin(async { found.await?.try_collect().await })
-        })
+        .find(
+            FailPoint("ListNotifications"),
+            filter,
+            doc! {"created_at": -1, "_id": -1},
+            page.rows_to_read(),
+        )
         .await?;
     let notifications = found.into_iter().map(Notification::from).collect();
     Ok(page.of(notifications, |notification| Position {
@@ -208,10 +196,10 @@ pub async fn list(
     }))
 }
 
-/// Reads the quarantine again, for as long as there is time: up to `most` messages that a newer release
-/// can read are stored and leave it, the rest stays.
+/// Reads the quarantine again, for as long as there is time. Up to `most` messages that can be read by now, thanks to
+/// a newer release, are stored and leave the quarantine. The rest stay.
 ///
-/// One is read at a time: a message may be as large as the broker takes it.
+/// Messages are read one at a time, because each may be as large as the broker accepts.
 ///
 /// # Errors
 /// The store's. A repeat is safe.
@@ -220,8 +208,8 @@ pub async fn redrive(
     most: usize,
 ) -> Result<Delivered, mongodb::error::Error> {
     let mut delivered = Delivered::default();
-    // From anywhere to the end, and from the beginning to there: what can't be read and takes all the
-    // time does not stand before the rest for ever. The ids are hexadecimal.
+    // Start at a random id, read to the end, and then from the beginning up to that id. So messages that can't be
+    // read and take all the time do not hold back the same others forever. The ids are hexadecimal.
     let start = format!("{:x}", fastrand::u64(..));
     let mut last = start.clone();
     let mut wrapped = false;
@@ -261,9 +249,7 @@ pub async fn redrive(
 async fn redrive_one(store: &Notifications, id: &str) -> Result<bool, mongodb::error::Error> {
     let message = store
         .quarantine
-        .idempotent(FailPoint("ReadQuarantined"), |quarantine| {
-            Box::pin(quarantine.find_one(doc! {"_id": id}).into_future())
-        })
+        .find_one(FailPoint("ReadQuarantined"), doc! {"_id": id})
         .await?;
     let announcement = message.and_then(|message| {
         let read = Announcement::read(&message.bytes.bytes);
@@ -281,9 +267,7 @@ async fn redrive_one(store: &Notifications, id: &str) -> Result<bool, mongodb::e
     .await?;
     store
         .quarantine
-        .idempotent(FailPoint("ReleaseQuarantined"), |quarantine| {
-            Box::pin(quarantine.delete_one(doc! {"_id": id}).into_future())
-        })
+        .delete(FailPoint("ReleaseQuarantined"), doc! {"_id": id})
         .await?;
     Ok(true)
 }
@@ -318,10 +302,10 @@ async fn forget_batch(store: &Notifications) -> Result<Forgotten, mongodb::error
         .await?;
     store
         .notifications
-        .idempotent(FailPoint("ForgetNotifications"), |stored| {
-            let forgetting = stored.delete_many(doc! {"_id": {"$in": &notifications}});
-            Box::pin(forgetting.into_future())
-        })
+        .delete(
+            FailPoint("ForgetNotifications"),
+            doc! {"_id": {"$in": &notifications}},
+        )
         .await?;
     let old = doc! {"quarantined_at": {"$lt": before(QUARANTINE_RETENTION)}};
     let quarantined = store
@@ -335,10 +319,10 @@ async fn forget_batch(store: &Notifications) -> Result<Forgotten, mongodb::error
         .await?;
     store
         .quarantine
-        .idempotent(FailPoint("ForgetQuarantined"), |quarantine| {
-            let forgetting = quarantine.delete_many(doc! {"_id": {"$in": &quarantined}});
-            Box::pin(forgetting.into_future())
-        })
+        .delete(
+            FailPoint("ForgetQuarantined"),
+            doc! {"_id": {"$in": &quarantined}},
+        )
         .await?;
     Ok(Forgotten {
         notifications: notifications.len(),
@@ -346,53 +330,16 @@ async fn forget_batch(store: &Notifications) -> Result<Forgotten, mongodb::error
     })
 }
 
-/// Inserts those documents whose id is new. The others are there already. A request has so many at most that its limit
-/// in time suffices.
-async fn insert_new<T: Serialize + Send + Sync>(
+/// Inserts those documents whose id is new. A request has so many at most that its limit in time suffices.
+async fn insert_new<T: Serialize>(
     point: FailPoint,
     collection: &Documents<T>,
     documents: &[T],
 ) -> Result<(), Error> {
     for part in documents.chunks(INSERT_SIZE) {
-        insert_part(point, collection, part).await?;
+        collection.insert_new(point, part).await?;
     }
     Ok(())
-}
-
-async fn insert_part<T: Serialize + Send + Sync>(
-    point: FailPoint,
-    collection: &Documents<T>,
-    documents: &[T],
-) -> Result<(), Error> {
-    let inserted = collection
-        .idempotent(point, |collection| {
-            Box::pin(
-                collection
-                    .insert_many(documents)
-                    .ordered(false)
-                    .into_future(),
-            )
-        })
-        .await;
-    match inserted {
-        Ok(_) => Ok(()),
-        Err(error) if only_duplicates(&error) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn only_duplicates(error: &Error) -> bool {
-    match &*error.kind {
-        ErrorKind::InsertMany(failed) => {
-            failed.write_concern_error.is_none()
-                && failed
-                    .write_errors
-                    .iter()
-                    .flatten()
-                    .all(|error| error.code == docdb::DUPLICATE_KEY)
-        }
-        _ => docdb::is_duplicate_key(error),
-    }
 }
 
 impl From<&Announcement> for StoredNotification {

@@ -40,7 +40,7 @@ pub enum RefundError {
 /// Why a payment can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum GetPaymentError {
-    /// Also where it is another person's.
+    /// Also returned for another user's payment.
     #[error("there is no such payment")]
     NotFound,
     #[error("the payment store")]
@@ -84,13 +84,14 @@ impl Payments {
     }
 }
 
-/// Charges for a booking, once for each payment id however often it is called, unless a void came first.
+/// Charges for a booking. A payment id is charged once, however often this is called, and not at all if a void came
+/// first.
 ///
-/// The gateway decides between a charge and a cancel, once for each key, and the record is its decision. If
-/// this process dies in between, the booking is still PENDING, and its void finds what the gateway decided.
+/// The gateway decides between a charge and a cancel once for each key, and the record stores its decision. If this
+/// process dies in between, the booking is still PENDING, and its void finds what the gateway decided.
 ///
 /// # Errors
-/// See [`ChargeError`]. If it is the store's or the gateway's books', the outcome is unknown.
+/// See [`ChargeError`]. After an error of the payment store or of the gateway's books, the outcome is unknown.
 pub async fn charge(
     payments: &Payments,
     charge: &Charge,
@@ -108,8 +109,8 @@ pub async fn charge(
     }
 }
 
-/// Tries a card for a hold. A declined card decides nothing: the payment stays open, and has no record yet. Else as
-/// [`charge()`].
+/// Tries a card for a hold. A card that is declined, or whose owner the bank asks, decides nothing: the payment stays
+/// open and has no record yet. Any other card is charged as by [`charge()`].
 pub async fn charge_hold(
     payments: &Payments,
     charge: &Charge,
@@ -142,7 +143,8 @@ pub async fn authentication(
     payments.gateway.authentication(payment_id).await
 }
 
-/// What they say. Nobody here hears of it before somebody looks.
+/// Gives the gateway the answer of the card's owner. The payment's record only changes when somebody looks at the
+/// payment.
 pub async fn authenticate(
     payments: &Payments,
     payment_id: PaymentId,
@@ -152,7 +154,7 @@ pub async fn authenticate(
     payments.gateway.answer(payment_id, yes).await
 }
 
-/// What the gateway has decided about a charge, stored; PENDING where it has decided nothing yet.
+/// Stores what the gateway has decided about a charge, and returns the status. PENDING if nothing is decided yet.
 pub async fn look(payments: &Payments, charge: &Charge) -> Result<PaymentStatus, ChargeError> {
     check(charge)?;
     match payments.gateway.look(charge.payment_id).await? {
@@ -229,7 +231,7 @@ pub(super) async fn charge_opened(
 /// can succeed afterwards.
 ///
 /// # Errors
-/// As those of [`charge()`]; of the store's: nothing is known to have changed, and a repeat is safe.
+/// As for [`charge()`]. After an error of the store, nothing is known to have changed, and a repeat is safe.
 pub async fn void(payments: &Payments, charge: &Charge) -> Result<PaymentStatus, ChargeError> {
     check(charge)?;
     match payments.records.get(charge.payment_id).await? {

@@ -12,7 +12,8 @@ use strum::AsRefStr;
 
 use super::{PaymentMethod, PaymentStatus};
 use runtime::faults::FailPoint;
-use stores::docdb::{self, DocumentStore, Documents};
+use stores::docdb::DocumentStore;
+use stores::documents::Documents;
 use values::ids::PaymentId;
 use values::money::{Currency, Money};
 
@@ -42,7 +43,7 @@ struct Entry {
     #[serde(rename = "_id")]
     key: PaymentId,
     verdict: Verdict,
-    /// In minor units of the currency; neither where it was cancelled.
+    /// In minor units of the currency. A cancelled charge has neither an amount nor a currency.
     amount_minor: Option<i64>,
     currency: Option<Currency>,
     entered_at: DateTime,
@@ -101,27 +102,20 @@ impl Gateway {
             currency: amount.currency(),
             asked_at: DateTime::now(),
         };
-        let asked = self
-            .questions
-            .idempotent(FailPoint("GatewayAsk"), |questions| {
-                Box::pin(questions.insert_one(&question).into_future())
-            })
-            .await;
-        match asked {
-            Ok(_) => Ok(()),
-            // It asks already.
-            Err(error) if docdb::is_duplicate_key(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        // If it is there, the gateway is asking already.
+        self.questions
+            .insert(FailPoint("GatewayAsk"), &question)
+            .await?;
+        Ok(())
     }
 
     async fn question(&self, key: PaymentId) -> Result<Option<Money>, GatewayError> {
         let question = self
             .questions
-            .idempotent(FailPoint("GetGatewayQuestion"), |questions| {
-                let looking = questions.find_one(doc! {"_id": key.to_string()});
-                Box::pin(looking.into_future())
-            })
+            .find_one(
+                FailPoint("GetGatewayQuestion"),
+                doc! {"_id": key.to_string()},
+            )
             .await?;
         Ok(question.map(|question| Money::from_minor(question.amount_minor, question.currency)))
     }
@@ -150,10 +144,7 @@ impl Gateway {
             return Ok(());
         }
         self.questions
-            .idempotent(FailPoint("GatewayRefuse"), |questions| {
-                let refusing = questions.delete_one(doc! {"_id": key.to_string()});
-                Box::pin(refusing.into_future())
-            })
+            .delete(FailPoint("GatewayRefuse"), doc! {"_id": key.to_string()})
             .await?;
         Ok(())
     }
@@ -175,7 +166,7 @@ impl Gateway {
         Ok((method != PaymentMethod::Timeout).then_some(standing))
     }
 
-    /// Cancels a charge that was not made yet; what stands, if it was.
+    /// Cancels a charge that is not decided yet. Returns the verdict that stands.
     pub(super) async fn cancel(&self, key: PaymentId) -> Result<Verdict, GatewayError> {
         self.enter(key, Verdict::Cancelled, None).await
     }
@@ -187,10 +178,7 @@ impl Gateway {
 
     async fn find(&self, key: PaymentId) -> Result<Option<Entry>, mongodb::error::Error> {
         self.books
-            .idempotent(FailPoint("GatewayLook"), |books| {
-                let looking = books.find_one(doc! {"_id": key.to_string()});
-                Box::pin(looking.into_future())
-            })
+            .find_one(FailPoint("GatewayLook"), doc! {"_id": key.to_string()})
             .await
     }
 
@@ -198,13 +186,11 @@ impl Gateway {
     pub(super) async fn refund(&self, key: PaymentId) -> Result<(), mongodb::error::Error> {
         let now = DateTime::now();
         self.books
-            .idempotent(FailPoint("GatewayRefund"), |books| {
-                let refunding = books.update_one(
-                    doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
-                    doc! {"$set": {"refunded_at": now}, "$inc": {"refunds": 1}},
-                );
-                Box::pin(refunding.into_future())
-            })
+            .update(
+                FailPoint("GatewayRefund"),
+                doc! {"_id": key.to_string(), "verdict": "CHARGED", "refunded_at": null},
+                doc! {"$set": {"refunded_at": now}, "$inc": {"refunds": 1}},
+            )
             .await?;
         Ok(())
     }
@@ -224,16 +210,8 @@ impl Gateway {
             currency: amount.map(Money::currency),
             entered_at: DateTime::now(),
         };
-        let entered = self
-            .books
-            .idempotent(FailPoint("GatewayEnter"), |books| {
-                Box::pin(books.insert_one(&entry).into_future())
-            })
-            .await;
-        match entered {
-            Ok(_) => return Ok(verdict),
-            Err(error) if docdb::is_duplicate_key(&error) => {}
-            Err(error) => return Err(error.into()),
+        if self.books.insert(FailPoint("GatewayEnter"), &entry).await? {
+            return Ok(verdict);
         }
         let standing = self.find(key).await?.ok_or(GatewayError::NoEntry)?;
         let asks_another = amount.is_some()

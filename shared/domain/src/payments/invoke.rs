@@ -6,6 +6,8 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::SdkError;
 use aws_sdk_lambda::operation::invoke;
 use aws_sdk_lambda::primitives::Blob;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, HoldCharge, PaymentMethod, PaymentStatus};
@@ -17,8 +19,8 @@ use runtime::faults::FailPoint;
 use stores::aws;
 use values::ids::PaymentId;
 
-/// The longest that anyone waits for a charge: a little longer than `charge-payment` may run, whose
-/// own end is an answer.
+/// The longest that anyone waits for a charge. It is a little longer than the timeout of `charge-payment`, so that
+/// even a timeout of that function arrives as an answer.
 const CHARGE_TIMEOUT: Duration = Duration::from_secs(11);
 
 /// What `charge-payment` is asked to do. Each is safe to repeat.
@@ -86,8 +88,8 @@ pub struct FunctionError {
 /// Why there is no answer. What was asked may have been done or not, unless the error says which.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// As many invocations run as may, and this one was not begun: what bounds the charges that a
-    /// slow gateway keeps waiting.
+    /// The function runs at its concurrency limit, so this invocation was not begun. The limit bounds how many
+    /// charges a slow gateway keeps waiting.
     #[error("the charge function is busy")]
     Busy,
     #[error("the connection to the charge function")]
@@ -218,7 +220,7 @@ impl ChargeFunction {
             Err(error) if error.is_transient(InvokeError::is_transient) => {
                 calls::pause().await;
                 attempt().await.map_err(|error| match error {
-                    // The first may have been begun: that the second was not says nothing.
+                    // The first try may have begun, so a throttled second try says nothing about the outcome.
                     CallError::Failed(busy @ InvokeError::Busy) => {
                         InvokeError::Sdk(busy.into()).into()
                     }
@@ -229,14 +231,18 @@ impl ChargeFunction {
         }
     }
 
-    async fn send(&self, payload: &[u8]) -> Result<Reply, InvokeError> {
+    fn send(&self, payload: &[u8]) -> BoxFuture<'static, Result<Reply, InvokeError>> {
         let request = self.client.invoke().function_name(&self.function);
-        let response = request.payload(Blob::new(payload)).send().await?;
-        let answer = response.payload.map(Blob::into_inner).unwrap_or_default();
-        if response.function_error.is_some() {
-            let error = serde_json::from_slice(&answer).map_err(InvokeError::Answer)?;
-            return Err(InvokeError::Function(error));
+        let sent = request.payload(Blob::new(payload)).send();
+        async move {
+            let response = sent.await?;
+            let answer = response.payload.map(Blob::into_inner).unwrap_or_default();
+            if response.function_error.is_some() {
+                let error = serde_json::from_slice(&answer).map_err(InvokeError::Answer)?;
+                return Err(InvokeError::Function(error));
+            }
+            serde_json::from_slice(&answer).map_err(InvokeError::Answer)
         }
-        serde_json::from_slice(&answer).map_err(InvokeError::Answer)
+        .boxed()
     }
 }

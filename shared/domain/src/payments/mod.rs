@@ -1,10 +1,12 @@
 //! Payments: charged once, or not at all.
 //!
-//! A payment has one record, made first-writer-wins, and one entry at the gateway, by the payment's id as
-//! its key: charged, declined or cancelled, whichever came first. The charge or the void writes a booking's
-//! record after the gateway has decided. Until then the PENDING booking shows that there is something to
-//! settle. A payment of no booking has nothing else, so its record is written first, as PENDING, and closed by
-//! what the gateway says. A closed record only ever moves on to REFUNDED.
+//! A payment has one record, written first-writer-wins. It has one entry at the gateway, with the payment's id as its
+//! key: charged, declined or cancelled, whichever came first.
+//!
+//! A booking's record is written by the charge or the void, after the gateway has decided. Until then, the PENDING
+//! booking shows that there is something to settle. A payment without a booking has no such row, so its record is
+//! written first, as PENDING, and closed with what the gateway says. A closed record only ever moves on to REFUNDED.
+//!
 //! Every step is safe to repeat, by anyone, at any time.
 
 mod charge;
@@ -120,7 +122,7 @@ string_schema!(
 pub struct Charge {
     pub payment_id: PaymentId,
     pub booking_id: Option<BookingId>,
-    // serde buffers a tagged command: a number in it keeps its value, but not its digits.
+    // serde buffers the fields of a tagged enum. A buffered number keeps its value, but not its digits.
     #[serde(deserialize_with = "UserId::of_number")]
     pub user_id: UserId,
     /// In minor units of the currency.

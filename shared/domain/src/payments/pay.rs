@@ -58,10 +58,10 @@ impl PaymentOutcome {
     }
 }
 
-/// Pays `request` for `user`; what can't be known now is left to `settle_queue`.
+/// Pays `request` for `user`. If the outcome is unknown, hands the payment to `settle_queue`.
 ///
 /// # Errors
-/// Nothing was made: see [`PayError`].
+/// No payment was made: see [`PayError`].
 pub async fn pay(
     payments: &Payments,
     settle_queue: &SettleQueue,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bson::{Bson, DateTime, doc};
 use mongodb::IndexModel;
-use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, Payment, PaymentStatus};
 use runtime::faults::FailPoint;
-use stores::docdb::{self, DocumentStore, Documents};
+use stores::docdb::DocumentStore;
+use stores::documents::Documents;
 use values::ids::{BookingId, PaymentId, UserId};
 use values::money::{Currency, Money};
 use values::time::{self, Timestamp};
@@ -18,7 +18,7 @@ use values::time::{self, Timestamp};
 /// The longest that a payment which could not be settled is put off.
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
-/// How often a worker looks for a payment that nobody else claims.
+/// How often a worker looks for a payment to claim while others keep claiming those that it finds.
 const MAX_CLAIMS: usize = 20;
 
 /// A payment's record.
@@ -123,17 +123,9 @@ impl Records {
             .keys(doc! {"status": 1, "created_at": 1})
             .build();
         let keys = IndexModel::builder().keys(doc! {"key_until": 1}).build();
+        let indexes = vec![request, unsettled, keys];
         self.0
-            .idempotent(FailPoint("IndexRecords"), |payments| {
-                let indexes = [request.clone(), unsettled.clone(), keys.clone()];
-                Box::pin(async move {
-                    // One by one: FerretDB ends the connection when it is asked for two that are there.
-                    for index in indexes {
-                        payments.create_index(index).await?;
-                    }
-                    Ok(())
-                })
-            })
+            .create_indexes(FailPoint("IndexRecords"), indexes)
             .await?;
         Ok(())
     }
@@ -144,27 +136,15 @@ impl Records {
         &self,
         record: &Record,
     ) -> Result<Option<Record>, mongodb::error::Error> {
-        let opened = self
-            .0
-            .idempotent(FailPoint("OpenRecord"), |payments| {
-                Box::pin(payments.insert_one(record).into_future())
-            })
-            .await;
-        match opened {
-            Ok(_) => return Ok(Some(record.clone())),
-            Err(error) if docdb::is_duplicate_key(&error) => {}
-            Err(error) => return Err(error),
+        if self.0.insert(FailPoint("OpenRecord"), record).await? {
+            return Ok(Some(record.clone()));
         }
-        self.0
-            .idempotent(FailPoint("FindRecord"), |payments| {
-                let finding = payments.find_one(doc! {"request_id": &record.request_id});
-                Box::pin(finding.into_future())
-            })
-            .await
+        let of_request = doc! {"request_id": &record.request_id};
+        self.0.find_one(FailPoint("FindRecord"), of_request).await
     }
 
-    /// Moves a record from `from` to `to`. Where it moved already, the record as it stands. What closes a
-    /// pending record is what its request is told from now on.
+    /// Moves a record from `from` to `to`. If it has already moved, returns the record as it is. The status that
+    /// closes a pending record is what its request is told from then on.
     pub(super) async fn advance(
         &self,
         payment_id: PaymentId,
@@ -178,13 +158,11 @@ impl Records {
         }
         let advanced = self
             .0
-            .idempotent(FailPoint("AdvanceRecord"), |payments| {
-                let moving = payments.find_one_and_update(
-                    doc! {"_id": payment_id.to_string(), "status": from.as_ref()},
-                    doc! {"$set": &changes},
-                );
-                Box::pin(moving.return_document(ReturnDocument::After).into_future())
-            })
+            .find_and_update(
+                FailPoint("AdvanceRecord"),
+                doc! {"_id": payment_id.to_string(), "status": from.as_ref()},
+                doc! {"$set": changes},
+            )
             .await?;
         match advanced {
             Some(record) => Ok(Some(record)),
@@ -198,13 +176,11 @@ impl Records {
         payment_id: PaymentId,
     ) -> Result<(), mongodb::error::Error> {
         self.0
-            .idempotent(FailPoint("RecordPaymentAccepted"), |payments| {
-                let marking = payments.update_one(
-                    doc! {"_id": payment_id.to_string(), "answer": null},
-                    doc! {"$set": {"answer": PaymentStatus::Pending.as_ref()}},
-                );
-                Box::pin(marking.into_future())
-            })
+            .update(
+                FailPoint("RecordPaymentAccepted"),
+                doc! {"_id": payment_id.to_string(), "answer": null},
+                doc! {"$set": {"answer": PaymentStatus::Pending.as_ref()}},
+            )
             .await?;
         Ok(())
     }
@@ -214,10 +190,10 @@ impl Records {
         payment_id: PaymentId,
     ) -> Result<Option<Record>, mongodb::error::Error> {
         self.0
-            .idempotent(FailPoint("ReadRecord"), |payments| {
-                let reading = payments.find_one(doc! {"_id": payment_id.to_string()});
-                Box::pin(reading.into_future())
-            })
+            .find_one(
+                FailPoint("ReadRecord"),
+                doc! {"_id": payment_id.to_string()},
+            )
             .await
     }
 
@@ -230,18 +206,17 @@ impl Records {
     ) -> Result<Option<Record>, mongodb::error::Error> {
         // A record that others claim meanwhile is left to them.
         for _ in 0..MAX_CLAIMS {
+            let pending = doc! {
+                "status": PaymentStatus::Pending.as_ref(),
+                "created_at": {"$lt": DateTime::from_chrono(before)},
+                "booking_id": null,
+                "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
+            };
+            // Null comes before any time: what was never tried comes first.
+            let order = doc! {"next_attempt_at": 1};
             let found = self
                 .0
-                .idempotent(FailPoint("FindPendingPayments"), |payments| {
-                    let finding = payments.find_one(doc! {
-                        "status": PaymentStatus::Pending.as_ref(),
-                        "created_at": {"$lt": DateTime::from_chrono(before)},
-                        "booking_id": null,
-                        "$or": [{"next_attempt_at": null}, {"next_attempt_at": {"$lte": DateTime::now()}}],
-                    });
-                    // Null comes before any time: what was never tried comes first.
-                    Box::pin(finding.sort(doc! {"next_attempt_at": 1}).into_future())
-                })
+                .find_first(FailPoint("FindPendingPayments"), pending, order)
                 .await?;
             let Some(record) = found else { return Ok(None) };
             if self.claim(&record).await? {
@@ -251,7 +226,7 @@ impl Records {
         Ok(None)
     }
 
-    /// Postpones a record that was found so; whether nobody did before.
+    /// Postpones a record, unless somebody else has done so since it was read. Returns whether this call did.
     async fn claim(&self, found: &Record) -> Result<bool, mongodb::error::Error> {
         let pause = Duration::from_secs(2 << found.attempts.clamp(0, 11)).min(MAX_PAUSE);
         let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
@@ -262,17 +237,13 @@ impl Records {
         } else {
             vec![Bson::Int32(found.attempts)]
         };
-        let claimed = self
-            .0
-            .idempotent(FailPoint("ClaimPayment"), |payments| {
-                let claiming = payments.update_one(
-                    doc! {"_id": found.payment_id.to_string(), "attempts": {"$in": &attempts}},
-                    doc! {"$set": {"next_attempt_at": next, "attempts": found.attempts + 1}},
-                );
-                Box::pin(claiming.into_future())
-            })
-            .await?;
-        Ok(claimed.matched_count == 1)
+        self.0
+            .update(
+                FailPoint("ClaimPayment"),
+                doc! {"_id": found.payment_id.to_string(), "attempts": {"$in": attempts}},
+                doc! {"$set": {"next_attempt_at": next, "attempts": found.attempts + 1}},
+            )
+            .await
     }
 
     /// Forgets the idempotency keys of up to `limit` payments whose retention is over; how many.
@@ -284,16 +255,14 @@ impl Records {
             .await?;
         for id in &over {
             self.0
-                .idempotent(FailPoint("ForgetPaymentKey"), |payments| {
-                    let forgetting = payments.update_one(
-                        doc! {"_id": id},
-                        doc! {
-                            "$set": {"request_id": id, "request_hash": null},
-                            "$unset": {"key_until": ""},
-                        },
-                    );
-                    Box::pin(forgetting.into_future())
-                })
+                .update(
+                    FailPoint("ForgetPaymentKey"),
+                    doc! {"_id": id},
+                    doc! {
+                        "$set": {"request_id": id, "request_hash": null},
+                        "$unset": {"key_until": ""},
+                    },
+                )
                 .await?;
         }
         Ok(over.len() as u64)

@@ -14,8 +14,7 @@ pub enum Unsettled {
     Payment { payment_id: PaymentId },
 }
 
-/// Has a booking or a payment settled soon. Where the queue can't be reached, the sweep finds what is unsettled all the
-/// same.
+/// Asks for a booking or a payment to be settled soon. If the queue can't be reached, the sweep finds it anyway.
 pub async fn enqueue_settlement(queue: &SettleQueue, unsettled: &Unsettled, delivery: Delivery) {
     if let Err(error) = queue.send(unsettled, delivery).await {
         let error = telemetry::chain(&error);

@@ -78,7 +78,7 @@ impl FromStr for Email {
 
 deserialize_from_str!(Email);
 
-/// Doesn't print: an address in a log is a person's.
+/// Hides the address, because it would be personal data in a log.
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Email(…)")

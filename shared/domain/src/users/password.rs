@@ -54,8 +54,8 @@ impl Password {
     }
 }
 
-/// What an attempt at an unknown name is measured against, so that it costs what a known one does:
-/// a hash with the parameters of [`Argon2::default`], of no password that anybody can type.
+/// A hash of no password that anybody can type, with the parameters of [`Argon2::default`]. A login with an unknown
+/// name is checked against it, so that it costs as much as one with a known name.
 const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 impl TypedPassword {
@@ -71,7 +71,7 @@ impl TypedPassword {
         matches && hash.is_some()
     }
 
-    /// Only what [`Password::hash`] makes: of another algorithm or version it is nobody's.
+    /// Compares with a hash that [`Password::hash`] made. A hash of another algorithm or version matches no password.
     fn compare(&self, hash: &str) -> Result<bool, Error> {
         let hash = PasswordHash::new(hash)?;
         let salt = hash.salt.ok_or(Error::SaltInvalid)?;
@@ -81,10 +81,11 @@ impl TypedPassword {
     }
 }
 
-/// The memories that Argon2 works in, for as long as the process lives: one for each invocation at once.
+/// The buffers that Argon2 works in, kept for as long as the process lives: one for each concurrent invocation.
 ///
-/// One for each password would not come back: glibc cuts a block of this alignment out of a larger one,
-/// and when it is free, the next doesn't fit. So a process grew by 19 MiB a login, until Lambda ended it.
+/// The memory of a new buffer for each password would not be reused. glibc cuts a block of this alignment out of a
+/// larger one, and once it is free, the next block doesn't fit into its place. So a process grew by 19 MiB a login,
+/// until Lambda ended it.
 static MEMORIES: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
 /// Why a password was not hashed.

@@ -26,7 +26,7 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
         email,
     } = registration;
     let password_hash = password.hash().await?;
-    // Not repeated: it would find the name taken, by itself.
+    // Not repeated, because a repeat would find the name taken by the first try.
     let inserted = sqlx::query!(
         r#"
                 insert into account (username, password_hash, email)
@@ -46,7 +46,7 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
             telemetry::note_user(user_id);
             Ok(User { user_id, username })
         }
-        // By no error, which would tell the name to the database's log.
+        // `on conflict do nothing` avoids an error, which would put the name into the database's log.
         Ok(None) => Err(RegisterError::UsernameTaken),
         Err(error) => Err(RegisterError::Database(error)),
     }

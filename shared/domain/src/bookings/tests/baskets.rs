@@ -16,7 +16,7 @@ use values::money::{Currency, Money};
 
 pub(super) const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
-/// The quotas of which more or less than their capacity is free or held.
+/// Counts the quotas whose free and held units don't add up to their capacity.
 pub(super) const WRONG_QUOTAS: &str = "
     select count(*) from quota q
      where capacity <> (select coalesce(sum(free), 0) from stock s where s.quota_id = q.quota_id)

@@ -214,7 +214,7 @@ async fn what_the_release_before_writes_is_carried_over_while_it_sells() {
             live(&mut old, number).await;
             number += 1;
         }
-        // What was there before the migration goes on.
+        // Bookings from before the migration move on: the old release confirms them.
         for number in 0..1200 {
             if number % 9 < 2 {
                 sqlx::raw_sql(about(CONFIRM, number))
@@ -304,7 +304,7 @@ async fn the_two_releases_share_keys(database: &Database, old: &mut PgConnection
         .execute(old)
         .await
         .unwrap_err();
-    // The code of what is worth repeating.
+    // The error code tells callers to repeat the statement.
     let code = refused.as_database_error().and_then(|error| error.code());
     assert_eq!(code.as_deref(), Some("40001"));
     assert_eq!(database.count(AVAILABLE).await, left);

@@ -23,7 +23,8 @@ const JOBS: i32 = 1051;
 const HANG: usize = 50;
 const LOCKED: usize = 51;
 
-/// A tenth of what a job may hang, and of what a sweep has for its jobs. The lock's limit is a tenth too.
+/// A tenth of the real times: of how long a job may hang, and of how long a sweep has for its jobs. The lock timeout
+/// is a tenth of the real one too.
 const HANG_TIME: Duration = Duration::from_secs(1);
 const SWEEP_TIME: Duration = Duration::from_secs(10);
 

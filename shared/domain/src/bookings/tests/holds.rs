@@ -423,7 +423,7 @@ async fn a_repeated_payment_is_told_what_was_said_and_tries_no_card_again() {
     let twin = begin_attempt(&db, user, held, Uuid::now_v7(), Some(&one)).await;
     assert!(db::violates(&twin.unwrap_err(), "request_pkey"));
     assert_eq!(database.count("select attempt::int8 from booking").await, 1);
-    // An attempt that ended without an answer may be made again, and one that tried no card.
+    // A request may be repeated if its attempt ended without a known outcome, tried no card, or left the bank asking.
     let two = keyed("two", b"visa");
     for card in [None, Some(Card::NotTried), Some(Card::Asked)] {
         let attempt = Uuid::now_v7();

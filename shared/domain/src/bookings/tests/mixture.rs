@@ -114,7 +114,7 @@ impl Process<'_> {
         }
     }
 
-    /// What becomes of a booking next; `None` where that was its end.
+    /// Does what comes next with a booking, chosen at random. Returns `None` if that was its end.
     async fn go_on(&mut self, booking: Booking) -> Option<Booking> {
         let (db, id, user) = (&self.db, booking.booking_id, booking.user_id);
         match booking.status {
@@ -258,7 +258,7 @@ async fn whatever_many_processes_do_at_once_all_adds_up_and_nothing_deadlocks() 
     let made = database.count("select count(*) from booking").await;
     println!("{operations} operations: {made} bookings, {refused} refused");
     assert!(refused > 0, "nothing ever sold out");
-    // Counted when a session ends.
+    // PostgreSQL counts a deadlock when its session ends, so wait for all sessions to end.
     drop(db);
     let sessions = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
     while database.count(sessions).await > 0 {

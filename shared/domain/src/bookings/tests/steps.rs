@@ -198,7 +198,7 @@ async fn a_repeat_is_told_what_was_said_also_when_the_booking_has_moved_on() {
         .await
         .unwrap()
         .unwrap();
-    // It comes late: what was said stays.
+    // This call comes too late, and does not change what the request was told.
     record_accepted(&db, booking.booking_id, None)
         .await
         .unwrap();

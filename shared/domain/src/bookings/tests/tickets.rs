@@ -10,7 +10,8 @@ use crate::testing::Database;
 use stores::db::Db;
 use values::ids::UserId;
 
-/// What the triggers for the release before write would hide what the statements forget.
+/// Drops the triggers that write for the previous release. They would hide what this release's statements forget to
+/// write.
 const WITHOUT_TRIGGERS: &str =
     "drop trigger carry_over_tickets on booking; drop trigger owe_refund on booking";
 
@@ -130,7 +131,7 @@ async fn what_the_release_before_confirms_and_cancels_has_tickets_and_refunds_to
     );
     let valid = "select count(*) from ticket where status = 'VALID'";
     assert_eq!(database.count(valid).await, 0);
-    // It is in order with what this release does from here on.
+    // This release finds nothing left to give back.
     assert!(
         give_back(&db, booking.user_id, booking.booking_id)
             .await
