@@ -1,6 +1,7 @@
 //! Execution environments: the functions' processes, each with a Runtime API of its own.
 //!
 //! Rules of Lambda's that hold here:
+//! - An environment that has not asked for an invocation within 10 s is killed.
 //! - An invocation has a deadline, and its environment is killed then.
 //! - When an environment ends, the invocations that it was serving fail at once. An invocation that
 //!   it had not received yet goes to another environment.
@@ -8,6 +9,7 @@
 //!   another function's.
 
 use std::collections::HashMap;
+use std::future;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +35,9 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::settings::Settings;
+
+/// The time that a process has to start: Lambda's limit of the Init phase.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How an invocation ended.
 #[derive(Debug)]
@@ -83,6 +88,8 @@ struct Served {
 #[derive(Debug)]
 struct Environment {
     function: Function,
+    /// Whether it has asked for an invocation.
+    started: bool,
     /// The invocations that it serves now.
     serves: Vec<Served>,
     timed_out: Arc<Notify>,
@@ -170,6 +177,7 @@ impl Environments {
         let timed_out = Arc::default();
         let environment = Environment {
             function: *function,
+            started: false,
             serves: Vec::new(),
             timed_out: Arc::clone(&timed_out),
         };
@@ -239,6 +247,10 @@ impl Environments {
                 drop(child.kill().await);
                 "Task timed out".to_owned()
             }
+            () = self.fails_to_start(id) => {
+                drop(child.kill().await);
+                "Init timed out".to_owned()
+            }
         };
         let Some(environment) = self.living().remove(&id) else {
             return;
@@ -257,6 +269,15 @@ impl Environments {
             });
             // Nobody hears of it where the invoker has given up.
             drop(ends.send(Invoked::Failed(error.to_string().into())));
+        }
+    }
+
+    /// Ends if the environment has not asked for an invocation in time.
+    async fn fails_to_start(&self, id: u64) {
+        sleep(INIT_TIMEOUT / self.hurry).await;
+        let started = self.living().get(&id).is_none_or(|living| living.started);
+        if started {
+            future::pending().await
         }
     }
 
@@ -312,6 +333,14 @@ impl Environments {
         }
     }
 
+    /// Notes that an environment asks for an invocation; its function.
+    fn ask(&self, id: u64) -> Option<Function> {
+        let mut living = self.living();
+        let environment = living.get_mut(&id)?;
+        environment.started = true;
+        Some(environment.function)
+    }
+
     fn function(&self, id: u64) -> Option<Function> {
         self.living()
             .get(&id)
@@ -348,7 +377,7 @@ type All = State<Arc<Environments>>;
 /// axum drops this future when the connection closes, and there is no await point between taking an
 /// invocation off the queue and handing it over.
 async fn next(State(environments): All, Path(id): Path<u64>) -> Response {
-    let Some(function) = environments.function(id) else {
+    let Some(function) = environments.ask(id) else {
         return gone();
     };
     let Some(queue) = environments.queues.get(function.name) else {

@@ -317,6 +317,8 @@ struct HoldPage {
     told: Option<(&'static str, &'static str)>,
     /// Whether a card was tried: its outcome may not be known yet.
     tried: bool,
+    /// Whether no other card can be tried.
+    is_out_of_cards: bool,
     pay: String,
 }
 
@@ -329,17 +331,20 @@ fn hold_page(
 ) -> HoldPage {
     let t = frame.language;
     let told = match told {
+        "declined" | "refused" if details.is_out_of_cards => {
+            Some((t.hold_declined(), t.pay_many()))
+        }
         "declined" => Some((t.hold_declined(), t.hold_declined_hint())),
         "refused" => Some((t.hold_refused(), t.hold_declined_hint())),
         "busy" => Some((t.pay_busy(), t.b_pending_lead())),
         "pending" => Some((t.b_pending(), t.b_pending_lead())),
         "not-begun" => Some((t.pay_not_begun(), t.pay_not_begun_hint())),
-        "many" => Some((t.hold_declined(), t.pay_many())),
         "open" => Some((t.hold_open(), t.hold_lead())),
         _ => None,
     };
     HoldPage {
         tried: details.booking.status == Status::Pending,
+        is_out_of_cards: details.is_out_of_cards,
         lines: lines(t, &details, event),
         event_path: format!("/e/{}", details.booking.event_id),
         name: event.event.name.as_str().to_owned(),

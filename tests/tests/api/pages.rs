@@ -145,7 +145,7 @@ async fn a_person_makes_an_account_books_by_a_form_and_cancels() {
 }
 
 #[tokio::test]
-async fn after_a_declined_card_another_may_follow_and_a_hold_may_be_released() {
+async fn after_a_declined_card_others_may_follow_up_to_five_and_a_hold_may_be_released() {
     let app = TestApp::start().await;
     let (event, types) = event(&app, "Cards").await;
     let browser = Browser::of(&app, &app.user().await).await;
@@ -182,6 +182,15 @@ async fn after_a_declined_card_another_may_follow_and_a_hold_may_be_released() {
         shown.html.contains("You’re going!").then_some(())
     })
     .await;
+
+    let tested = hold().await;
+    for _ in 0..5 {
+        pay(&tested, "pm_card_visa_chargeDeclined").await;
+    }
+    let shown = browser.get(&tested).await;
+    assert!(shown.html.contains("Too many cards were tried"));
+    assert!(!shown.html.contains("payment_method"), "{}", shown.html);
+    browser.post(&format!("{tested}/release"), &[]).await;
 
     let left = app.available(&event).await;
     let released = hold().await;

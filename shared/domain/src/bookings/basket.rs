@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::hold::MAX_ATTEMPTS;
 use super::{Booking, GetBookingError, read};
 use crate::events::Label;
 use crate::users::Email;
@@ -60,6 +61,10 @@ pub struct BookingDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub contact: Option<Contact>,
+    /// For pages: whether as many cards were tried for it as may be.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub is_out_of_cards: bool,
 }
 
 /// A booking of `user`, with its items.
@@ -72,7 +77,7 @@ pub async fn get_details(
     let rows = sqlx::query!(
         r#"
         select promo_code as "promo_code: PromoCode", contact_name as "contact_name: Label",
-               contact_email as "contact_email: Email", t.ticket_type_id as "ticket_type_id?: TicketTypeId",
+               contact_email as "contact_email: Email", attempt, t.ticket_type_id as "ticket_type_id?: TicketTypeId",
                t.name as "name?", quantity::int as "quantity?: Tickets", unit_minor as "unit_minor?"
           from booking
           left join (booking_item join ticket_type t using (ticket_type_id)) using (booking_id)
@@ -85,6 +90,7 @@ pub async fn get_details(
     .await?;
     let currency = booking.currency;
     let (mut promo_code, mut contact, mut items) = (None, Contact::default(), Vec::new());
+    let mut attempts = 0;
     for row in rows {
         if let (Some(ticket_type_id), Some(name), Some(quantity), Some(unit_minor)) =
             (row.ticket_type_id, row.name, row.quantity, row.unit_minor)
@@ -97,6 +103,7 @@ pub async fn get_details(
             });
         }
         promo_code = row.promo_code;
+        attempts = row.attempt;
         contact = Contact {
             name: row.contact_name,
             email: row.contact_email,
@@ -106,6 +113,7 @@ pub async fn get_details(
         items,
         promo_code,
         contact: Some(contact).filter(|contact| contact.name.is_some() || contact.email.is_some()),
+        is_out_of_cards: attempts >= MAX_ATTEMPTS,
         booking,
     })
 }

@@ -28,7 +28,7 @@ use values::ids::{BookingId, PaymentId, UserId};
 use values::time::{self, Timestamp};
 
 /// How many cards may be tried for one hold. A higher limit would invite card testing.
-const MAX_ATTEMPTS: i16 = 5;
+pub(super) const MAX_ATTEMPTS: i16 = 5;
 
 /// How long an attempt may run, in seconds. This is the timeout of `pay-booking`, which also bounds the charge and
 /// its one repeat.
