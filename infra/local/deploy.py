@@ -110,7 +110,8 @@ def stage(name: str) -> Stage:
     if not isinstance(found, dict) or "deploy" not in found:
         raise Failure(f"samconfig.toml has no stage {name}. Copy a stage there, with a stack_name of its own, and repeat.")
     settings = found["deploy"]["parameters"]
-    region = settings.get("region") or boto3.Session().region_name
+    # boto3 alone does not read AWS_REGION.
+    region = settings.get("region") or os.environ.get("AWS_REGION") or boto3.Session().region_name
     if not region:
         raise Failure("There is no region: set AWS_REGION, or region among the stage's deploy.parameters in samconfig.toml.")
     parameters = dict(pair.partition("=")[::2] for pair in settings.get("parameter_overrides", []))

@@ -79,6 +79,12 @@ def path(route: str) -> str:
     return route.split()[1]
 
 
+def route_name(method: str, route: str) -> str:
+    """The name of a route's resource. It follows from the route alone: a resource that took the key of another, which is
+    deleted later, would be refused."""
+    return "".join(word.capitalize() for word in re.findall(r"[a-z0-9]+", f"route {method} {path(route)}".lower()))
+
+
 # ---- What a function is told and may do
 
 
@@ -216,6 +222,7 @@ def area_template(area: str, functions: dict[str, dict]) -> str:
         return template.render(
             area=area, functions=functions, parameters=parameters, numbers=NUMBERS, bounds=bounds, outputs=outputs,
             alarms=watched(area, functions), logical_name=logical, has_versions=has_versions, methods=methods, path=path,
+            route_name=route_name,
             environment=environment, in_template=IN_TEMPLATE, rights=rights, rights_of_poller=rights_of_poller,
             several=several, arn=arn,
         )  # fmt: skip
