@@ -1,6 +1,7 @@
-# The commands that people type. Most call infra/local or cargo; `make` alone lists them all.
+# The commands that people type. Most call infra/local, tests or cargo; `make` alone lists them all.
 
 LOCAL := python3 infra/local
+TESTING := python3 tests/run.py
 TOOLS := $(or $(ADMIT_TOOLS),$(CURDIR)/target/tools)
 export ADMIT_TOOLS := $(TOOLS)
 CARGO_TOOLS := $(TOOLS)/cargo/bin
@@ -27,35 +28,35 @@ clean-data: ## forget the data of the stopped stack
 	@$(LOCAL) clean-data
 
 test: ## every test, in five lanes with a stack each (TESTS='-p tests booking' picks some, on one stack)
-	@$(LOCAL) test $(TESTS)
+	@$(TESTING) test $(TESTS)
 
 steps: ## the tests that need PostgreSQL alone, in seconds (STEPS=fair picks some)
-	@$(LOCAL) steps $(STEPS)
+	@$(TESTING) steps $(STEPS)
 
 bench: ## measure everything on an idle machine, and write docs/PERFORMANCE.md's tables (ONLY=starts for one part)
-	@ADMIT_BENCH_ONLY=$(ONLY) $(LOCAL) bench
+	@ADMIT_BENCH_ONLY=$(ONLY) $(TESTING) bench
 
 test-pages: ## the pages in a real browser, against a stack of its own (two minutes)
-	@$(LOCAL) test-pages
+	@python3 tests/pages/run.py
 
 pictures: ## take the README's pictures of the pages
-	@$(LOCAL) test-pages --pictures
+	@python3 tests/pages/run.py --pictures
 
 test-compose: ## test the stores as containers, in Podman with stand-in images (needs root; ten minutes at first)
 	@python3 tests/compose/run.py
 
 fuzz: ## send the running API valid and invalid requests, made from its description (EXAMPLES=500 for longer)
-	@$(LOCAL) fuzz $(or $(EXAMPLES),100)
+	@python3 tests/fuzz/run.py $(or $(EXAMPLES),100)
 
 faults: ## every fault at every boundary, one at a time; writes target/faults.md (two hours)
-	@ADMIT_FAULTS_WHOLE=1 $(LOCAL) test -p tests --test faults -- --nocapture
+	@ADMIT_FAULTS_WHOLE=1 $(TESTING) test -p tests --test faults -- --nocapture
 
 chaos: ## customers book while everything fails (make chaos SECONDS=120 SEED=7)
 	@ADMIT_CHAOS_SECONDS=$(or $(SECONDS),120) ADMIT_CHAOS_SEED=$(or $(SEED),1) \
-	    $(LOCAL) test -p tests --test chaos -- --nocapture
+	    $(TESTING) test -p tests --test chaos -- --nocapture
 
 mutants: ## reintroduce known bugs one by one, and report which check catches each (PATCHES=folder for yours)
-	@$(LOCAL) mutants $(PATCHES)
+	@python3 tests/mutants/run.py $(PATCHES)
 
 invoke: ## invoke a function with its sample event, as the demo user (make invoke FUNCTION=get-booking)
 	@$(LOCAL) invoke $(or $(FUNCTION),list-events)
@@ -76,8 +77,8 @@ check: $(CARGO_TOOLS)/cargo-deny $(CARGO_TOOLS)/cargo-machete ## the checks that
 	$(CARGO_TOOLS)/cargo-deny --log-level error check bans licenses sources
 	$(CARGO_TOOLS)/cargo-machete
 	@$(LOCAL) template
-	@$(LOCAL) cost --check
-	@$(LOCAL) mutants --check
+	@python3 infra/cost/run.py --check
+	@python3 tests/mutants/run.py --check
 
 functions: ## regenerate what is derived from functions.toml, after adding or changing a function
 	@$(LOCAL) functions
@@ -89,10 +90,10 @@ template: ## check the templates and the runbook
 	@$(LOCAL) template
 
 cost: ## what a month on AWS costs (make cost BOOKINGS=1000000)
-	@$(LOCAL) cost $(or $(BOOKINGS),1000000)
+	@python3 infra/cost/run.py $(or $(BOOKINGS),1000000)
 
 test-deploy: ## build, deploy into AWS's emulator, use, update and delete it (a quarter of an hour at first)
-	@$(LOCAL) test-deploy
+	@python3 tests/deploy/run.py
 
 deploy: ## put Admit on AWS, in your account (make deploy STAGE=production)
 	@$(LOCAL) deploy $(or $(STAGE),default)

@@ -14,4 +14,4 @@ if __name__ == "__main__":
     # These import what the environment has.
     import commands
 
-    sys.exit(commands.main(sys.argv[1:]))
+    sys.exit(commands.main(lambda: commands.named(sys.argv[1:])))

@@ -9,8 +9,6 @@ import trustme
 
 from files import write_private
 
-NAMES = ("authority.pem", "server.pem", "server.key")
-
 
 def folder(stack) -> Path:
     return stack.folder / "data" / "certificates"
@@ -40,7 +38,7 @@ def ensure(stack) -> None:
 
 def hand_to(stack, data: Path, user: str | None) -> None:
     """Copies them into a server's data, readable for the user that it runs as."""
-    for name in NAMES:
+    for name in ("authority.pem", "server.pem", "server.key"):
         write_private(data / name, (folder(stack) / name).read_bytes(), user)
 
 

@@ -1,32 +1,25 @@
-"""What a person reads: steps with their times, and one clear line where something fails."""
+"""Terminal output, and running commands."""
 
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-_printing = threading.Lock()
-# The commands that run now, also those of other threads, and whether they shall end.
-_commands: set[subprocess.Popen] = set()
-_ending = threading.Event()
 
 
 class Failure(Exception):
-    """Something that a person has to mend: what failed, and what to do."""
+    """An error for the user: it says what failed and what to do."""
 
 
 def say(text: str = "", to=None) -> None:
-    with _printing:
-        print(text, file=to or sys.stdout, flush=True)
+    print(text, file=to or sys.stdout, flush=True)
 
 
 @contextmanager
 def step(doing: str, expect: str = ""):
-    """Says what is done while it is done, and how long it took."""
+    """Prints a step when it starts, and its duration when it ends."""
     say(f"  … {doing}{f' ({expect})' if expect else ''}")
     started = time.monotonic()
     yield
@@ -34,26 +27,17 @@ def step(doing: str, expect: str = ""):
 
 
 def run(command: list, doing: str, log: Path, advice: str, **options) -> None:
-    """Runs a command with its output in `log`; where it fails, says so with its last lines."""
+    """Runs a command with its output in `log`; if it fails, prints the log's last lines."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as output:
         output.write(f"\n$ {' '.join(map(str, command))}\n".encode())
         output.flush()
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
-            )
+            status = follow(command, stdout=output, stderr=subprocess.STDOUT, **options)
         except OSError as error:
             raise Failure(f"{doing} failed: {error}. {advice}") from None
-        _commands.add(process)
-        if _ending.is_set():
-            process.terminate()
-        status = process.wait()
-        _commands.discard(process)
-    if status != 0 and not _ending.is_set():
-        last = "\n".join(f"    {line}" for line in tail(log, 12))
-        say(f"\n{last}", to=sys.stderr)
     if status != 0:
+        say("\n" + "\n".join(f"    {line}" for line in tail(log, 12)), to=sys.stderr)
         raise Failure(f"{doing} failed (its log: {log}). {advice}")
 
 
@@ -68,54 +52,33 @@ def follow(command: list, **options) -> int:
         return process.wait()
     except BaseException:
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(60)
-        except subprocess.TimeoutExpired:
-            pass
         raise
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def side_by_side(commands: dict[str, list], **options) -> dict[str, int]:
-    """Runs commands at once, each line behind its command's name; their exit statuses. They end with this program."""
-    running = {
-        name: subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", start_new_session=True, **options,
-        )
-        for name, command in commands.items()
-    }  # fmt: skip
+    """Runs commands at once, each line behind its command's name; returns their exit statuses.
 
-    def show(name: str, output) -> None:
-        for line in output:
-            say(f"{name:8} | {line.rstrip()}")
-
-    showing = [threading.Thread(target=show, args=(name, process.stdout)) for name, process in running.items()]
-    for thread in showing:
-        thread.start()
+    They end with this program.
+    """
+    options |= {"stdin": subprocess.DEVNULL, "start_new_session": True}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    running = {name: subprocess.Popen(command, **output, **options) for name, command in commands.items()}
+    shown = [
+        subprocess.Popen(["sed", "-u", f"s/^/{name:8} | /"], **options | {"stdin": process.stdout})
+        for name, process in running.items()
+    ]
     try:
         return {name: process.wait() for name, process in running.items()}
     finally:
-        living = [process for process in running.values() if process.poll() is None]
-        for process in living:
+        for process in running.values():
             process.terminate()
-        for process in living:
+        for process in [*running.values(), *shown]:
             process.wait()
-        for thread in showing:
-            thread.join()
-
-
-def end_commands() -> None:
-    """Ends the commands that still run, of every thread."""
-    _ending.set()
-    for process in list(_commands):
-        process.terminate()
-    for process in list(_commands):
-        process.wait()
 
 
 def tail(log: Path, lines: int) -> list[str]:

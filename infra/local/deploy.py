@@ -10,26 +10,20 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 
 import deployed
-import derive
 import tools
 from components import build_environment
-from console import Failure, follow, run, say, step, tail
+from console import Failure, run, say, step
 from template import SAM
 from tools import ROOT
 
 CONFIG = ROOT / "samconfig.toml"
-LARGEST_PACKAGE = 5_000_000
 # What Lambda calls this machine's processor.
 MACHINE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-
-
-# ---- sam
 
 
 def sam() -> Path:
@@ -46,25 +40,12 @@ def sam_environment(base: dict[str, str] | None = None) -> dict[str, str]:
     return environment
 
 
-def run_sam(command: list, log: Path, environment: dict[str, str], folder: Path = ROOT) -> int:
-    """Runs sam with its output in a log; its exit status. What it starts, such as cargo, ends with this program."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "ab") as output:
-        return follow(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-
-
-def failed(doing: str, log: Path) -> Failure:
-    last = "\n".join(f"    {line}" for line in tail(log, 15))
-    return Failure(f"{doing} failed (its log: {log}):\n{last}")
-
-
 def build(source: Path, folder: Path, log: Path, environment: dict[str, str], parameters: list[str]) -> Path:
     """Builds the functions of a template for Lambda; the template with what was built."""
     command = [sam() / "sam", "build", "--template-file", source, "--build-dir", folder]
     command += ["--parameter-overrides", *parameters] if parameters else []
     with step("sam build", "the first time half an hour"):
-        if run_sam(command, log, environment) != 0:
-            raise failed("sam build", log)
+        run(command, "sam build", log, "Mend what it says, then repeat.", cwd=ROOT, env=environment)
     return folder / "template.yaml"
 
 
@@ -77,64 +58,40 @@ def arm_target() -> None:
         run(command, "rustup target add", tools.LOG, "Look whether Rust's servers can be reached.", cwd=ROOT)
 
 
-def revision() -> str:
-    """What is deployed."""
-    changed = ", with changes" if git("status", "--porcelain") else ""
-    return f"{git('rev-parse', '--short', 'HEAD') or 'an unknown revision'}{changed}"
-
-
-def git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-
-
-# ---- Stages
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stack of its own, as an environment of samconfig.toml has it."""
-
-    name: str
-    stack: str
-    region: str
-    # Of template.yaml, by name.
-    parameters: dict[str, str]
-
-    def overrides(self, **more: object) -> list[str]:
-        return [f"{name}={value}" for name, value in (self.parameters | more).items()]
-
-
-def stage(name: str) -> Stage:
-    stages = tomllib.loads(CONFIG.read_text())
-    found = stages.get(name)
-    if not isinstance(found, dict) or "deploy" not in found:
-        raise Failure(f"samconfig.toml has no stage {name}. Copy a stage there, with a stack_name of its own, and repeat.")
-    settings = found["deploy"]["parameters"]
+def stage(name: str) -> tuple[str, dict]:
+    """A stage's stack, and how it is deployed. Every later call to AWS goes to its region."""
+    try:
+        settings = tomllib.loads(CONFIG.read_text())[name]
+        stack, deploying = settings["global"]["parameters"]["stack_name"], settings["deploy"]["parameters"]
+    except KeyError:
+        raise Failure(f"samconfig.toml has no stage {name}. Copy a stage there, with a stack_name of its own.") from None
     # boto3 alone does not read AWS_REGION.
-    region = settings.get("region") or os.environ.get("AWS_REGION") or boto3.Session().region_name
-    if not region:
-        raise Failure("There is no region: set AWS_REGION, or region among the stage's deploy.parameters in samconfig.toml.")
-    parameters = dict(pair.partition("=")[::2] for pair in settings.get("parameter_overrides", []))
-    return Stage(name, found["global"]["parameters"]["stack_name"], region, parameters)
-
-
-# ---- Commands
+    boto3.setup_default_session(region_name=deploying.get("region") or os.environ.get("AWS_REGION"))
+    if not boto3.DEFAULT_SESSION.region_name:
+        raise Failure("There is no region: set AWS_REGION, or region in the stage's deploy.parameters in samconfig.toml.")
+    return stack, deploying
 
 
 def deploy(name: str) -> None:
     """Builds, and makes or updates the stage's stack."""
-    where = stage(name)
-    say(f"\nDeploying {revision()} as {where.stack} into account {deployed.account(where.region)}, {where.region}")
+    stack, deploying = stage(name)
+    region = boto3.DEFAULT_SESSION.region_name
+    say(f"\nDeploying {stack} into account {deployed.account()}, {region}")
     arm_target()
     environment = sam_environment()
+    # Lambda keeps 100 unreserved: a new account, with ten functions at once in all, has none to reserve.
+    bound = 50 if deployed.concurrency() >= 500 else 0
+    say(f"  Bookings and charges at once: {bound or 'as many as the account has'}, where the stage doesn't say. See docs/RUNBOOK.md.")
     # A unique release of ten digits. Resources that every deployment replaces have it in their names.
-    parameters = where.overrides(Release=int(time.time()), **unreserved(where))
+    given = [f"ConcurrentBookings={bound}", f"ConcurrentCharges={bound}", *deploying.get("parameter_overrides", [])]
+    values = dict(pair.split("=", 1) for pair in given) | {"Release": int(time.time())}
+    parameters = [f"{parameter}={value}" for parameter, value in values.items()]
     folder = tools.target() / "deploy"
     built = build(ROOT / "template.yaml", folder, folder.with_suffix(".log"), environment, parameters)
     say("  sam deploy (the first time half an hour, while AWS makes the stores)\n")
     command = [
         sam() / "sam", "deploy", "--template-file", built, "--config-file", CONFIG, "--config-env", name,
-        "--region", where.region, "--parameter-overrides", *parameters,
+        "--region", region, "--parameter-overrides", *parameters,
     ]  # fmt: skip
     # At the terminal: it may ask whether the changes are wanted.
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
@@ -142,55 +99,27 @@ def deploy(name: str) -> None:
             "sam deploy failed. Its events, above, say what failed first; CloudFormation has put back what there was. "
             f"If there was nothing, make destroy STAGE={name} before you repeat."
         )
-    print_next(where, deployed.Deployed(where.stack, where.region).outputs())
-
-
-def unreserved(where: Stage) -> dict[str, int]:
-    """Parameters that reserve no concurrency, if the account has too little to reserve from, as new accounts have."""
-    # Each of the functions reserves what its parameter says, 50 where nothing is given.
-    bounds = {name: function["bounded"] for name, function in derive.functions().items() if "bounded" in function}
-    free = deployed.Deployed(where.stack, where.region).unreserved(bounds)
-    wanted = sum(int(where.parameters.get(bound, 50)) for bound in bounds.values())
-    # Lambda keeps 100 for the functions without a reservation.
-    if wanted == 0 or free - wanted >= 100:
-        return {}
-    say(f"  The account has {free} functions at once to reserve from, and {wanted + 100} are wanted: none are reserved.")
-    say("  Ask for more at Service Quotas, L-B99A9384, before an on-sale.")
-    return dict.fromkeys(bounds.values(), 0)
-
-
-def print_next(where: Stage, outputs: dict[str, str]) -> None:
-    say(f"\n  API         {outputs['Url']}")
-    say(f"  its docs    {outputs.get('DocsUrl', '')}")
-    say(f"  dashboard   {outputs.get('DashboardUrl', '')}")
-    say("\nNext")
-    if where.parameters.get("AlarmEmail"):
-        say("  1. Confirm the subscription that AWS has mailed: until then no alarm reaches you.")
-    else:
-        say("  1. Alarms reach nobody: put AlarmEmail=… among the stage's parameter_overrides in samconfig.toml, and deploy again.")
-    say("  2. Try it: register, log in and book, as README.md shows, with API set to the address above.")
-    say("  3. Read docs/RUNBOOK.md: what each alarm means, restoring from a backup, an on-sale to come.")
-    say(f"\n  make deploy STAGE={where.name} updates it, make destroy STAGE={where.name} takes it away.")
+    say("\nNext: confirm the subscription that AWS has mailed (without AlarmEmail in samconfig.toml, alarms reach nobody);")
+    say("try the Url above as README.md shows; read docs/RUNBOOK.md.")
+    say(f"make deploy STAGE={name} updates it, make destroy STAGE={name} takes it away.")
 
 
 def destroy(name: str) -> None:
     """Deletes the stage's stack, once its name has been typed."""
-    where = stage(name)
-    account, stack = deployed.account(where.region), deployed.Deployed(where.stack, where.region)
+    name, deploying = stage(name)
+    account, region, stack = deployed.account(), boto3.DEFAULT_SESSION.region_name, deployed.Deployed(name)
     if stack.described() is None:
-        raise Failure(f"Account {account} has no stack {where.stack} in {where.region}. Nothing was deleted.")
-    say(f"\nThis deletes {where.stack} in account {account}, {where.region}: API, functions, queues, logs and stores.")
+        raise Failure(f"Account {account} has no stack {name} in {region}. Nothing was deleted.")
+    say(f"\nThis deletes {name} in account {account}, {region}: API, functions, queues, logs and stores.")
     say("PostgreSQL and DocumentDB leave a final snapshot each, which costs until you delete it. What waits in")
     say("RabbitMQ and SQS is lost.")
-    if not sys.stdin.isatty():
-        raise Failure("That is asked at a terminal only. Nothing was deleted.")
-    if input("  To go on, type the stack's name: ").strip() != where.stack:
-        raise Failure("That is not its name. Nothing was deleted.")
+    if not sys.stdin.isatty() or input("  To go on, type the stack's name: ").strip() != name:
+        raise Failure("The name was not typed at a terminal. Nothing was deleted.")
     with step("turning deletion protection off"):
         stack.unprotect()
-    # Not by sam delete, which can't be tried without an account: see deployment.py.
+    # Not by sam delete, which can't be tried without an account: see tests/deploy.
     with step("deleting", "half an hour to two hours"):
-        stack.delete()
-    say(f"\n  {where.stack} is gone. What is left of its data:")
+        stack.delete(deploying.get("s3_prefix", name))
+    say(f"\n  {name} is gone. What is left of its data:")
     for what in ("rds describe-db-snapshots", "docdb describe-db-cluster-snapshots"):
-        say(f"  aws {what} --snapshot-type manual --region {where.region}")
+        say(f"  aws {what} --snapshot-type manual --region {region}")

@@ -9,7 +9,9 @@ import pwd
 import signal
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from string import Template
 
 import certificates
 import cloud
@@ -17,44 +19,53 @@ import tools
 from console import Failure, run
 from files import own, write_private
 from process import Process
+from tools import ROOT
 
-ORDER = ["postgres", "pooler", "epmd", "rabbitmq", "documents", "aws"]
 OWNER = "admitowner"
+# The stores' settings, with places for a stack's ports, passwords and folders.
+SETTINGS = ROOT / "infra" / "stores"
 
 
 def processes(folder: Path) -> dict[str, Process]:
     """The stores' processes, in the order in which they start."""
     # PostgreSQL's fast shutdown, which doesn't wait for its clients to leave.
     signals = {"postgres": signal.SIGINT}
-    return {name: Process(name, folder, signals.get(name, signal.SIGTERM)) for name in ORDER}
+    return {name: Process(name, folder, signals.get(name, signal.SIGTERM)) for name in STORES}
 
 
-def start(stack, name: str) -> None:
-    """Starts one store, with its data in the stack's folder."""
-    starters = {
-        "postgres": _postgres,
-        "pooler": _pooler,
-        "epmd": _epmd,
-        "rabbitmq": _rabbitmq,
-        "documents": _documents,
-        "aws": _aws,
-    }
-    data = stack.folder / "data" / name
-    data.mkdir(parents=True, exist_ok=True)
+def start(stack, names: Iterable[str]) -> None:
+    """Starts stores, with their data in the stack's folder, and waits until each serves."""
     certificates.ensure(stack)
-    starters[name](stack, data)
+    for name in names:
+        data = stack.folder / "data" / name
+        data.mkdir(parents=True, exist_ok=True)
+        STORES[name][0](stack, data)
+    for name in names:
+        _, serves, seconds = STORES[name]
+        stack.processes[name].wait_until(lambda name=name, serves=serves: serves(stack, name), seconds)
 
 
-def wait(stack, name: str) -> None:
-    """Waits until a store serves."""
-    process, ports = stack.processes[name], stack.state["ports"]
-    if name == "postgres":
-        process.wait_until(lambda: _accepts(stack), 60)
-    elif name == "rabbitmq":
-        # Its management begins a little later.
-        process.wait_until(lambda: _greets(stack) and listens(ports["rabbitmq-management"]), 90)
-    else:
-        process.wait_until(lambda: listens(ports[name]), 60)
+def _prepare(stack, data: Path, program: Path | None, package: str, *settings: str) -> list:
+    """What a server needs that does not run as root; the beginning of a command that runs it."""
+    as_user, user = _not_root(data, _installed(program, package))
+    own(data, user)
+    _write(stack, data, user, *settings)
+    return as_user
+
+
+def _installed(program: Path | None, package: str) -> Path:
+    if program is None:
+        raise Failure(f"{package} is not installed: sudo apt-get install {package}")
+    return program
+
+
+def _write(stack, data: Path, user: str | None, *settings: str) -> None:
+    """Writes a server's certificates and settings into its data."""
+    certificates.hand_to(stack, data, user)
+    ports = {f"{name.replace('-', '_')}_port": port for name, port in stack.state["ports"].items()}
+    values = ports | stack.state["secrets"] | {"data": data, "owner": OWNER}
+    for name in settings:
+        write_private(data / name, Template((SETTINGS / name).read_text()).substitute(values), user)
 
 
 # ---- PostgreSQL
@@ -62,85 +73,26 @@ def wait(stack, name: str) -> None:
 
 def _postgres(stack, data: Path) -> None:
     folder = tools.postgres_folder()
-    if folder is None:
-        raise Failure("PostgreSQL's server is not installed: sudo apt-get install postgresql")
-    as_user, user = _not_root(data)
-    cluster = data / "cluster"
-    log = stack.processes["postgres"].log
-    own(data, user)
-    certificates.hand_to(stack, data, user)
+    as_user = _prepare(stack, data, folder, "postgresql", "postgresql.conf", "pg_hba.conf", "password")
+    cluster, new, process = data / "cluster", data / "cluster.new", stack.processes["postgres"]
     if not (cluster / "PG_VERSION").exists():
-        run(["rm", "-rf", cluster], "making room for the databases", log, "")
-        password = write_private(data / "password", stack.state["secrets"]["DatabaseOwner"], user)
+        run(["rm", "-rf", cluster, new], "making room for the databases", process.log, "")
         command = [
-            *as_user, folder / "initdb", "--pgdata", f"{cluster}.new", "--username", OWNER, "--pwfile", password,
+            *as_user, folder / "initdb", "--pgdata", new, "--username", OWNER, "--pwfile", data / "password",
             "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-instructions",
         ]  # fmt: skip
-        run(["rm", "-rf", f"{cluster}.new"], "making room for the databases", log, "")
-        run(command, "making the databases", log, "make clean-data, then repeat.", cwd="/")
+        run(command, "making the databases", process.log, "make clean-data, then repeat.", cwd="/")
         # Whole or not at all: an interrupted initdb is begun anew.
-        os.rename(f"{cluster}.new", cluster)
-        password.unlink()
+        os.rename(new, cluster)
     (cluster / "postmaster.pid").unlink(missing_ok=True)
-    rules = "# Written at each start.\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
-    settings = {
-        "listen_addresses": "127.0.0.1",
-        "port": stack.state["ports"]["postgres"],
-        "unix_socket_directories": "",
-        "max_connections": 200,
-        # As on RDS: it counts statements, and a test looks at it.
-        "shared_preload_libraries": "pg_stat_statements",
-        "hba_file": write_private(data / "pg_hba.conf", rules, user),
-        "ssl": "on",
-        "ssl_cert_file": data / "server.pem",
-        "ssl_key_file": data / "server.key",
-        # Log no parameters of statements, as they may be personal data: see DatabaseParameters in data.yaml.
-        "log_parameter_max_length": 0,
-        "log_parameter_max_length_on_error": 0,
-        "log_error_verbosity": "terse",
-    }
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    stack.processes["postgres"].start(
-        [*as_user, folder / "postgres", "-D", cluster, *options], dict(os.environ), cwd="/"
-    )
+    command = [*as_user, folder / "postgres", "-D", cluster, "-c", f"config_file={data / 'postgresql.conf'}"]
+    process.start(command, dict(os.environ), cwd="/")
 
 
 def _pooler(stack, data: Path) -> None:
     program = tools.pooler_program()
-    if program is None:
-        raise Failure("PgBouncer is not installed: sudo apt-get install pgbouncer")
-    as_user, user = _not_root(data)
-    own(data, user)
-    certificates.hand_to(stack, data, user)
-    users = f'"{OWNER}" "{stack.state["secrets"]["DatabaseOwner"]}"\n'
-    settings = {
-        "listen_addr": "127.0.0.1",
-        "listen_port": stack.state["ports"]["pooler"],
-        "unix_socket_dir": "",
-        "pool_mode": "transaction",
-        "max_client_conn": 500,
-        "default_pool_size": 20,
-        # A server that was away is asked again at once, and nobody waits for it longer than for a statement.
-        "server_login_retry": 1,
-        "query_wait_timeout": 5,
-        "client_tls_sslmode": "require",
-        "client_tls_cert_file": data / "server.pem",
-        "client_tls_key_file": data / "server.key",
-        "server_tls_sslmode": "verify-full",
-        "server_tls_ca_file": data / "authority.pem",
-        # Check clients against the passwords in PostgreSQL itself, so that rotated ones work too.
-        "auth_type": "scram-sha-256",
-        "auth_file": write_private(data / "users.txt", users, user),
-        "auth_user": OWNER,
-        "auth_query": "select usename, passwd from pg_shadow where usename = $1",
-        "log_connections": 0,
-        "log_disconnections": 0,
-    }
-    lines = [f"{name} = {value}" for name, value in settings.items()]
-    databases = f"* = host=127.0.0.1 port={stack.state['ports']['postgres']} auth_user={OWNER}"
-    text = "\n".join(["[databases]", databases, "[pgbouncer]", *lines, ""])
-    command = [*as_user, program, write_private(data / "pgbouncer.ini", text, user)]
-    stack.processes["pooler"].start(command, dict(os.environ), cwd="/")
+    as_user = _prepare(stack, data, program, "pgbouncer", "pgbouncer.ini", "users.txt")
+    stack.processes["pooler"].start([*as_user, program, data / "pgbouncer.ini"], dict(os.environ), cwd="/")
 
 
 def _not_root(data: Path, program: Path = Path("/")) -> tuple[list, str | None]:
@@ -162,7 +114,7 @@ def _not_root(data: Path, program: Path = Path("/")) -> tuple[list, str | None]:
     return become, "postgres"
 
 
-def _accepts(stack) -> bool:
+def _accepts(stack, _name: str) -> bool:
     command = [tools.postgres_folder() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", stack.state["ports"]["postgres"]]
     return subprocess.run([str(word) for word in command], check=False).returncode == 0
 
@@ -197,31 +149,8 @@ def _epmd(stack, data: Path) -> None:
 
 
 def _rabbitmq(stack, data: Path) -> None:
-    server = tools.rabbitmq_server()
-    if server is None:
-        raise Failure("RabbitMQ is not installed: sudo apt-get install rabbitmq-server")
-    ports, there = stack.state["ports"], certificates.folder(stack)
-    (data / "enabled_plugins").write_text("[rabbitmq_management].\n")
-    # The owner counts when the node begins with nothing: later its own data do.
-    write_private(
-        data / "rabbitmq.conf",
-        "listeners.tcp = none\n"
-        f"listeners.ssl.1 = 127.0.0.1:{ports['rabbitmq']}\n"
-        f"ssl_options.cacertfile = {there / 'authority.pem'}\n"
-        f"ssl_options.certfile = {there / 'server.pem'}\n"
-        f"ssl_options.keyfile = {there / 'server.key'}\n"
-        "ssl_options.verify = verify_none\n"
-        "ssl_options.versions.1 = tlsv1.3\n"
-        "ssl_options.versions.2 = tlsv1.2\n"
-        "management.ssl.ip = 127.0.0.1\n"
-        f"management.ssl.port = {ports['rabbitmq-management']}\n"
-        f"management.ssl.cacertfile = {there / 'authority.pem'}\n"
-        f"management.ssl.certfile = {there / 'server.pem'}\n"
-        f"management.ssl.keyfile = {there / 'server.key'}\n"
-        f"default_user = {OWNER}\n"
-        f"default_pass = {stack.state['secrets']['BrokerOwner']}\n"
-        "log.file = false\nlog.console = true\nlog.console.level = warning\n",
-    )
+    server, ports = _installed(tools.rabbitmq_server(), "rabbitmq-server"), stack.state["ports"]
+    _write(stack, data, None, "rabbitmq.conf", "enabled_plugins")
     # The node's name has its address in it: a host name need not resolve.
     environment = {
         **os.environ,
@@ -243,14 +172,14 @@ def _rabbitmq(stack, data: Path) -> None:
     stack.processes["rabbitmq"].start([server], environment, cwd=data)
 
 
-def _greets(stack) -> bool:
-    """Whether RabbitMQ answers AMQP's greeting: it listens a while before it serves."""
+def _greets(stack, _name: str) -> bool:
+    """Whether RabbitMQ answers AMQP's greeting: it listens a while before it serves, and its management begins later."""
+    ports = stack.state["ports"]
     try:
-        address = ("127.0.0.1", stack.state["ports"]["rabbitmq"])
-        with socket.create_connection(address, 2) as plain:
-            with certificates.context(stack).wrap_socket(plain, server_hostname=address[0]) as connection:
+        with socket.create_connection(("127.0.0.1", ports["rabbitmq"]), 2) as plain:
+            with certificates.context(stack).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
                 connection.sendall(b"AMQP\x00\x00\x09\x01")
-                return connection.recv(1) == b"\x01"
+                return connection.recv(1) == b"\x01" and listens(ports["rabbitmq-management"])
     except OSError:
         return False
 
@@ -259,16 +188,9 @@ def _greets(stack) -> bool:
 
 
 def _documents(stack, data: Path) -> None:
-    folder = tools.postgres_folder()
-    if folder is None:
-        raise Failure("PostgreSQL's server is not installed: sudo apt-get install postgresql")
-    if any(data.glob("*.sqlite")):
-        raise Failure("This stack's documents are from an earlier version: run make clean-data, then retry.")
-    program = tools.document_server()
+    folder, program = tools.postgres_folder(), tools.document_server()
     # It starts a PostgreSQL of its own, and both end together.
-    as_user, user = _not_root(data, program)
-    own(data, user)
-    certificates.hand_to(stack, data, user)
+    as_user = _prepare(stack, data, program if folder else None, "postgresql")
     address = f"127.0.0.1:{stack.state['ports']['documents']}"
     command = [*as_user, program, address, data, data / "server.pem", data / "server.key", folder]
     # The owner is the user admitowner; it makes the others.
@@ -277,7 +199,16 @@ def _documents(stack, data: Path) -> None:
 
 
 def _aws(stack, data: Path) -> None:
-    cloud.start_queues_and_secrets(stack.processes["aws"], stack.state["ports"]["aws"], data)
+    """Queues and secrets of AWS's emulator, as a part of a local stack."""
+    environment = {
+        **os.environ,
+        **cloud.places(stack.state["ports"]["aws"], data),
+        "MINISTACK_HOST": "127.0.0.1",
+        "SERVICES": "sqs,secretsmanager",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(data / "state"),
+    }
+    stack.processes["aws"].start(cloud.EMULATOR, environment, cwd=data)
 
 
 def listens(port: int) -> bool:
@@ -285,3 +216,18 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _listens(stack, name: str) -> bool:
+    return listens(stack.state["ports"][name])
+
+
+# How each store starts, when it serves, and within how many seconds it has to. In the order in which they start.
+STORES = {
+    "postgres": (_postgres, _accepts, 60),
+    "pooler": (_pooler, _listens, 60),
+    "epmd": (_epmd, _listens, 60),
+    "rabbitmq": (_rabbitmq, _greets, 90),
+    "documents": (_documents, _listens, 60),
+    "aws": (_aws, _listens, 60),
+}

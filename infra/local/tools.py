@@ -7,9 +7,11 @@ into one folder, target/tools, or where ADMIT_TOOLS says.
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from console import Failure, run, step
@@ -69,11 +71,8 @@ def postgres_folder() -> Path | None:
 
 def rabbitmq_server() -> Path | None:
     """RabbitMQ's own start script, not the distribution's wrapper, which insists on its own user."""
-    for folder in ("/usr/lib/rabbitmq/bin", "/usr/local/lib/rabbitmq/bin"):
-        script = Path(folder) / "rabbitmq-server"
-        if script.exists():
-            return script
-    return None
+    found = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/local/lib/rabbitmq/bin")
+    return Path(found) if found else None
 
 
 def install_packages(wanted: dict[str, bool]) -> None:
@@ -81,23 +80,16 @@ def install_packages(wanted: dict[str, bool]) -> None:
     missing = [name for name, there in wanted.items() if not there]
     if not missing:
         return
-    words = " ".join(missing)
-    by_hand = f"Install it by hand, then repeat: sudo apt-get install --no-install-recommends {words}"
-    if not shutil.which("apt-get"):
-        raise Failure(f"This machine lacks {words}, and has no apt-get to install it. Install it, then repeat.")
-    become_root = []
-    if os.geteuid() != 0:
-        if not shutil.which("sudo"):
-            raise Failure(f"This machine lacks {words}, and you are not root. {by_hand}")
-        become_root = ["sudo", "-n"]
+    become_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     # A package's own service must not start: RUNLEVEL=1 is how the distribution's scripts are told.
-    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+    apt = [*become_root, "env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "-q"]
+    words = " ".join(missing)
+    advice = f"Install it by hand, then repeat: sudo apt-get install --no-install-recommends {words}"
     # Another program may be installing something.
-    wait = ["-o", "DPkg::Lock::Timeout=300"]
+    options = ["-o", "DPkg::Lock::Timeout=300", "-y", "--no-install-recommends"]
     with step(f"installing {words}", "half a minute"):
-        run([*become_root, *quiet, "apt-get", "update", "-q"], "apt-get update", LOG, by_hand)
-        command = [*become_root, *quiet, "apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *missing]
-        run(command, f"installing {words}", LOG, by_hand)
+        run([*apt, "update"], "apt-get update", LOG, advice)
+        run([*apt, *options, "install", *missing], f"installing {words}", LOG, advice)
 
 
 def pooler_program() -> Path | None:
@@ -125,13 +117,10 @@ def environment(name: str, packages: list[str], *options: str) -> Path:
         advice = "Look whether PyPI can be reached, then repeat."
         shutil.rmtree(folder, ignore_errors=True)
         with step(f"installing {', '.join(packages)}", "a minute"):
-            create = ["python3", "-m", "venv", folder]
-            try:
-                run(create, "making a virtual environment", LOG, "")
-            except Failure:
-                shutil.rmtree(folder, ignore_errors=True)
-                install_packages({"python3-venv": False})
-                run(create, "making a virtual environment", LOG, "Python's venv and pip are needed.")
+            # Debian has it in a package of its own.
+            has_venv = subprocess.run(["python3", "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0
+            install_packages({"python3-venv": has_venv})
+            run(["python3", "-m", "venv", folder], "making a virtual environment", LOG, "Python's venv is needed.")
             command = [folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *options, *packages]
             run(command, f"installing {name}", LOG, advice)
         (folder / "complete").touch()
@@ -151,7 +140,7 @@ def cargo_lambda() -> Path:
     program = environment("cargo-lambda", [CARGO_LAMBDA], "--no-deps") / "cargo-lambda"
     # Where a person's PATH may have it.
     link = TOOLS / "bin" / "cargo-lambda"
-    if not (link.is_symlink() and link.readlink() == program):
+    if not link.exists() or link.readlink() != program:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(program)
@@ -164,43 +153,29 @@ def document_server() -> Path:
     files = sorted(path for path in source.iterdir() if path.suffix in (".go", ".mod", ".sum", ".patch"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
     program = TOOLS / f"docdb-{digest}"
-    if not program.exists():
-        go = go_program()
-        install_packages({"patch": shutil.which("patch") is not None})
-        with step("building FerretDB, the document store", "two minutes"):
-            # In a copy: FerretDB is built with our patch, which the modules' cache may not have.
-            build = TOOLS / f"{program.name}.build"
-            shutil.rmtree(build, ignore_errors=True)
-            build.mkdir(parents=True)
-            for path in files:
-                shutil.copy(path, build)
-            advice = "Look whether the Go module proxy can be reached, then repeat; or run containers: ADMIT_DOCKER=1."
-
-            def do(*command) -> None:
-                run([*command], "building FerretDB", LOG, advice, cwd=build)
-
-            do(go, "mod", "download", FERRETDB)
-            do("cp", "-r", "--no-preserve=mode", _module(go, FERRETDB, build), build / "ferretdb")
-            do("patch", "-p1", "-d", "ferretdb", "-i", build / "ferretdb.patch")
-            do(go, "mod", "edit", "-replace", f"{FERRETDB}=./ferretdb")
-            do(go, "build", "-trimpath", "-buildvcs=false", "-tags", "ferretdb_no_sqlite", "-o", f"{program}.new", ".")
-            os.replace(f"{program}.new", program)
-            shutil.rmtree(build)
+    if program.exists():
+        return program
+    go = go_program()
+    install_packages({"patch": shutil.which("patch") is not None})
+    advice = "Look whether the Go module proxy can be reached, then repeat; or run containers: ADMIT_DOCKER=1."
+    # In a copy, with FerretDB's own source, which our patch changes.
+    with step("building FerretDB, the document store", "two minutes"), tempfile.TemporaryDirectory(dir=TOOLS) as folder:
+        for path in files:
+            shutil.copy(path, folder)
+        for command in (
+            [go, "mod", "vendor"],
+            ["patch", "-p1", "-d", f"vendor/{FERRETDB}", "-i", source / "ferretdb.patch"],
+            [go, "build", "-trimpath", "-buildvcs=false", "-tags", "ferretdb_no_sqlite", "-o", f"{program}.new", "."],
+        ):
+            run(command, "building FerretDB", LOG, advice, cwd=folder)
+        os.replace(f"{program}.new", program)
     return program
-
-
-def _module(go: Path, name: str, folder: Path) -> str:
-    """Where a Go module is that the one in the folder needs."""
-    command = [str(go), "list", "-m", "-f", "{{.Dir}}", name]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def go_program() -> Path:
     """A Go new enough for FerretDB."""
     go = shutil.which("go")
-    if go:
-        version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
-        numbers = version.strip().removeprefix("go").split(".")[:2]
-        if len(numbers) == 2 and all(number.isdigit() for number in numbers) and [int(n) for n in numbers] >= [1, 22]:
-            return Path(go)
+    said = go and subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    if said and re.match(r"go1\.(2[2-9]|[3-9]\d)", said):
+        return Path(go)
     return environment("go", [GO]) / "go"

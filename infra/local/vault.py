@@ -5,9 +5,10 @@ The owners' passwords never rotate, so they stay valid. The others may be outdat
 """
 
 import json
+import re
 import secrets
 import string
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cloud
 
@@ -16,41 +17,37 @@ PREFIX = "admit"
 TOKEN_KEY = "TokenKey"
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(NamedTuple):
     """How one group of functions, or an owner, comes into a store."""
 
-    name: str
     component: str
-    engine: str
     dbname: str
     username: str
 
 
+ENGINES = {"postgres": "postgres", "documents": "mongo", "rabbitmq": "rabbitmq"}
 # By the names that template.yaml's parameters have, without their ending Secret.
 LOGINS = {
-    "DatabaseOwner": Login("database-owner", "postgres", "postgres", "postgres", "admitowner"),
-    "Register": Login("register", "postgres", "postgres", "users_db", "admit_register"),
-    "Login": Login("login", "postgres", "postgres", "users_db", "admit_login"),
-    "Organizer": Login("organizer", "postgres", "postgres", "booking_db", "admit_organizer"),
-    "Desk": Login("desk", "postgres", "postgres", "booking_db", "admit_desk"),
-    "Reader": Login("reader", "postgres", "postgres", "booking_db", "admit_reader"),
-    "Office": Login("office", "postgres", "postgres", "booking_db", "admit_office"),
-    "DocumentsOwner": Login("documents-owner", "documents", "mongo", "admin", "admitowner"),
-    "Payments": Login("payments", "documents", "mongo", "payment_db", "admit_payments"),
-    "Notifications": Login("notifications", "documents", "mongo", "notification_db", "admit_notifications"),
-    "BrokerOwner": Login("broker-owner", "rabbitmq", "rabbitmq", "/", "admitowner"),
-    "Broker": Login("broker", "rabbitmq", "rabbitmq", "/", "admit"),
+    "DatabaseOwner": Login("postgres", "postgres", "admitowner"),
+    "Register": Login("postgres", "users_db", "admit_register"),
+    "Login": Login("postgres", "users_db", "admit_login"),
+    "Organizer": Login("postgres", "booking_db", "admit_organizer"),
+    "Desk": Login("postgres", "booking_db", "admit_desk"),
+    "Reader": Login("postgres", "booking_db", "admit_reader"),
+    "Office": Login("postgres", "booking_db", "admit_office"),
+    "DocumentsOwner": Login("documents", "admin", "admitowner"),
+    "Payments": Login("documents", "payment_db", "admit_payments"),
+    "Notifications": Login("documents", "notification_db", "admit_notifications"),
+    "BrokerOwner": Login("rabbitmq", "/", "admitowner"),
+    "Broker": Login("rabbitmq", "/", "admit"),
 }
 # PostgreSQL's roles, which the migrations grant rights to.
-ROLES = [
-    login.username for login in LOGINS.values() if login.username.startswith("admit_") and login.engine == "postgres"
-]
+ROLES = [login.username for name, login in LOGINS.items() if login.component == "postgres" and name != "DatabaseOwner"]
 
 
 def names() -> dict[str, str]:
     """The local name of each secret, by its logical one."""
-    return {key: f"{PREFIX}/{login.name}" for key, login in LOGINS.items()} | {TOKEN_KEY: f"{PREFIX}/token-key"}
+    return {key: f"{PREFIX}/{re.sub('(?!^)(?=[A-Z])', '-', key).lower()}" for key in [*LOGINS, TOKEN_KEY]}
 
 
 def make_passwords(kept: dict[str, str]) -> None:
@@ -85,7 +82,7 @@ def fill(stack) -> None:
 def account(stack, key: str) -> dict:
     """Where and how a login comes into its store, but for its password."""
     login = LOGINS[key]
-    place = {"engine": login.engine, "host": "127.0.0.1", "port": stack.state["ports"][login.component]}
+    place = {"engine": ENGINES[login.component], "host": "127.0.0.1", "port": stack.state["ports"][login.component]}
     return place | {"dbname": login.dbname, "username": login.username}
 
 

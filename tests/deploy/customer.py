@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import broker
+import certificates
+import urllib3
 import walkthrough
-from cloud import Account
+from account import Account
 from console import Failure, say
+from native import OWNER
 
 QUEUE = "admit.notifications"
 # How long a thing may take that happens by itself.
@@ -142,7 +144,7 @@ def settle(customer: Customer) -> str:
 
 def deliver(customer: Customer, stack, functions: dict[str, str], bookings: list[str]) -> None:
     """Plays the event source mapping of Amazon MQ, which the emulator has but does not poll."""
-    messages = broker.take(stack, QUEUE)
+    messages = take(stack, QUEUE)
     event = {
         "eventSource": "aws:rmq",
         "eventSourceArn": functions["BrokerArn"],
@@ -153,6 +155,18 @@ def deliver(customer: Customer, stack, functions: dict[str, str], bookings: list
     say("    AWS's emulator has the event source mapping of Amazon MQ, but doesn't poll RabbitMQ")
     for booking in bookings:
         until(lambda: customer.notified_of(booking), bool, f"the notification of {booking}")
+
+
+def take(stack, queue: str) -> list[dict]:
+    """Takes the messages off a queue."""
+    url = f"https://127.0.0.1:{stack.state['ports']['rabbitmq-management']}/api/queues/%2F/{queue}/get"
+    headers = urllib3.make_headers(basic_auth=f"{OWNER}:{stack.state['secrets']['BrokerOwner']}")
+    wanted = {"count": 100, "ackmode": "ack_requeue_false", "encoding": "base64"}
+    with urllib3.PoolManager(ca_certs=str(certificates.authority(stack)), timeout=10) as broker:
+        answer = broker.request("POST", url, headers=headers, json=wanted)
+    if answer.status != 200:
+        raise Failure(f"RabbitMQ's management gave no messages of {queue}: {answer.status}")
+    return answer.json()
 
 
 def delivered(message: dict) -> dict:

@@ -1,15 +1,37 @@
-"""The pages in a real browser: see tests/pages."""
+"""Tries the pages in a real browser, on a stack of its own.
+
+    python3 tests/pages/run.py [--pictures | --running]
+
+--pictures takes the README's pictures instead; --running takes the stack that runs.
+"""
 
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
-import tools
-from console import Failure, follow, run, say, step
-from tools import ROOT
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "infra" / "local"))
 
-FOLDER = ROOT / "tests" / "pages"
+import tools  # noqa: E402
+
+tools.enter_environment()
+
+import commands  # noqa: E402
+import walkthrough  # noqa: E402
+from components import Stack  # noqa: E402
+from console import Failure, follow, run, say, step  # noqa: E402
+from tools import ROOT  # noqa: E402
+
+
+def test(flags: list[str]) -> None:
+    if "--running" in flags:
+        return try_out(commands.running())
+    with commands.fresh(Stack(commands.STACKS / "pages", pooled=False)) as stack:
+        stack.up(port=None, settings={"ADMIT_CLOCK_SECONDS": "2"})
+        walkthrough.load_demo(stack.url)
+        take_pictures(stack) if "--pictures" in flags else try_out(stack)
 
 
 def try_out(stack) -> None:
@@ -29,12 +51,12 @@ def take_pictures(stack) -> None:
 def browse(stack, settings: dict[str, str]) -> int:
     tools.install_packages({name: shutil.which(name) is not None for name in ("chromium", "npm")})
     found = {"ADMIT_API_URL": stack.url, "CHROMIUM": shutil.which("chromium"), "NODE_MODULES": str(packages())}
-    return follow(["node", FOLDER / "shop.mjs"], cwd=stack.folder, env={**os.environ, **found, **settings})
+    return follow(["node", HERE / "shop.mjs"], cwd=stack.folder, env={**os.environ, **found, **settings})
 
 
 def packages() -> Path:
     """The folder with the packages that package-lock.json names."""
-    files = [FOLDER / "package.json", FOLDER / "package-lock.json"]
+    files = [HERE / "package.json", HERE / "package-lock.json"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
     folder = tools.TOOLS / f"pages-{digest}"
     if not (folder / "complete").exists():
@@ -47,3 +69,7 @@ def packages() -> Path:
             run(command, "npm ci", tools.LOG, "Look whether the npm registry can be reached, then repeat.", cwd=folder)
         (folder / "complete").touch()
     return folder
+
+
+if __name__ == "__main__":
+    sys.exit(commands.main(lambda: test(sys.argv[1:])))

@@ -5,6 +5,7 @@ resource. So a right is compared by its action. What AWS itself does in a functi
 logs, traces and connects, and the pollers of SQS and Amazon MQ read.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -40,22 +41,15 @@ def compare(stacks: list[Path]) -> None:
 def calls(log: Path) -> dict[str, set[str]]:
     """The actions that each function called."""
     used: dict[str, set[str]] = {}
-    with open(log, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            # A killed function may leave half a line, or begin one behind another's.
-            if '"calls AWS"' not in line or (event := parsed(line)) is None or not event.get("caller"):
-                continue
-            service = event["service"].lower().replace(" ", "")
-            action = f"{service}:{event['operation']}"
-            used.setdefault(event["caller"], set()).add(ALLOWED_BY.get(action, action))
+    for line in log.read_text(errors="replace").splitlines():
+        if '"calls AWS"' not in line:
+            continue
+        # A killed function may leave half a line, or begin one behind another's.
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            event = json.loads(line)
+            if event["message"] == "calls AWS" and event["caller"]:
+                action = f"{event['service'].lower().replace(' ', '')}:{event['operation']}"
+                used.setdefault(event["caller"], set()).add(ALLOWED_BY.get(action, action))
     if not used:
         raise Failure(f"{log.name} has no call to AWS: the functions don't log them, or ran with another ADMIT_LOG.")
     return used
-
-
-def parsed(line: str) -> dict | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and event.get("message") == "calls AWS" else None

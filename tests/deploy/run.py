@@ -5,34 +5,41 @@ refused, and deletes the stack. The deployment brings its own data plane (DataPl
 stack: processes of this machine, with TLS and with secrets in the emulator's Secrets Manager. `ADAPTED`,
 `transformed` and customer.py's `deliver` work around differences between the emulator and AWS, and explain each.
 Nothing else in the templates is changed.
+
+    python3 tests/deploy/run.py
 """
 
 import json
-import re
-import shutil
-import signal
+import subprocess
+import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import cloud
-import customer
-import deploy
-import derive
-import functions
-import native
-import template
-import tools
-import vault
-from components import Stack
-from console import Failure, say, step
-from process import Process
-from tools import ROOT
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "infra" / "local"))
 
-FOLDER = ROOT / "target" / "stacks" / "deploy"
+import tools  # noqa: E402
+
+tools.enter_environment()
+
+import cloud  # noqa: E402
+import commands  # noqa: E402
+import customer  # noqa: E402
+import deploy  # noqa: E402
+import derive  # noqa: E402
+import functions  # noqa: E402
+import native  # noqa: E402
+import template  # noqa: E402
+import vault  # noqa: E402
+from account import Account, environment_without_aws  # noqa: E402
+from components import Stack  # noqa: E402
+from console import Failure, follow, say, step, tail  # noqa: E402
+from tools import ROOT  # noqa: E402
+
 NAME = "admit-test"
 BUCKET = "artifacts"
+LARGEST_PACKAGE = 5_000_000
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 BROKER = f"arn:aws:mq:{cloud.REGION}:{cloud.NUMBER}:broker:local:b-00000000-0000-0000-0000-000000000000"
 # The title of the page /docs. It is part of api-docs' binary, so replacing it there changes the code.
@@ -52,65 +59,58 @@ class DataPlane(Stack):
     """The stores of a stack, without its functions, and the emulator as an account to deploy into."""
 
     def __init__(self):
-        super().__init__(FOLDER, pooled=False)
-        self.docker = False
-        self.processes = native.processes(self.folder) | {"aws": Process("aws", self.folder)}
+        super().__init__(commands.STACKS / "deploy", pooled=False)
+        self.processes, self.docker = native.processes(self.folder), False
 
-    def start(self) -> cloud.Account:
+    def start(self) -> Account:
         tools.stores()
         tools.document_server()
         self._choose_ports(None, [])
         self._make_secrets()
-        port = self.state["ports"]["aws"]
-        stores = [name for name in native.ORDER if name not in ("pooler", "aws")]
-        with step(f"starting {', '.join(stores)}"):
-            for name in stores:
-                native.start(self, name)
-            for name in stores:
-                native.wait(self, name)
+        self._start_stores([name for name in self.processes if name not in ("pooler", "aws")])
         with step("starting AWS's emulator"):
-            settings = {
-                name: value for name, value in functions.local_settings(self).items() if name.startswith("ADMIT_")
-            }
-            settings |= {"ADMIT_SETTLE_DELAY_SECONDS": "1"}
-            data = self.folder / "data" / "aws"
-            data.mkdir(parents=True, exist_ok=True)
-            cloud.start(self.processes["aws"], port, data, settings)
-            native.wait(self, "aws")
+            self.start_emulator()
         vault.fill(self)
-        return cloud.Account(port)
+        return Account(self.state["ports"]["aws"])
+
+    def start_emulator(self) -> None:
+        """Starts the emulator as an account. The functions' processes inherit its environment."""
+        data, port, process = self.folder / "data" / "aws", self.state["ports"]["aws"], self.processes["aws"]
+        data.mkdir(parents=True, exist_ok=True)
+        told = {name: value for name, value in functions.local_settings(self).items() if name.startswith("ADMIT_")}
+        environment = {
+            **environment_without_aws(),
+            **cloud.OWNER,
+            **told,
+            **cloud.places(port, data),
+            "ADMIT_SETTLE_DELAY_SECONDS": "1",
+            "AWS_REGION": cloud.REGION,
+            "AWS_DEFAULT_REGION": cloud.REGION,
+            "AWS_ENDPOINT_URL": self.aws_url,
+            "MINISTACK_HOST": "localhost",
+            "AUTH": "true",
+            "S3_DATA_DIR": str(data / "s3"),
+        }
+        process.start(cloud.EMULATOR, environment, cwd=data)
+        process.wait_until(lambda: native.listens(port), 60)
 
 
-def test_deploy() -> None:
+def test() -> None:
     """Deploys, uses, updates and deletes; fails where anything is not as it should be."""
-    on_data_plane(Deployment.test)
-    say("\nDeployed, used, updated, rolled back where its migration failed, and deleted.")
-
-
-def on_data_plane(do: Callable[["Deployment"], None]) -> None:
-    """Does something with a deployment on a new data plane, which ends with it."""
-    plane = DataPlane()
-    plane.down()
-    plane.forget()
-    shutil.rmtree(plane.folder / "log", ignore_errors=True)
-    try:
+    with commands.fresh(DataPlane()) as plane:
         say("Starting a data plane that is brought along")
-        account = plane.start()
-        do(Deployment(plane, account))
-    finally:
-        # Also when Ctrl-C is pressed again.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        plane.down()
+        Deployment(plane, plane.start()).test()
+    say("\nDeployed, used, updated, rolled back where its migration failed, and deleted.")
 
 
 class Deployment:
     """One stack in the account, and the folder that it is deployed from."""
 
-    def __init__(self, plane: DataPlane, account: cloud.Account):
+    def __init__(self, plane: DataPlane, account: Account):
         self.plane, self.account = plane, account
         self.log = plane.folder / "log" / "sam.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.environment = deploy.sam_environment(cloud.environment_without_aws()) | account.settings()
+        self.environment = deploy.sam_environment(environment_without_aws()) | account.settings()
         self.built = plane.folder / "build"
         secrets = account.client("secretsmanager")
         self.secrets = {
@@ -151,7 +151,7 @@ class Deployment:
         listed = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in sorted(sizes.items(), key=lambda pair: pair[1]))
         say(f"  {len(sizes)} packages, zipped, in MB: {listed}")
         for name, size in sizes.items():
-            if size > deploy.LARGEST_PACKAGE:
+            if size > LARGEST_PACKAGE:
                 raise Failure(f"{name}'s package has {size / 1e6:.2f} MB zipped; 5 MB are allowed.")
 
     # ---- Deploying
@@ -183,11 +183,14 @@ class Deployment:
             "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
         ]  # fmt: skip
         with step(f"sam deploy, release {release}"):
-            status = deploy.run_sam(command, self.log, self.environment, self.plane.folder)
+            with open(self.log, "ab") as output:
+                log = {"stdout": output, "stderr": subprocess.STDOUT}
+                status = follow(command, cwd=self.plane.folder, env=self.environment, **log)
         if misled and status == 0:
             raise Failure("sam deploy went well though the migration can't have.")
         if not misled and status != 0:
-            raise deploy.failed("sam deploy", self.log)
+            last = "\n".join(f"    {line}" for line in tail(self.log, 15))
+            raise Failure(f"sam deploy failed (its log: {self.log}):\n{last}")
 
     def transformed(self, area: str, values: dict[str, str]) -> Path:
         """The built template of an area without SAM's resources, its code where it was built."""
@@ -339,3 +342,7 @@ def packed(folder: Path) -> int:
             for path in folder.rglob("*"):
                 package.write(path, path.relative_to(folder))
         return file.seek(0, 2)
+
+
+if __name__ == "__main__":
+    sys.exit(commands.main(test))

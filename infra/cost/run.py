@@ -1,12 +1,25 @@
-"""What Admit costs on AWS in a month, from infra/cost.toml: prints a bill, and writes docs/COST.md."""
+"""What Admit costs on AWS in a month, from cost.toml.
 
+    python3 infra/cost/run.py BOOKINGS   prints the bill of so many bookings
+    python3 infra/cost/run.py --write    writes docs/COST.md; --check compares with it
+"""
+
+import sys
 import tomllib
+from pathlib import Path
 
-from console import Failure, say
-from tools import ROOT
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "local"))
 
-TABLE = ROOT / "infra" / "cost.toml"
-PAGE = ROOT / "docs" / "COST.md"
+import tools  # noqa: E402
+
+tools.enter_environment()
+
+import commands  # noqa: E402
+import jinja2  # noqa: E402
+from console import Failure, say  # noqa: E402
+
+TABLE, TEMPLATE, PAGE = HERE / "cost.toml", HERE / "COST.md.jinja", tools.ROOT / "docs" / "COST.md"
 HOURS = 730
 SHOWN = (10_000, 1_000_000, 100_000_000)
 # Each assumption is doubled, to see what it does to a bill of so many bookings.
@@ -15,20 +28,27 @@ TYPICAL = 1_000_000
 Bill = dict[str, tuple[float, float]]
 
 
-def main(arguments: list[str]) -> None:
-    """Prints the bill of so many bookings; or writes docs/COST.md (--write), or compares with it (--check)."""
+def main(word: str) -> None:
     tables = tomllib.loads(TABLE.read_text())
-    match arguments:
-        case ["--write"]:
-            PAGE.write_text(page(tables))
-        case ["--check"]:
-            if PAGE.read_text() != page(tables):
-                raise Failure("docs/COST.md is not what infra/cost.toml gives: run python3 infra/local cost --write.")
-            say("  docs/COST.md is what infra/cost.toml gives.")
-        case [count] if count.isdigit() and int(count) > 0:
-            say("\n".join(table(tables, cheapest(tables, int(count)), int(count))))
-        case _:
-            raise Failure("make cost BOOKINGS=1000000 wants a number of bookings a month.")
+    if word == "--write":
+        PAGE.write_text(page(tables))
+    elif word == "--check" and PAGE.read_text() != page(tables):
+        raise Failure("docs/COST.md is not what infra/cost gives: run python3 infra/cost/run.py --write.")
+    elif word.isdigit() and int(word) > 0:
+        say("\n".join(table(tables, cheapest(tables, int(word)), int(word))))
+    elif word != "--check":
+        raise Failure("make cost BOOKINGS=1000000 wants a number of bookings a month.")
+
+
+def page(tables: dict) -> str:
+    """docs/COST.md."""
+    jinja = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    return jinja.from_string(TEMPLATE.read_text()).render(
+        tables=tables, shown=SHOWN, typical=TYPICAL, cheapest=cheapest, sums=sums,
+        what_matters=what_matters, table=table,
+    )  # fmt: skip
 
 
 def cheapest(tables: dict, bookings: int) -> str:
@@ -79,6 +99,11 @@ def bill(tables: dict, plane: str, bookings: int) -> Bill:
     return {name: (stands.get(name, 0), booked.get(name, 0)) for name in [*stands, *(booked.keys() - stands.keys())]}
 
 
+def sums(tables: dict, plane: str, bookings: int) -> tuple[float, float]:
+    """What stands, and what the bookings cost, together."""
+    parts = bill(tables, plane, bookings).values()
+    return sum(stands for stands, _ in parts), sum(booked for _, booked in parts)
+
 
 def table(tables: dict, plane: str, bookings: int) -> list[str]:
     """A bill, dearest first."""
@@ -86,43 +111,21 @@ def table(tables: dict, plane: str, bookings: int) -> list[str]:
     lines = [f"{bookings:,} bookings a month, data plane `{plane}`:", "", "| service | standing | by bookings |"]
     lines += ["| --- | ---: | ---: |"]
     lines += [f"| {name} | {stands:,.2f} | {booked:,.2f} |" for name, (stands, booked) in parts]
-    stands, booked = (sum(part[column] for _, part in parts) for column in (0, 1))
+    stands, booked = sums(tables, plane, bookings)
     return [*lines, f"| **together, ${stands + booked:,.0f}** | **{stands:,.2f}** | **{booked:,.2f}** |"]
 
 
 def what_matters(tables: dict) -> list[tuple[str, float]]:
     """The assumptions whose doubling changes a booking's own cost most, with the change in hundredths of it."""
     plane = cheapest(tables, TYPICAL)
-    once = sum(booked for _, booked in bill(tables, plane, TYPICAL).values())
+    _, once = sums(tables, plane, TYPICAL)
     changes = []
     for name in tables["assumed"]:
         twice = {**tables, "assumed": {**tables["assumed"], name: 2 * tables["assumed"][name]}}
-        changed = sum(booked for _, booked in bill(twice, plane, TYPICAL).values())
+        _, changed = sums(twice, plane, TYPICAL)
         changes.append((name, 100 * (changed / once - 1)))
     return sorted(changes, key=lambda change: -change[1])[:3]
 
 
-def page(tables: dict) -> str:
-    """docs/COST.md."""
-    lines = [
-        "# What it costs", "",
-        "Written by `python3 infra/local cost --write` from `infra/cost.toml`, which has every price and assumption.",
-        "Dollars a month, us-east-1, November 2026. **No AWS bill has confirmed these numbers**: use them as an",
-        "order of magnitude, and put your own in. `make cost BOOKINGS=250000` prints one bill.", "",
-        "| bookings a month | data plane | standing | by bookings | together | one more booking |",
-        "| ---: | --- | ---: | ---: | ---: | ---: |",
-    ]  # fmt: skip
-    for count in SHOWN:
-        plane = cheapest(tables, count)
-        stands, booked = (sum(part[column] for part in bill(tables, plane, count).values()) for column in (0, 1))
-        cents = 100 * booked / count
-        lines.append(f"| {count:,} | `{plane}` | ${stands:,.0f} | ${booked:,.2f} | **${stands + booked:,.0f}** | {cents:.4f} ¢ |")
-    lines += ["", "The functions cost next to nothing; the stores run whether somebody books or not.", ""]
-    for name, plane in tables["planes"].items():
-        lines.append(f"- `{name}`: {plane['about']}. To {plane['bookings']:,} bookings a month, {plane['peak']:,} a second.")
-    lines += ["", "## Three assumptions that matter", ""]
-    lines += [f"What doubling one adds to a booking's own cost, at {TYPICAL:,} bookings:", ""]
-    lines += [f"- `{name}` = {tables['assumed'][name]:g}: {change:.0f} %" for name, change in what_matters(tables)]
-    lines += ["", "What matters more than all three is how many bookings share the standing part."]
-    lines += ["", "## A bill", "", *table(tables, cheapest(tables, TYPICAL), TYPICAL), ""]
-    return "\n".join(lines)
+if __name__ == "__main__":
+    sys.exit(commands.main(lambda: main(sys.argv[1])))

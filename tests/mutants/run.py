@@ -3,6 +3,9 @@
 A mutant is a patch. Its first line names the bug. A line `Check:` says what should catch it: arguments of `cargo test`,
 with settings before them, or `steps` and the names of step tests. A patch without that line, such as one of your own,
 runs against every test until one fails.
+
+    python3 tests/mutants/run.py [FOLDER [NAME …]]    tries those of a folder
+    python3 tests/mutants/run.py --check              verifies that ours apply
 """
 
 import os
@@ -10,16 +13,23 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tools
-from components import Stack
-from console import Failure, follow, say
-from tools import ROOT
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "infra" / "local"))
 
-MUTANTS = ROOT / "tests" / "mutants"
+import tools  # noqa: E402
+
+tools.enter_environment()
+
+import commands  # noqa: E402
+from components import Stack  # noqa: E402
+from console import Failure, follow, say  # noqa: E402
+from tools import ROOT  # noqa: E402
+
 SCRATCH = ROOT / "target" / "mutants"
 
 
@@ -43,7 +53,7 @@ class Mutant:
 def applies() -> None:
     """Whether every patch still fits the code that it is about, and its check names a test that there is."""
     code = "".join(path.read_text() for folder in ("shared", "tests") for path in sorted((ROOT / folder).rglob("*.rs")))
-    for path in sorted(MUTANTS.glob("*.patch")):
+    for path in sorted(HERE.glob("*.patch")):
         done = subprocess.run(["git", "apply", "--check", path], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Failure(f"{path.name} does not apply any more: {done.stderr.strip()}")
@@ -52,7 +62,7 @@ def applies() -> None:
         for test in tests:
             if not re.search(rf"\b(fn|mod) \w*{re.escape(test.rpartition('::')[2])}", code):
                 raise Failure(f"{path.name} is checked by {test}, which no test is named.")
-    say(f"  {len(list(MUTANTS.glob('*.patch')))} mutants apply.")
+    say(f"  {len(list(HERE.glob('*.patch')))} mutants apply.")
 
 
 def run(folder: Path, names: list[str]) -> int:
@@ -136,7 +146,7 @@ def check(mutant: Mutant, tree: Path, queries: str, whole: bool = False) -> str 
     with open(log, "wb") as output:
         # A check of single steps needs PostgreSQL alone.
         command = ["test", *arguments] if arguments[:1] != ["steps"] else arguments
-        command = ["python3", "infra/local", *command]
+        command = ["python3", "tests/run.py", *command]
         status = follow(command, cwd=tree, env=environment, stdout=output, stderr=subprocess.STDOUT)
     if status == 0:
         return None
@@ -147,3 +157,14 @@ def check(mutant: Mutant, tree: Path, queries: str, whole: bool = False) -> str 
     if error and "could not compile" in said:
         return f"the compiler: {error[0].strip()}"
     raise Failure(f"{mutant.path.stem} was neither caught nor not: {said.strip().splitlines()[-1]} (log: {log})")
+
+
+def main(words: list[str]) -> int | None:
+    """Tries mutants; non-zero where one was not caught."""
+    if words == ["--check"]:
+        return applies()
+    return 1 if run(Path(words[0]) if words else HERE, words[1:]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(commands.main(lambda: main(sys.argv[1:])))
