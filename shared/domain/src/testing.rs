@@ -27,22 +27,29 @@ pub(crate) const AVAILABLE: &str = "select available + (select coalesce(sum(free
 pub(crate) struct Database(StoreCredentials);
 
 impl Database {
-    /// One with all migrations.
+    /// `booking_db` with all migrations.
     pub(crate) async fn migrated() -> Self {
         static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
         let template = TEMPLATE
-            .get_or_init(async || {
-                let template = Self::empty().await;
-                let mut connection = template.connect().await;
-                for (_, sql) in migrations() {
-                    connection.execute(AssertSqlSafe(sql)).await.unwrap();
-                }
-                template
-            })
+            .get_or_init(|| Self::empty_then(migrations("bookings")))
             .await;
         let copy = Self::create(&format!("template {}", template.name())).await;
         copy.take_settings_of(template).await;
         copy
+    }
+
+    /// `users_db` with all migrations.
+    pub(crate) async fn of_users() -> Self {
+        Self::empty_then(migrations("users")).await
+    }
+
+    async fn empty_then(migrations: Vec<(String, String)>) -> Self {
+        let database = Self::empty().await;
+        let mut connection = database.connect().await;
+        for (_, sql) in migrations {
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+        database
     }
 
     /// Copies the template's settings. PostgreSQL keeps them outside the database, so a copy does not have them.
@@ -132,10 +139,12 @@ impl Database {
     }
 }
 
-/// The migrations of `booking_db` in their order: names and texts.
-pub(crate) fn migrations() -> Vec<(String, String)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../migrations/bookings");
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+/// The migrations of a folder in their order: names and texts.
+pub(crate) fn migrations(folder: &str) -> Vec<(String, String)> {
+    let migrations = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    let files = fs::read_dir(migrations.join(folder))
+        .unwrap()
+        .map(|file| file.unwrap());
     let mut migrations: Vec<_> = files
         .map(|file| {
             let name = file.file_name().into_string().unwrap();
@@ -156,7 +165,7 @@ fn owners_account() -> Value {
 }
 
 /// A Secrets Manager in which each database's secret has its name, and is its owner's account.
-fn secrets_manager() -> Client {
+pub(crate) fn secrets_manager() -> Client {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     let address = ADDRESS.get_or_init(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

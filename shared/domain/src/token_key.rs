@@ -59,6 +59,19 @@ impl FromConfig for TokenKey {
 }
 
 impl TokenKey {
+    /// A new key that no secret has.
+    #[cfg(test)]
+    pub(crate) fn made() -> Self {
+        let lifetime = Duration::from_secs(3600);
+        let signer = TokenSigner::new(&auth::new_private_key().unwrap(), lifetime).unwrap();
+        Self {
+            client: crate::testing::secrets_manager(),
+            id: String::new(),
+            lifetime,
+            signer: OnceCell::new_with(Some(signer)),
+        }
+    }
+
     /// The signer that uses this key. A process reads the key once.
     pub async fn signer(&self) -> Result<&TokenSigner, TokenKeyError> {
         let reading = self.signer.get_or_try_init(|| async {

@@ -106,17 +106,17 @@ async fn count_failure(db: &Db, key: &str) -> Result<(), sqlx::Error> {
                  select username_key from login_failure
                   where window_ends_at < now() and username_key <> $1
                   limit 10 for update skip locked)
-    )
-            insert into login_failure as f (username_key, failures, window_ends_at)
-            values ($1, 1, now() + make_interval(secs => $2))
-                on conflict (username_key) do update
-               set failures = case when f.window_ends_at < now() then 1 else f.failures + 1 end,
-                   window_ends_at = case when f.window_ends_at < now() then excluded.window_ends_at else f.window_ends_at end
-            "#,
-            key,
-            f64::from(WINDOW_SECONDS),
         )
-        .execute(db.idempotent(FailPoint("CountLoginFailure")))
-        .await?;
+        insert into login_failure as f (username_key, failures, window_ends_at)
+        values ($1, 1, now() + make_interval(secs => $2))
+            on conflict (username_key) do update
+           set failures = case when f.window_ends_at < now() then 1 else f.failures + 1 end,
+               window_ends_at = case when f.window_ends_at < now() then excluded.window_ends_at else f.window_ends_at end
+        "#,
+        key,
+        f64::from(WINDOW_SECONDS),
+    )
+    .execute(db.idempotent(FailPoint("CountLoginFailure")))
+    .await?;
     Ok(())
 }

@@ -7,6 +7,8 @@
 mod login;
 mod password;
 mod register;
+#[cfg(test)]
+mod steps;
 
 use std::fmt;
 use std::str::FromStr;

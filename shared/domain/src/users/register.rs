@@ -29,11 +29,11 @@ pub async fn register(db: &Db, registration: Registration) -> Result<User, Regis
     // Not repeated, because a repeat would find the name taken by the first try.
     let inserted = sqlx::query!(
         r#"
-                insert into account (username, password_hash, email)
-                values ($1, $2, $3)
-                    on conflict do nothing
-                returning user_id as "user_id: UserId", username as "username: Username"
-                "#,
+        insert into account (username, password_hash, email)
+        values ($1, $2, $3)
+            on conflict do nothing
+        returning user_id as "user_id: UserId", username as "username: Username"
+        "#,
         &username as &Username,
         password_hash,
         email.as_ref() as _,

@@ -184,7 +184,7 @@ async fn live(old: &mut PgConnection, number: i64) {
 async fn what_the_release_before_writes_is_carried_over_while_it_sells() {
     let database = Database::empty().await;
     let mut owner = database.connect().await;
-    let (before, now): (Vec<_>, Vec<_>) = migrations()
+    let (before, now): (Vec<_>, Vec<_>) = migrations("bookings")
         .into_iter()
         .partition(|(name, _)| name.as_str() < "0008");
     for (_, sql) in before {
