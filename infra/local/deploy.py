@@ -5,6 +5,7 @@ A stage is an environment of samconfig.toml, and a stack of its own.
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import boto3
 
 import deployed
+import derive
 import tools
 from components import build_environment
 from console import Failure, run, say, step
@@ -33,7 +35,9 @@ def sam() -> Path:
 
 def sam_environment(base: dict[str, str] | None = None) -> dict[str, str]:
     """What sam needs to build and deploy: cargo lambda, and zig, by which it links for Lambda's machines."""
-    environment = build_environment(base) | {"SAM_CLI_TELEMETRY": "0"}
+    # A panic aborts: the tables for unwinding would be a fifteenth of a package, and nothing would read them.
+    flags = f"{os.environ.get('RUSTFLAGS', '')} -C force-unwind-tables=no".strip()
+    environment = build_environment(base) | {"SAM_CLI_TELEMETRY": "0", "RUSTFLAGS": flags}
     if not (shutil.which("cargo-lambda") and shutil.which("zig")):
         folder = tools.environment("cargo-lambda-zig", [tools.CARGO_LAMBDA])
         environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
@@ -79,13 +83,15 @@ def deploy(name: str) -> None:
     say(f"\nDeploying {stack} into account {deployed.account()}, {region}")
     arm_target()
     environment = sam_environment()
-    # Lambda keeps 100 unreserved: a new account, with ten functions at once in all, has none to reserve.
-    bound = 50 if deployed.concurrency() >= 500 else 0
-    say(f"  Bookings and charges at once: {bound or 'as many as the account has'}, where the stage doesn't say. See docs/RUNBOOK.md.")
+    given = deploying.get("parameter_overrides", [])
+    values = dict(pair.split("=", 1) for pair in (shlex.split(given) if isinstance(given, str) else given))
+    # Lambda keeps 100 unreserved, and a new account has ten in all: it has none to reserve.
+    bounds = {name: function["bounded"] for name, function in derive.functions().items() if "bounded" in function}
+    bound = 50 if deployed.Deployed(stack).unreserved(bounds) >= 100 + 50 * len(bounds) else 0
+    say(f"  Reserved where the stage doesn't say: {bound} invocations of each function that books or charges.")
+    values = dict.fromkeys(bounds.values(), bound) | values
     # A unique release of ten digits. Resources that every deployment replaces have it in their names.
-    given = [f"ConcurrentBookings={bound}", f"ConcurrentCharges={bound}", *deploying.get("parameter_overrides", [])]
-    values = dict(pair.split("=", 1) for pair in given) | {"Release": int(time.time())}
-    parameters = [f"{parameter}={value}" for parameter, value in values.items()]
+    parameters = [f"{name}={value}" for name, value in (values | {"Release": int(time.time())}).items()]
     folder = tools.target() / "deploy"
     built = build(ROOT / "template.yaml", folder, folder.with_suffix(".log"), environment, parameters)
     say("  sam deploy (the first time half an hour, while AWS makes the stores)\n")

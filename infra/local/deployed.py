@@ -1,7 +1,7 @@
 """A stack in an AWS account: what is asked of it, and how it is deleted."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import boto3
@@ -21,11 +21,6 @@ def account() -> str:
         return boto3.client("sts").get_caller_identity()["Account"]
     except NoCredentialsError as error:
         raise Failure(f"AWS said: {error}. Log in first: aws sso login, AWS_PROFILE=…, or aws configure.") from None
-
-
-def concurrency() -> int:
-    """How many functions the account may run at once."""
-    return boto3.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,16 @@ class Deployed:
                 yield from Deployed(physical).resources()
             else:
                 yield kind, physical
+
+    def unreserved(self, reserving: Iterable[str]) -> int:
+        """The account's unreserved concurrency, plus what these functions of the stack have reserved."""
+        functions = boto3.client("lambda")
+        free = functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+        for function in reserving:
+            with contextlib.suppress(functions.exceptions.ResourceNotFoundException):
+                reserved = functions.get_function_concurrency(FunctionName=f"{self.name}-{function}")
+                free += reserved.get("ReservedConcurrentExecutions", 0)
+        return free
 
     def unprotect(self) -> None:
         """Turns off the stores' deletion protection, whatever state the stack is in.
@@ -94,7 +99,7 @@ class Deployed:
                 ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
 
     def delete(self, uploads: str) -> None:
-        """Deletes it, and what sam uploaded for it: what begins so in sam's bucket."""
+        """Deletes the stack, and its uploads: the objects below this prefix in sam's bucket."""
         cloudformation, stack = boto3.client("cloudformation"), Deployed(self.described()["StackId"])
         networks = [physical for kind, physical in stack.resources() if kind == "AWS::EC2::VPC"]
         for attempt in range(1, ATTEMPTS + 1):

@@ -1,7 +1,6 @@
 //! Functions that are invoked by an event or by another function, with no client to answer.
 
 use std::num::NonZeroU32;
-use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -45,21 +44,17 @@ impl Redrive {
     }
 }
 
-/// What ended an invocation beside what its function says.
+/// Why a function did not take an event.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("the event is not one of this function's")]
-    Event(#[source] serde_json::Error),
-    #[error("{0}")]
-    Panic(String),
-}
+#[error("the event is not one of this function's")]
+struct InvalidEvent(#[source] serde_json::Error);
 
 /// The type that an error has for the invoker.
 fn kind_of(error: &(dyn std::error::Error + 'static)) -> &'static str {
-    match error.downcast_ref() {
-        Some(Failure::Event(_)) => "InvalidEvent",
-        Some(Failure::Panic(_)) => "Panic",
-        None => "Failed",
+    if error.is::<InvalidEvent>() {
+        "InvalidEvent"
+    } else {
+        "Failed"
     }
 }
 
@@ -142,7 +137,7 @@ where
     Output: Serialize,
 {
     // Parse the event here: Lambda's runtime would not log an event that it can't parse.
-    let event = serde_json::from_str(payload.get()).map_err(Failure::Event)?;
+    let event = serde_json::from_str(payload.get()).map_err(InvalidEvent)?;
     let output = handle(app, event).await?;
     Ok(to_raw_value(&output)?)
 }
@@ -156,12 +151,6 @@ async fn answer(
     let span = telemetry::request_span(function, &context.request_id);
     let answer = async move {
         let started = Instant::now();
-        let handled = async {
-            match AssertUnwindSafe(handled).catch_unwind().await {
-                Ok(outcome) => outcome,
-                Err(panic) => Err(Failure::Panic(telemetry::panic_message(panic.as_ref())).into()),
-            }
-        };
         let handled = faults::returning(function, Box::pin(handled));
         let outcome = calls::until(context.deadline(), handled).await;
         let elapsed_ms = telemetry::elapsed_ms(started);

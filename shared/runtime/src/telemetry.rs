@@ -2,7 +2,6 @@
 //!
 //! No password, token, e-mail address or body is ever a field of a log line.
 
-use std::any::Any;
 use std::env;
 use std::error::Error;
 use std::fmt::Display;
@@ -83,15 +82,6 @@ pub fn note(name: &str, id: impl Display) {
 /// Adds the user to all further lines of the request: the number that it is in the API too.
 pub fn note_user(user: UserId) {
     Span::current().record("user_id", user.get());
-}
-
-/// What a panic says of itself.
-pub fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let said = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", said.unwrap_or("without a message"))
 }
 
 /// An error and everything that caused it, in one line: `reading the booking: connection refused`.

@@ -15,7 +15,6 @@ mod problem;
 mod request;
 pub mod routes;
 
-use std::panic::AssertUnwindSafe;
 use std::time::{Instant, SystemTime};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -139,7 +138,7 @@ fn returned(
     answer.instrument(span).boxed()
 }
 
-/// Answers one request. There is always a response: a panic becomes a problem, and `show` renders a problem.
+/// Answers one request. There is always a response: `show` renders a problem.
 async fn answer(
     deadline: SystemTime,
     route: Option<&'static Route>,
@@ -150,16 +149,7 @@ async fn answer(
     let started = Instant::now();
     let handled = async {
         let request = read?;
-        // What a handler keeps between requests is consistent even after a panic: connections are
-        // taken out while in use, and nothing else changes.
-        let handled = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
-        match calls::until(deadline, handled.boxed()).await {
-            Ok(outcome) => outcome,
-            Err(panic) => Err(Problem::internal(
-                "handling the request",
-                telemetry::panic_message(panic.as_ref()),
-            )),
-        }
+        calls::until(deadline, handler(request)).await
     };
     let response = handled.await.unwrap_or_else(|problem| show(problem.log()));
     tracing::info!(
@@ -271,30 +261,4 @@ fn text_response(status: StatusCode, content_type: &'static str, text: String) -
     // Availability and a person's bookings are true only now.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_answered_with_500_and_the_next_request_as_ever() {
-        let event = r#"{"rawPath": "/events", "requestContext": {"http": {"method": "GET"}}}"#;
-        for (panics, status) in [(true, 500), (false, 200)] {
-            let read = Request::read(&routes::LIST_EVENTS, event);
-            let deadline = SystemTime::now() + Duration::from_secs(5);
-            let show = Box::new(|problem: Problem| problem.into_response("r"));
-            let handle = handler(&(), move |(), _| async move {
-                assert!(!panics, "a bug with a secret in it");
-                Ok(ok(&1))
-            });
-            let response = answer(deadline, Some(&routes::LIST_EVENTS), read, show, handle);
-            let answer = encode(response.await);
-            assert_eq!(answer.status_code, status);
-            let body = String::from_utf8(answer.body.unwrap().to_vec()).unwrap();
-            assert!(!body.contains("secret"), "{body}");
-        }
-    }
 }
