@@ -315,10 +315,10 @@ struct HoldPage {
     now: String,
     /// What the last form did.
     told: Option<(&'static str, &'static str)>,
-    /// Whether a card was tried: its outcome may not be known yet.
-    tried: bool,
-    /// Whether no other card can be tried.
-    is_out_of_cards: bool,
+    /// The bank's page, if a card was tried and nobody knows yet what became of it.
+    bank: Option<String>,
+    /// Why no other card can be tried, if that is so.
+    no_more_cards: Option<&'static str>,
     pay: String,
 }
 
@@ -330,9 +330,10 @@ fn hold_page(
     told: &str,
 ) -> HoldPage {
     let t = frame.language;
+    let tried = details.booking.status == Status::Pending && told != "refused";
     let told = match told {
         "declined" | "refused" if details.is_out_of_cards => {
-            Some((t.hold_declined(), t.pay_many()))
+            Some((t.hold_declined(), t.hold_kept()))
         }
         "declined" => Some((t.hold_declined(), t.hold_declined_hint())),
         "refused" => Some((t.hold_refused(), t.hold_declined_hint())),
@@ -343,8 +344,10 @@ fn hold_page(
         _ => None,
     };
     HoldPage {
-        tried: details.booking.status == Status::Pending,
-        is_out_of_cards: details.is_out_of_cards,
+        bank: tried.then(|| bookings::bank_page(&details.booking)),
+        no_more_cards: details
+            .is_out_of_cards
+            .then(|| if tried { t.pay_last() } else { t.pay_many() }),
         lines: lines(t, &details, event),
         event_path: format!("/e/{}", details.booking.event_id),
         name: event.event.name.as_str().to_owned(),

@@ -125,7 +125,7 @@ pub async fn change(db: &Db, tokens: &TokenVerifier, request: &Request) -> Answe
     }
 }
 
-/// Shows the forms; the one that was sent as it was filled in, with what is wrong with it.
+/// Shows all forms. The one that was sent keeps its input, and shows its errors.
 async fn show_forms(
     db: &Db,
     request: &Request,

@@ -176,7 +176,10 @@ texts! {
     st_held: "Reserved", "Reserviert";
     err_limit(tickets, have): "You may have {tickets} for this event. You have {have} already.", "Für diese Veranstaltung dürfen Sie {tickets} haben. Sie haben bereits {have}.";
     hold: "Reserve tickets", "Tickets reservieren";
-    pay_many: "Too many cards were tried. Give the tickets back and start again.", "Sie haben zu viele Karten versucht. Geben Sie die Tickets zurück und beginnen Sie neu.";
+    pay_many: "You have tried five cards, and no more can be tried. Give the tickets back and choose them again.", "Sie haben fünf Karten versucht, mehr sind nicht möglich. Geben Sie die Tickets zurück und wählen Sie sie neu.";
+    pay_last: "You have tried five cards, and it is not known yet what became of the last one. If your bank asks, answer it, then look again.", "Sie haben fünf Karten versucht. Was aus der letzten wurde, ist noch nicht bekannt. Wenn Ihre Bank fragt, antworten Sie ihr und sehen Sie dann wieder nach.";
+    hold_kept: "Nothing was charged. Your tickets are still reserved.", "Es wurde nichts abgebucht. Ihre Tickets sind weiterhin reserviert.";
+    to_bank: "To your bank", "Zu Ihrer Bank";
     desk: "My events", "Meine Veranstaltungen";
     desk_new: "New event", "Neue Veranstaltung";
     desk_none: "You have no events yet.", "Sie haben noch keine Veranstaltungen.";

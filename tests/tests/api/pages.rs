@@ -184,12 +184,28 @@ async fn after_a_declined_card_others_may_follow_up_to_five_and_a_hold_may_be_re
     .await;
 
     let tested = hold().await;
-    for _ in 0..5 {
+    for _ in 0..4 {
         pay(&tested, "pm_card_visa_chargeDeclined").await;
     }
+    let bank = pay(&tested, "pm_card_authenticationRequired").await;
     let shown = browser.get(&tested).await;
-    assert!(shown.html.contains("Too many cards were tried"));
+    assert!(shown.html.contains("what became of the last one"));
     assert!(!shown.html.contains("payment_method"), "{}", shown.html);
+    assert!(shown.html.contains(&format!("href=\"{bank}\"")));
+    // The way to give the tickets back stays there, and so does the reason, whatever else is told.
+    let refused = browser.post(&bank, &[("answer", "no")]).await;
+    for (path, reason) in [
+        (&refused.location, "no more can be tried"),
+        (
+            &format!("{tested}?told=open"),
+            "what became of the last one",
+        ),
+    ] {
+        let shown = browser.get(path).await;
+        assert!(shown.html.contains(reason), "{path}");
+        assert!(!shown.html.contains("payment_method"), "{path}");
+        assert!(shown.html.contains(&format!("{tested}/release")), "{path}");
+    }
     browser.post(&format!("{tested}/release"), &[]).await;
 
     let left = app.available(&event).await;
