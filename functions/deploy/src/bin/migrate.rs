@@ -25,7 +25,11 @@ fn after_a_rollback_too(mut migrations: Migrator) -> Migrator {
 
 /// What this function is invoked with.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "must be an event of CloudFormation, or {} by an operator"
+)]
 enum Trigger {
     /// A deploy.
     Deploy(cloudformation::Event),

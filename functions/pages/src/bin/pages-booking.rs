@@ -3,7 +3,7 @@
 use html::{booking, problem};
 use shared::auth::TokenVerifier;
 use shared::bookings::BoxOffice;
-use shared::http::{Answer, Request};
+use shared::http::{Answer, Problem, Request};
 use shared::settle_queue::SettleQueue;
 use shared::{clients, serve};
 
@@ -21,7 +21,8 @@ async fn handle(app: &App, request: Request) -> Answer {
         "/b/{booking_id}/pay" => booking::pay(office, settle_queue, tokens, &request).await,
         "/b/{booking_id}/release" => booking::release(office, tokens, &request).await,
         "/b/{booking_id}/cancel" => booking::cancel(office, tokens, &request).await,
-        _ => booking::show_all(office, tokens, &request).await,
+        "/me" => booking::show_all(office, tokens, &request).await,
+        _ => Err(Problem::not_found("page")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use html::{account, problem};
 use shared::db::Db;
-use shared::http::{Answer, Request};
+use shared::http::{Answer, Problem, Request};
 use shared::{clients, serve};
 
 clients! { App { users: Db } }
@@ -10,7 +10,8 @@ clients! { App { users: Db } }
 async fn handle(app: &App, request: Request) -> Answer {
     match request.route().method {
         "POST" => account::sign_up(&app.users, &request).await,
-        _ => account::show_sign_up(&request),
+        "GET" => account::show_sign_up(&request),
+        _ => Err(Problem::not_found("page")),
     }
 }
 

@@ -3,7 +3,7 @@
 use html::{assets, problem, shop};
 use shared::auth::TokenVerifier;
 use shared::db::Db;
-use shared::http::{Answer, Request};
+use shared::http::{Answer, Problem, Request};
 use shared::{clients, serve};
 
 clients! { App { tokens: TokenVerifier, bookings: Db } }
@@ -12,7 +12,8 @@ async fn handle(app: &App, request: Request) -> Answer {
     match request.route().path {
         "/" => shop::show_events(&app.bookings, &app.tokens, &request).await,
         "/e/{event_id}" => shop::show_event(&app.bookings, &app.tokens, &request).await,
-        _ => assets::show(&request),
+        "/assets/{asset}" => assets::show(&request),
+        _ => Err(Problem::not_found("page")),
     }
 }
 
