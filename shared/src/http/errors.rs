@@ -385,11 +385,12 @@ mod tests {
     use aws_lambda_events::encodings::Body;
 
     use super::*;
+    use crate::money::{Currency, Money};
 
     /// The answers to every error that a client can mend or wait for: a change of a text is a change of the API.
     #[test]
     fn what_clients_are_told() {
-        let problems: [Problem; 22] = [
+        let problems: [Problem; 61] = [
             RegisterError::UsernameTaken.into(),
             LoginError::Invalid.into(),
             LoginError::TooMany { retry_after: 17 }.into(),
@@ -445,6 +446,54 @@ mod tests {
             .into(),
             CancelError::Begun.into(),
             GetPaymentError::NotFound.into(),
+            OwnEventError::NotFound.into(),
+            OwnEventError::NotOrganizer.into(),
+            OwnEventError::Stale { version: 3 }.into(),
+            EditError::NotFound("quota").into(),
+            EditError::BelowSold { least: 7 }.into(),
+            EditError::TypeSold.into(),
+            EditError::Contended.into(),
+            PromoCodeError::NotFound.into(),
+            PromoCodeError::Exists.into(),
+            PromoCodeError::TypeNotFound { place: 1 }.into(),
+            PromoCodeError::EndsBeforeItBegins.into(),
+            PromoCodeError::BelowUsed { least: 7 }.into(),
+            PromoCodeError::Contended.into(),
+            ReserveError::EventNotFound.into(),
+            ReserveError::PurchaseLimit { most: 4, have: 3 }.into(),
+            ReserveError::HoldOpen {
+                booking_id: "bk_01a22f95dc5d731d824823822184f462".parse().unwrap(),
+            }
+            .into(),
+            ReserveError::PromoInvalid.into(),
+            ReserveError::PromoForOthers.into(),
+            ReserveError::PromoUsedUp.into(),
+            ReserveError::PriceChanged {
+                amount: Money::from_minor(1250, Currency::default()),
+            }
+            .into(),
+            ReserveError::Contended.into(),
+            CancelError::NotFound.into(),
+            QuoteError::EventNotFound.into(),
+            QuoteError::TypeNotFound { item: 1 }.into(),
+            QuoteError::PromoInvalid.into(),
+            QuoteError::PromoForOthers.into(),
+            PayHoldError::NotFound.into(),
+            PayHoldError::Declined { hold_until: None }.into(),
+            PayHoldError::Expired.into(),
+            PayHoldError::InProgress.into(),
+            PayHoldError::RequestInProgress.into(),
+            PayHoldError::KeyReused.into(),
+            PayHoldError::TooManyAttempts.into(),
+            PayHoldError::NotHeld {
+                status: Status::Confirmed,
+            }
+            .into(),
+            ReleaseError::NotFound.into(),
+            ReleaseError::InProgress.into(),
+            PayError::AnotherUser.into(),
+            PayError::KeyReused.into(),
+            PayError::InProgress.into(),
         ];
         let told = problems.map(|problem| {
             let response = problem.into_response("req");

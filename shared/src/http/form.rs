@@ -43,7 +43,7 @@ impl Form {
         }
     }
 
-    /// A field as what it is the text of; `None` where it is no such value.
+    /// Parses a field. Returns `None` if its text is no valid `T`.
     pub fn parse<T: FromStr>(&self, name: &str) -> Option<T> {
         self.text(name).parse().ok()
     }
