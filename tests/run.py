@@ -180,7 +180,14 @@ def bench() -> int:
         return status or follow([tools.programs() / "bench"], cwd=ROOT, env=environment)
 
 
+def named(words: list[str]) -> int:
+    """Runs the command of this name, with its arguments."""
+    known = {"test": test, "lane": lane, "steps": steps, "bench": bench}
+    if not words or words[0] not in known:
+        say(__doc__)
+        return 2
+    return known[words[0]](*words[1:])
+
+
 if __name__ == "__main__":
-    command, *words = sys.argv[1:]
-    runs = {"test": test, "lane": lane, "steps": steps, "bench": bench}
-    sys.exit(commands.main(lambda: runs[command](*words)))
+    sys.exit(commands.main(lambda: named(sys.argv[1:])))

@@ -3,14 +3,9 @@
 import sys
 
 import tools
-from console import Failure, say
 
 if __name__ == "__main__":
-    try:
-        tools.enter_environment()
-    except Failure as failure:
-        say(f"✗ {failure}", to=sys.stderr)
-        sys.exit(1)
+    tools.enter_environment()
     # These import what the environment has.
     import commands
 

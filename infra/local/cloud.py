@@ -9,8 +9,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from console import Failure
+from tools import ROOT
 
-EMULATOR = [sys.executable, Path(__file__).with_name("emulator.py")]
+EMULATOR = [sys.executable, ROOT / "infra" / "emulator" / "run.py"]
 REGION = "us-east-1"
 NUMBER = "000000000000"
 # The owner's access key. The emulator accepts the key in its own environment as the owner's.

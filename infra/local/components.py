@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import certificates
@@ -39,7 +40,8 @@ class Container:
 
     def stop(self, kill: bool = False) -> bool:
         ran = bool(self.pid())
-        self.compose("kill" if kill else "stop", self.name)
+        if ran:
+            self.compose("kill" if kill else "stop", self.name)
         return ran
 
 
@@ -201,9 +203,10 @@ class Stack:
         is_ours = api == ports.get("api") and "event-sources" in running
         if api is not None and not is_ours and not is_free(api):
             raise Failure(f"Port {api} is taken by another program. Stop it, or choose another: PORT=9200 make up")
+        free = free_ports(str(self.folder))
         for name in SERVED:
             if not running and not is_free(ports.get(name)):
-                ports[name] = free_port()
+                ports[name] = next(free)
         if api is not None:
             ports["api"] = api
         self._save()
@@ -396,8 +399,7 @@ def is_free(port: int | None) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(name: str) -> Iterator[int]:
+    """Ports that nobody listens at: those of another name are others, and none is one of an outgoing connection."""
+    first = 10_000 + zlib.crc32(name.encode()) % 2_000 * 10
+    return (port for port in range(first, 32_768) if is_free(port))

@@ -47,12 +47,13 @@ def follow(command: list, **options) -> int:
     If this program is interrupted, the command gets SIGTERM and a minute to clean up. In any case, whatever is left
     of its process group at the end is killed.
     """
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    # Not in a session of its own: sudo asks whether somebody at this terminal has given a password.
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=os.setpgrp, **options)
     try:
         return process.wait()
     except BaseException:
-        os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
         raise
     finally:

@@ -33,7 +33,7 @@ VALUES = {
     "bounded": {"ConcurrentBookings", "ConcurrentCharges"},
 }  # fmt: skip
 # An alarm watches ten metrics at most, and one of them is the sum.
-MOST_WATCHED = 9
+MAX_WATCHED = 9
 # The functions that an operator is told of, with what the template says of each.
 OPERATED = {"migrate": "!Ref Migrate", "redrive": "!Ref Redrive.Alias", "redrive-quarantine": "!Ref RedriveQuarantine.Alias"}
 
@@ -179,8 +179,8 @@ def watched(area: str, functions: dict[str, dict]) -> dict[str, list[str]]:
     """The alarms that roll an area's deployment back, and the functions that each watches."""
     names = [name for name, function in functions.items() if has_versions(function)]
     return {
-        f"{logical(area)}Errors{number if number > 1 else ''}": names[start : start + MOST_WATCHED]
-        for number, start in enumerate(range(0, len(names), MOST_WATCHED), 1)
+        f"{logical(area)}Errors{number if number > 1 else ''}": names[start : start + MAX_WATCHED]
+        for number, start in enumerate(range(0, len(names), MAX_WATCHED), 1)
     }
 
 
@@ -242,7 +242,7 @@ def stacks(table: dict[str, dict]) -> Iterable[str]:
         parameters = used(area_template(area, functions))
         yield f"  {logical(area)}:"
         yield "    Type: AWS::CloudFormation::Stack"
-        # Who wants its token key waits for it anyway; and the migration needs a function.
+        # A stack that uses the token key depends on the migration already, and the one with `migrate` must not.
         if "TokenPublicKey" not in parameters and "migrate" not in functions:
             yield "    DependsOn: Migration"
         yield "    Properties:"

@@ -25,37 +25,31 @@ def queue_url(stack, queue: str) -> str:
 
 
 def environments(stack, settings: dict[str, str], public_key: str) -> dict[str, dict[str, str]]:
-    """Each function's environment: its variables in its area's template, then the local settings of all functions.
+    """Each function's environment: its variables in the template, then the local settings of all functions.
 
     A setting replaces the template's variable of that name, but only in functions that have the variable.
     """
+    secrets = vault.names()
     parameters = {
         "Application": "local",
         "DatabaseHost": f"127.0.0.1:{stack.state['ports']['pooler']}" if stack.pooled else "",
         "SettleQueue": queue_url(stack, SETTLE_QUEUE),
         "SettleDeadLetterQueue": queue_url(stack, DEAD_LETTERS),
         "TokenPublicKey": public_key,
-        **{f"{account}Secret": name for account, name in vault.names().items()},
     }
-
-    def local(value: dict) -> str:
-        """A variable's value, of the kinds that derive.IN_TEMPLATE writes."""
-        match value:
-            case {"Ref": parameter}:
-                return parameters[parameter]
-            case {"Fn::Join": [separator, parts]}:
-                return separator.join(map(local, parts))
-            case {"Fn::Sub": arn}:
-                return arn.split(":")[-2].removeprefix("${Application}-")
-
+    # As derive.IN_TEMPLATE has them for AWS.
+    local = {
+        "secret": lambda account: secrets[account],
+        "secrets": lambda _: ",".join(secrets[account] for account in derive.ROTATED),
+        "parameter": lambda name: parameters[name],
+        "function": lambda name: name,
+    }
     for_all = {name: value for name, value in settings.items() if LOCAL.fullmatch(name) and name not in SOURCES_ONLY}
     result = {}
-    for area in sorted(derive.AREAS.glob("*.yaml")):
-        for name, resource in template(area)["Resources"].items():
-            if resource["Type"] == "AWS::Serverless::Function":
-                variables = resource["Properties"].get("Environment", {}).get("Variables", {})
-                given = {variable: settings.get(variable, local(value)) for variable, value in variables.items()}
-                result[name] = given | for_all
+    for name, function in derive.functions().items():
+        given = {variable: local[kind](what) for variable, kind, what in derive.environment(function)}
+        replaced = {variable: settings[variable] for variable in given if variable in settings}
+        result[derive.logical(name)] = given | replaced | for_all
     return result
 
 

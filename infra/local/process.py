@@ -41,7 +41,8 @@ class Process:
     def pid(self) -> int | None:
         """The PID, if the process lives."""
         process = self._process()
-        return process and process.pid
+        with suppress(psutil.NoSuchProcess):
+            return process.pid if process and process.status() != psutil.STATUS_ZOMBIE else None
 
     def wait_until(self, ready, seconds: float) -> None:
         """Waits until `ready()` is true, as long as the process lives."""
@@ -57,15 +58,16 @@ class Process:
         process, leader = self._process(), self._read().get("pid")
         if leader is None:
             return False
-        # Without the leader by its number alone: another program may have got it.
-        family = {member for member in psutil.process_iter() if member.pid != leader and _session(member) == leader}
-        family |= {process} if process else set()
+        # A leader that is gone leaves members of its session. While there are any, no other program gets its number.
+        is_reused = not process and psutil.pid_exists(leader)
+        family = {member for member in psutil.process_iter() if not is_reused and _session(member) == leader}
         for member in list(family):
             with suppress(psutil.NoSuchProcess):
                 # Children may lead sessions of their own.
                 family.update(member.children(recursive=True))
         if process:
-            process.send_signal(signal.SIGKILL if kill else self.stop_signal)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL if kill else self.stop_signal)
             psutil.wait_procs([process], 1 if kill else seconds)
         for member in family:
             with suppress(psutil.NoSuchProcess):
@@ -78,7 +80,7 @@ class Process:
         record = self._read()
         with suppress(psutil.NoSuchProcess, KeyError):
             process = psutil.Process(record["pid"])
-            if abs(process.create_time() - record["started"]) < TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE:
+            if abs(process.create_time() - record["started"]) < TOLERANCE_S:
                 return process
         return None
 

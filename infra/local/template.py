@@ -17,8 +17,8 @@ PLAIN = [ROOT / "template.yaml", *(ROOT / "infra" / f"{name}.yaml" for name in (
 AREAS = sorted((ROOT / "infra" / "areas").glob("*.yaml"))
 CHECKED = ROOT / "target" / "templates"
 
-# SAM's transform, as CloudFormation makes it of a template. It wants the code of functions to be uploaded already: it is
-# told that what stands at a path is in S3 under that path.
+# SAM's transform, as CloudFormation makes it of a template. It needs uploaded code, so each CodeUri becomes an S3 URI of
+# the same path.
 TRANSFORM = """
 import json, logging, sys
 from samcli.yamlhelper import yaml_parse

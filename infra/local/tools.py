@@ -17,7 +17,7 @@ from pathlib import Path
 from console import Failure, run, step
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = Path(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools").absolute()
+TOOLS = Path(os.path.abspath(os.environ.get("ADMIT_TOOLS") or ROOT / "target" / "tools"))
 LOG = ROOT / "target" / "stacks" / "install.log"
 
 # The libraries of these programs, with AWS's emulator among them.
@@ -129,7 +129,10 @@ def environment(name: str, packages: list[str], *options: str) -> Path:
 
 def enter_environment() -> None:
     """Restarts this program in the virtual environment that has its libraries, unless it already runs there."""
-    programs = environment("local", REQUIREMENTS)
+    try:
+        programs = environment("local", REQUIREMENTS)
+    except Failure as failure:
+        sys.exit(f"✗ {failure}")
     if Path(sys.prefix) != programs.parent:
         os.execv(programs / "python", [programs / "python", *sys.argv])
 

@@ -31,7 +31,7 @@ import tools  # noqa: E402
 
 tools.enter_environment()
 
-from components import STORES, free_port  # noqa: E402
+from components import STORES, free_ports  # noqa: E402
 from console import Failure, run, say, step  # noqa: E402
 from tools import ROOT  # noqa: E402
 
@@ -222,7 +222,7 @@ def watch(name: str, env: dict[str, str], ended: threading.Event) -> None:
 
 def test(env: dict[str, str]) -> None:
     # Beside any other stack of this machine.
-    env = {"PORT": str(free_port()), **env, "ADMIT_STACK": "compose"}
+    env = {"PORT": str(next(free_ports("compose"))), **env, "ADMIT_STACK": "compose"}
 
     def local(*words: str) -> None:
         say(f"\n$ {' '.join(words)}")

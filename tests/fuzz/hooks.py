@@ -62,7 +62,7 @@ def bend_change(path: str, body: dict) -> None:
 
 
 def bend(body: dict, makes: bool) -> None:
-    """Has a body be of the user who is logged in, of a time to come, and of an amount that its currency has."""
+    """Sets the user to the one who is logged in, moves times into the future, and rounds amounts to their currency."""
     if "user_id" in body:
         body["user_id"] = USER
     if "starts_at" in body:

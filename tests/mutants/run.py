@@ -135,7 +135,7 @@ def check(mutant: Mutant, tree: Path, queries: str, whole: bool = False) -> str 
     environment = {
         **os.environ,
         **settings,
-        # Of this checkout: what was built of another's copy would look fresh.
+        # One target folder for each checkout: cargo would take another checkout's build for fresh.
         "CARGO_TARGET_DIR": str(SCRATCH),
         "CARGO_PROFILE_DEV_DEBUG": "0",
         "ADMIT_QUERIES_URL": queries,
@@ -151,11 +151,13 @@ def check(mutant: Mutant, tree: Path, queries: str, whole: bool = False) -> str 
     if status == 0:
         return None
     said = log.read_text(errors="replace")
-    if failed := re.search(r"^test (\S+) \.\.\. FAILED", said, re.MULTILINE):
+    # A line of a command that runs beside others begins with its name.
+    beside = r"^(?:[\w-]+ *\| )*"
+    if failed := re.search(rf"{beside}test (\S+) \.\.\. FAILED", said, re.MULTILINE):
         return failed[1]
-    error = re.search(r"^\s*error(\[\w+\])?: (?!test failed).*", said, re.MULTILINE)
+    error = re.search(rf"{beside}\s*(error(\[\w+\])?: (?!test failed).*)", said, re.MULTILINE)
     if error and "could not compile" in said:
-        return f"the compiler: {error[0].strip()}"
+        return f"the compiler: {error[1].strip()}"
     raise Failure(f"{mutant.path.stem} was neither caught nor not: {said.strip().splitlines()[-1]} (log: {log})")
 
 

@@ -49,9 +49,13 @@ def take_pictures(stack) -> None:
 
 
 def browse(stack, settings: dict[str, str]) -> int:
-    tools.install_packages({name: shutil.which(name) is not None for name in ("chromium", "npm")})
-    found = {"ADMIT_API_URL": stack.url, "CHROMIUM": shutil.which("chromium"), "NODE_MODULES": str(packages())}
+    tools.install_packages({"chromium": chromium() is not None, "npm": shutil.which("npm") is not None})
+    found = {"ADMIT_API_URL": stack.url, "CHROMIUM": chromium(), "NODE_MODULES": str(packages())}
     return follow(["node", HERE / "shop.mjs"], cwd=stack.folder, env={**os.environ, **found, **settings})
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def packages() -> Path:

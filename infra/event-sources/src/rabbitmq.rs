@@ -30,7 +30,7 @@ const WINDOW: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lambda's limit of an invocation's payload, in bytes.
 const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
-/// What a message's properties take of it.
+/// The bytes of a batch that each message's properties may take.
 const PROPERTIES_BYTES: usize = 400;
 
 /// Consumes the queue of notifications, for as long as the process lives.

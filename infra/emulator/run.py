@@ -1,12 +1,11 @@
-"""Runs AWS's emulator, which in four things does not do as AWS does.
+"""Runs AWS's emulator, with four differences from AWS corrected.
 
-Its Secrets Manager:
-- What it was told it knows: the emulator saves its state only at an orderly end, and would give old
-  passwords after a kill.
+In Secrets Manager:
+- Writes are durable: the emulator saves its state only at an orderly end, and would give old passwords after a kill.
 - A version is written once: the emulator overwrites one whose id comes again.
 - A stage is one version's: the emulator leaves AWSPENDING where it was, beside the new one.
 
-Its CloudFormation:
+In CloudFormation:
 - What does not change in the update of a nested stack keeps its attributes: the emulator forgets them.
 """
 
