@@ -250,7 +250,7 @@ async fn set_in_documents(
     Ok(())
 }
 
-/// Puts what is to be of an account into RabbitMQ's management.
+/// Writes an account's settings through RabbitMQ's management API.
 async fn put_in_broker(
     owner: StoreCredentials,
     account: &StoreCredentials,

@@ -49,7 +49,7 @@ pub async fn start<App: FromConfig + 'static>() -> Result<&'static App, Error> {
         Err(missing) => Err(missing.into()),
     };
     let app = started.inspect_err(
-        |error| tracing::error!(error = %telemetry::chain(error.as_ref()), "cannot start"),
+        |error| tracing::error!(error = %telemetry::chain(error.as_ref()), "function not started"),
     )?;
     let app: &'static App = Box::leak(Box::new(app));
     app.warm_up();

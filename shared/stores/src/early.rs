@@ -18,11 +18,11 @@ pub(crate) async fn connected<C, E: Error + 'static>(
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(error)) => {
             let error = telemetry::chain(&error);
-            tracing::info!(error, "not connected early");
+            tracing::info!(error, "early connection failed");
             None
         }
         Err(_) => {
-            tracing::info!(error = "no connection in time", "not connected early");
+            tracing::info!(error = "no connection in time", "early connection failed");
             None
         }
     }

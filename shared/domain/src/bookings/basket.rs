@@ -44,7 +44,7 @@ pub struct BookedItem {
     pub price: Money,
 }
 
-/// A booking with what it is of.
+/// A booking and its items.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BookingDetails {
     #[serde(flatten)]

@@ -156,7 +156,10 @@ pub(super) async fn try_card(
         }
         Ok(HoldCharge::Decided(PaymentStatus::Pending | PaymentStatus::Refunded)) => Ok(None),
         Err(error) => {
-            tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
+            tracing::warn!(
+                error = telemetry::chain(&error),
+                "card attempt left open: charge outcome unknown"
+            );
             Ok(None)
         }
     };

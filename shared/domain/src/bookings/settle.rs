@@ -113,7 +113,10 @@ async fn charge_or_void(
             Ok(status) => return Ok(status),
             Err(error @ CallError::Failed(InvokeError::Busy)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(error = telemetry::chain(&error), "charge outcome unknown");
+                tracing::warn!(
+                    error = telemetry::chain(&error),
+                    "settling postponed: charge outcome unknown"
+                );
             }
         }
     }

@@ -74,7 +74,7 @@ pub enum PaymentMethod {
     /// Pays, but the gateway's answer is lost.
     #[strum(serialize = "pm_admit_timeout")]
     Timeout,
-    /// Pays once its owner has said yes on a page of the bank's. Is declined where nobody is there to ask.
+    /// Pays once its owner has approved on the bank's page. Declined if no buyer can be asked.
     #[strum(serialize = "pm_card_authenticationRequired")]
     AuthenticationRequired,
 }

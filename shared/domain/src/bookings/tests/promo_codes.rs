@@ -237,7 +237,7 @@ async fn a_type_with_access_by_code_is_sold_to_who_has_one_that_unlocks_it() {
         .await
         .unwrap_err();
     assert!(matches!(error, ReserveError::PromoForOthers), "{error:?}");
-    // A code for what nobody is shown can't be told from one that isn't there.
+    // A code for a hidden type gets the same answer as an unknown code.
     for hidden in ["PAIRS", "SHOWS", "NOTHING"] {
         let error = book(&db, &with(hidden, 5, &[(standing, 1)]))
             .await
