@@ -32,7 +32,7 @@ const LARGE: usize = 20_000;
 /// How often each is done, of which the median counts.
 const TIMES: usize = 15;
 /// A query may take this many times as long in the large collection as in the small one.
-const MOST: u32 = 2;
+const MAX_GROWTH: u32 = 2;
 /// Below this a difference is the machine's.
 const NOISE: Duration = Duration::from_millis(3);
 /// The owner of the documents that fill the collections. No such user exists.
@@ -239,7 +239,7 @@ async fn no_query_of_the_document_store_takes_longer_in_a_large_collection() {
         let large = stores.measure().await;
         let both = small.iter().zip(&large);
         slower = both
-            .filter(|((_, small), (_, large))| *large > *small * MOST + NOISE)
+            .filter(|((_, small), (_, large))| *large > *small * MAX_GROWTH + NOISE)
             .map(|((name, small), (_, large))| format!("{name}: {small:?}, then {large:?}"))
             .collect();
         for ((name, small), (_, large)) in small.iter().zip(&large) {

@@ -84,7 +84,7 @@ enum Step {
         announced: bool,
     },
     Release(Status),
-    Unreserve,
+    UndoReserve,
     LeaveToSettle {
         /// Its charge was refused before it began: the queue charges it in its turn.
         in_turn: bool,
@@ -380,7 +380,7 @@ impl State {
                 }
                 self.finish(request, role, heard)
             }
-            Step::Unreserve => {
+            Step::UndoReserve => {
                 if happens && self.pending(request) {
                     self.give_back(request);
                     self.bookings[request].row = None;
@@ -482,7 +482,7 @@ impl State {
         Some(if heard {
             Step::InvokeCharge { again: false }
         } else {
-            Step::Unreserve
+            Step::UndoReserve
         })
     }
 

@@ -17,7 +17,7 @@ use crate::proxy::Link;
 const STORES: [&str; 4] = ["postgres", "documents", "aws", "rabbitmq"];
 
 /// Longer than any function may run in this run, so that none outlasts a freeze.
-const LONGEST_FREEZE: Duration = Duration::from_secs(13);
+const MAX_FREEZE: Duration = Duration::from_secs(13);
 
 /// Whoever does it.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Mischief {
             }
             let longest = end
                 .saturating_duration_since(Instant::now())
-                .min(LONGEST_FREEZE);
+                .min(MAX_FREEZE);
             let freeze = match rng.u8(..8) {
                 0 => longest,
                 _ => Duration::from_millis(rng.u64(20..1500)).min(longest),

@@ -401,10 +401,10 @@ async fn a_reservation_is_taken_back_where_it_was_sent_and_only_there() {
     }
     // Neither try is sent: there is nothing to undo, and no third connection to wait for.
     arm("Reserve", Fault::FailsBefore, 2);
-    arm("Unreserve", Fault::FailsBefore, 1);
+    arm("UndoReserve", Fault::FailsBefore, 1);
     let refused = app.book(&user, &event, 2).await;
     assert_eq!(refused.status, 503, "{refused:?}");
-    let left = range.faults.left("Unreserve");
+    let left = range.faults.left("UndoReserve");
     assert_eq!(left, 1, "nothing is undone");
     range.close().await;
 }

@@ -573,7 +573,7 @@ pub(super) async fn undo_reserve(db: &Db, booking_id: BookingId) -> Result<(), s
         )"#,
         booking_id as BookingId,
     )
-    .fetch_optional(db.idempotent(FailPoint("Unreserve")))
+    .fetch_optional(db.idempotent(FailPoint("UndoReserve")))
     .await?;
     Ok(())
 }
