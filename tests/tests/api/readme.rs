@@ -1,8 +1,8 @@
 //! The README's commands work as they are written.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{env, fs};
 
 use serde_json::{Value, json};
 use tests::stack::{folder, in_project};
@@ -42,12 +42,20 @@ fn tools() -> PathBuf {
     tools.map_or_else(|| in_project("target/tools"), PathBuf::from)
 }
 
+/// A shell as a reader has it, without what cargo tells tests of their package: with that, `cargo lambda watch` would
+/// build a third of the dependencies anew, and so would the next `cargo test`.
 fn bash(commands: &str) -> Command {
     let mut command = Command::new("bash");
     command
         .args(["-euo", "pipefail", "-c", commands])
         .current_dir(in_project(""))
         .kill_on_drop(true);
+    for (name, _) in env::vars_os() {
+        let of_cargo = name.to_str().is_some_and(|name| name.starts_with("CARGO"));
+        if of_cargo && name != "CARGO_TARGET_DIR" && name != "CARGO_HOME" {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
