@@ -7,7 +7,7 @@ use shared::bookings::{
     self, BookError, BookedEvent, Booking, BookingDetails, BookingOutcome, BookingRequest,
     BoxOffice, CancelError, Contact, HoldPaid, PayHoldError, ReleaseError, ReserveError, Status,
 };
-use shared::events::{self, EventDetails};
+use shared::events::{self, Asker, EventDetails};
 use shared::http::{Answer, Problem, Request};
 use shared::idempotency::{IdempotencyKey, IdempotentRequest, RequestHash};
 use shared::ids::{BookingId, EventId, PromoCode};
@@ -175,7 +175,8 @@ async fn refuse(
     choice: &Choice,
     wrong: Wrong,
 ) -> Answer {
-    let event = events::get(office.db(), event_id, choice.code().as_ref()).await?;
+    let asker = Asker::At(request.address());
+    let event = events::get_for(office.db(), event_id, choice.code().as_ref(), asker).await?;
     show_order(
         request,
         frame,

@@ -5,7 +5,7 @@ use chrono::{Datelike, NaiveDate};
 use http::StatusCode;
 use shared::auth::TokenVerifier;
 use shared::db::Db;
-use shared::events::{self, EventDetails, Listed, Search, TicketType};
+use shared::events::{self, Asker, EventDetails, Listed, Search, TicketType};
 use shared::http::{Answer, Request};
 use shared::ids::{EventId, TicketTypeId};
 use shared::page::Cursor;
@@ -174,7 +174,8 @@ pub async fn show_event(db: &Db, tokens: &TokenVerifier, request: &Request) -> A
     let event_id = request.path("event_id", "event")?;
     let frame = Frame::of(request, session::user(request, tokens).is_some());
     let choice = Choice::of(request.query_fields());
-    let event = events::get(db, &event_id, choice.code().as_ref()).await?;
+    let asker = Asker::At(request.address());
+    let event = events::get_for(db, &event_id, choice.code().as_ref(), asker).await?;
     let wrong = choice.has_wrong_code(&event).then(|| Wrong {
         text: frame.language.err_code().to_owned(),
         about: About::Code,

@@ -5,7 +5,9 @@ use domain::bookings::{
     BookError, CancelError, GetBookingError, PayHoldError, QuoteError, ReleaseError, ReserveError,
     Status,
 };
-use domain::events::{CreateEventError, EditError, GetEventError, OwnEventError, PromoCodeError};
+use domain::events::{
+    AskError, CreateEventError, EditError, GetEventError, OwnEventError, PromoCodeError,
+};
 use domain::payments::{GetPaymentError, PayError};
 use domain::users::{LoginError, RegisterError};
 
@@ -60,6 +62,15 @@ impl From<GetEventError> for Problem {
     }
 }
 
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::TooManyGuesses { retry_after } => Self::too_many_guesses(retry_after),
+            AskError::Event(cause) => cause.into(),
+        }
+    }
+}
+
 impl From<OwnEventError> for Problem {
     fn from(error: OwnEventError) -> Self {
         match error {
@@ -99,6 +110,7 @@ impl From<PromoCodeError> for Problem {
         match error {
             PromoCodeError::Event(cause) => cause.into(),
             PromoCodeError::NotFound => Self::not_found("promo code"),
+            PromoCodeError::TooManyGuesses { retry_after } => Self::too_many_guesses(retry_after),
             PromoCodeError::Exists => {
                 Self::new(Code::PromoExists, "The event has this code already.")
             }
@@ -122,6 +134,7 @@ impl From<BookError> for Problem {
             BookError::AnotherUser => Self::another_user(),
             BookError::KeyReused => Self::key_reused(),
             BookError::InProgress => Self::in_progress(),
+            BookError::TooManyGuesses { retry_after } => Self::too_many_guesses(retry_after),
             BookError::Reserve(cause) => cause.into(),
         }
     }
@@ -237,6 +250,7 @@ impl From<QuoteError> for Problem {
             QuoteError::TypeNotFound { item } => Self::type_not_found(item),
             QuoteError::PromoInvalid => Self::promo_invalid(),
             QuoteError::PromoForOthers => Self::promo_for_others(),
+            QuoteError::TooManyGuesses { retry_after } => Self::too_many_guesses(retry_after),
             QuoteError::Database(cause) => cause.into(),
         }
     }
@@ -352,6 +366,11 @@ impl Problem {
         )
     }
 
+    fn too_many_guesses(retry_after: u32) -> Self {
+        let detail = "Too many promo codes that this event does not have. Wait before you retry.";
+        Self::new(Code::TooManyRequests, detail).retry_after(retry_after)
+    }
+
     fn below_sold(least: i32, pointer: &str) -> Self {
         let detail = format!("{pointer} must be at least {least}: that many are sold or held.");
         Self::new(Code::CapacityBelowSold, detail).with("least", least)
@@ -390,7 +409,7 @@ mod tests {
     /// The answers to every error that a client can mend or wait for: a change of a text is a change of the API.
     #[test]
     fn what_clients_are_told() {
-        let problems: [Problem; 61] = [
+        let problems: [Problem; 62] = [
             RegisterError::UsernameTaken.into(),
             LoginError::Invalid.into(),
             LoginError::TooMany { retry_after: 17 }.into(),
@@ -478,6 +497,7 @@ mod tests {
             QuoteError::TypeNotFound { item: 1 }.into(),
             QuoteError::PromoInvalid.into(),
             QuoteError::PromoForOthers.into(),
+            QuoteError::TooManyGuesses { retry_after: 17 }.into(),
             PayHoldError::NotFound.into(),
             PayHoldError::Declined { hold_until: None }.into(),
             PayHoldError::Expired.into(),

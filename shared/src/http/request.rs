@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
@@ -39,6 +40,7 @@ pub struct Request {
     query: HashMap<String, String>,
     headers: HeaderMap,
     cookies: Vec<String>,
+    address: IpAddr,
     body: Vec<u8>,
 }
 
@@ -67,6 +69,7 @@ impl Request {
 
     fn of(route: &'static Route, event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
         let path = path(&event);
+        let address = event.request_context.http.source_ip;
         let query = match &event.raw_query_string {
             Some(query) => form_urlencoded::parse(query.as_bytes())
                 .into_owned()
@@ -96,6 +99,9 @@ impl Request {
             query: once_each(query)?,
             headers: event.headers,
             cookies: event.cookies.unwrap_or_default(),
+            address: address
+                .and_then(|address| address.parse().ok())
+                .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             body,
         })
     }
@@ -103,6 +109,11 @@ impl Request {
     /// The route that it is for.
     pub fn route(&self) -> &'static Route {
         self.route
+    }
+
+    /// Where it comes from. Behind a proxy of one's own, that is the proxy.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// The value of a cookie; none where it is not sent, or sent twice.

@@ -349,7 +349,7 @@ pub static GET_PROMO_CODE: Route = Route {
         StatusCode::OK,
         "What the code is good for now.",
     )],
-    problems: &[Code::NotFound],
+    problems: &[Code::NotFound, Code::TooManyRequests],
     ..Route::new(
         "get-promo-code",
         GET,
@@ -404,6 +404,7 @@ pub static CREATE_BOOKING: Route = Route {
         Code::PromoUsedUp,
         Code::PriceChanged,
         Code::HoldOpen,
+        Code::TooManyRequests,
     ],
     ..Route::new(
         "create-booking",
@@ -416,7 +417,7 @@ pub static CREATE_BOOKING: Route = Route {
 pub static QUOTE_BOOKING: Route = Route {
     body: Some(Body::Required(Shape::of::<QuoteRequest>())),
     answers: &[answer::<Quote>(StatusCode::OK, "What it costs now.")],
-    problems: &[Code::NotFound, Code::PromoInvalid],
+    problems: &[Code::NotFound, Code::PromoInvalid, Code::TooManyRequests],
     ..Route::new(
         "quote-booking",
         POST,

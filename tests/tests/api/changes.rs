@@ -248,6 +248,51 @@ async fn a_quote_says_the_tax_that_is_part_of_the_price() {
 }
 
 #[tokio::test]
+async fn who_asks_for_many_codes_that_an_event_does_not_have_must_wait() {
+    let app = TestApp::start().await;
+    let (organizer, event) = event(&app).await;
+    let codes = format!("{}/promo-codes", path(&event));
+    let all = json!({"code": "ALL", "kind": "PERCENT", "value": 10});
+    assert_eq!(app.post(&organizer, &codes, all).await.status, 201);
+    for guess in 0..100 {
+        let refused = get(&app, &format!("{codes}/GUESS-{guess}")).await;
+        assert_refused(&refused, 404, "not-found");
+    }
+    let kind = type_id(&event, 0);
+    let items = json!([{"ticket_type_id": kind, "quantity": 1}]);
+    let quote = |body: Value| {
+        let request = app.request("POST", &format!("{}/quote", path(&event)));
+        app.send(request.json(&body))
+    };
+    for refused in [
+        get(&app, &format!("{codes}/ALL")).await,
+        quote(json!({"items": items, "promo_code": "ALL"})).await,
+    ] {
+        assert_refused(&refused, 429, "too-many-requests");
+        let wait: u64 = refused.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1..=900).contains(&wait), "{wait}");
+    }
+    // Not without a code, not of another event, and not who is known by their account.
+    assert_eq!(quote(json!({"items": items})).await.status, 200);
+    let (_, other) = self::event(&app).await;
+    let refused = get(&app, &format!("{}/promo-codes/ALL", path(&other))).await;
+    assert_refused(&refused, 404, "not-found");
+    let user = app.user().await;
+    let booked = with_code(&app, &user, &event, "ALL", kind).await;
+    assert_eq!(booked.status, 201, "{booked:?}");
+    for guess in 0..100 {
+        let refused = with_code(&app, &user, &event, &format!("GUESS-{guess}"), kind).await;
+        assert_refused(&refused, 422, "promo-invalid");
+    }
+    let refused = with_code(&app, &user, &event, "ALL", kind).await;
+    assert_refused(&refused, 429, "too-many-requests");
+}
+
+#[tokio::test]
 async fn a_promo_code_is_made_quoted_used_and_used_up() {
     let app = TestApp::start().await;
     let (organizer, event) = event(&app).await;

@@ -37,6 +37,7 @@ pub enum Way {
     BookAfresh,
     BookTwiceWithOneKey,
     BookMoreThanThereIs,
+    BookWithAnUnknownCode,
     /// More tickets than any row of the stock has alone.
     BookFromAllShards,
     /// More bookings at once than charges may run: some are charged in their turn.
@@ -209,6 +210,7 @@ impl Traveller<'_> {
             }
             Way::BeDeclined => self.buy(1, "pm_card_visa_chargeDeclined").await,
             Way::BookMoreThanThereIs => self.buy(9, card).await,
+            Way::BookWithAnUnknownCode => self.guess_a_code().await,
             Way::BookFromAllShards => self.buy(5, card).await,
             Way::StayUnknown => self.buy(1, "pm_admit_timeout").await,
             // Fail the charge, its settling from the queue, and the first two tries of the sweep.
@@ -623,6 +625,12 @@ impl Traveller<'_> {
         let credentials = json!({"username": self.user.name, "password": password});
         let request = || self.app.request("POST", "/login").json(&credentials);
         self.insist(&[status], request).await
+    }
+
+    async fn guess_a_code(&self) -> String {
+        let body = json!({"user_id": self.user.id, "event_id": self.event, "tickets": 1, "promo_code": "UNKNOWN"});
+        let request = || self.as_user("POST", "/bookings").json(&body);
+        self.insist(&[422], request).await
     }
 
     async fn create_event(&self) -> String {

@@ -6,6 +6,7 @@ use super::confirm::{confirm, record_accepted};
 use super::read;
 use super::reserve::{Reservation, ReserveError, StoredRequest, release, reserve};
 use super::{Booking, BookingRequest, BoxOffice, Status};
+use crate::events::{self, Asker};
 use crate::payments::{InvokeError, PaymentMethod, PaymentStatus, Unsettled, enqueue_settlement};
 use runtime::calls::CallError;
 use runtime::telemetry;
@@ -23,6 +24,8 @@ pub enum BookError {
     KeyReused,
     #[error("the request is still running")]
     InProgress,
+    #[error("too many codes that the event doesn't have")]
+    TooManyGuesses { retry_after: u32 },
     #[error(transparent)]
     Reserve(#[from] ReserveError),
 }
@@ -71,6 +74,30 @@ impl BookingOutcome {
     }
 }
 
+/// Reserves tickets for `user`, who may be guessing codes.
+async fn reserve_for(
+    office: &BoxOffice,
+    user: UserId,
+    request: &BookingRequest,
+    idempotency: Option<&IdempotentRequest>,
+) -> Result<Reservation, BookError> {
+    let (db, event_id, asker) = (&office.db, &request.event_id, Asker::User(user));
+    if request.promo_code.is_some()
+        && let Some(retry_after) = events::wait(db, event_id, asker)
+            .await
+            .map_err(ReserveError::from)?
+    {
+        return Err(BookError::TooManyGuesses { retry_after });
+    }
+    let reserved = reserve(db, office.sweep_after, request, idempotency).await;
+    if let Err(ReserveError::PromoInvalid) = reserved {
+        events::count_miss(db, event_id, asker)
+            .await
+            .map_err(ReserveError::from)?;
+    }
+    Ok(reserved?)
+}
+
 /// Books `request` for `user` and charges for it.
 ///
 /// # Errors
@@ -87,14 +114,7 @@ pub async fn book(
         return Err(BookError::AnotherUser);
     }
     telemetry::note("event_id", &request.event_id);
-    let booking = match reserve(
-        &office.db,
-        office.sweep_after,
-        &request,
-        idempotency.as_ref(),
-    )
-    .await?
-    {
+    let booking = match reserve_for(office, user, &request, idempotency.as_ref()).await? {
         Reservation::New(booking) => booking,
         Reservation::Replay(stored) => {
             telemetry::note("booking_id", stored.booking.booking_id);

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Item;
-use crate::events::{self, GetEventError};
+use crate::events::{self, AskError, Asker, GetEventError};
 use stores::db::Db;
 use values::ids::{EventId, PromoCode, TicketTypeId};
 use values::money::{Currency, Money};
@@ -63,22 +63,26 @@ pub enum QuoteError {
     PromoInvalid,
     #[error("the promo code does not apply to these tickets")]
     PromoForOthers,
+    #[error("too many codes that the event doesn't have")]
+    TooManyGuesses { retry_after: u32 },
     #[error("the event store")]
     Database(#[from] sqlx::Error),
 }
 
-/// What `items` of an event cost now.
+/// What `items` of an event cost now. `asker` may be guessing codes.
 pub async fn quote(
     db: &Db,
     event_id: &EventId,
     request: QuoteRequest,
+    asker: Asker,
 ) -> Result<Quote, QuoteError> {
     let code = request.promo_code.as_ref();
-    let event = events::get(db, event_id, code)
+    let event = events::get_for(db, event_id, code, asker)
         .await
         .map_err(|error| match error {
-            GetEventError::NotFound => QuoteError::EventNotFound,
-            GetEventError::Database(cause) => cause.into(),
+            AskError::Event(GetEventError::NotFound) => QuoteError::EventNotFound,
+            AskError::TooManyGuesses { retry_after } => QuoteError::TooManyGuesses { retry_after },
+            AskError::Event(GetEventError::Database(cause)) => cause.into(),
         })?;
     let types = &event.ticket_types;
     if code.is_some() && types.iter().all(|kind| kind.price_with_code.is_none()) {

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, EnumString};
 use utoipa::ToSchema;
 
+use super::guesses::Asker;
 use super::own::{MAX_READS, OwnEvent, OwnEventError};
 use super::resize::resizing;
-use super::{GetEventError, MAX_PRICE, TicketType, get};
+use super::{AskError, GetEventError, MAX_PRICE, TicketType, get_for};
 use runtime::faults::FailPoint;
 use stores::db::{self, Db};
 use values::amount_schema;
@@ -179,6 +180,8 @@ pub enum PromoCodeError {
     Event(#[from] OwnEventError),
     #[error("the event has no such code")]
     NotFound,
+    #[error("too many codes that the event doesn't have")]
+    TooManyGuesses { retry_after: u32 },
     #[error("the event has a code of this name")]
     Exists,
     #[error("the event has no such ticket type: type {place}")]
@@ -464,12 +467,18 @@ pub async fn offer_of(
     db: &Db,
     event_id: &EventId,
     code: PromoCode,
+    asker: Asker,
 ) -> Result<PromoCodeOffer, PromoCodeError> {
-    let event = get(db, event_id, Some(&code))
+    let event = get_for(db, event_id, Some(&code), asker)
         .await
         .map_err(|error| match error {
-            GetEventError::NotFound => PromoCodeError::Event(OwnEventError::NotFound),
-            GetEventError::Database(cause) => cause.into(),
+            AskError::Event(GetEventError::NotFound) => {
+                PromoCodeError::Event(OwnEventError::NotFound)
+            }
+            AskError::TooManyGuesses { retry_after } => {
+                PromoCodeError::TooManyGuesses { retry_after }
+            }
+            AskError::Event(GetEventError::Database(cause)) => cause.into(),
         })?;
     let mut ticket_types = event.ticket_types;
     ticket_types.retain(|kind| kind.price_with_code.is_some());

@@ -5,6 +5,7 @@ mod create;
 mod desk;
 mod edit;
 mod edit_types;
+mod guesses;
 mod own;
 mod read;
 mod resize;
@@ -34,8 +35,10 @@ pub use edit::{
     EditError, EventChange, QuotaChange, TicketTypeChange, add_quota, change_event, change_quota,
 };
 pub use edit_types::{add_type, change_type};
+pub use guesses::Asker;
+pub(crate) use guesses::{count_miss, wait};
 pub use own::{OwnEvent, OwnEventError, own};
-pub use read::{GetEventError, get, list};
+pub use read::{AskError, GetEventError, get, get_for, list};
 pub use search::{Listed, Search, search};
 pub use types::{
     Access, Draw, EventDetails, MAX_TYPES, NewQuota, NewTicketType, Quota, TicketType, default_of,

@@ -1,5 +1,6 @@
 //! Reading events: one with its ticket types, and the list of those to come.
 
+use super::guesses::{self, Asker};
 use super::{Event, EventDetails, event_rows, types};
 use runtime::faults::FailPoint;
 use stores::db::Db;
@@ -15,6 +16,21 @@ pub enum GetEventError {
     Database(#[from] sqlx::Error),
 }
 
+/// Why an event can't be shown to somebody who asks with a code.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error("too many codes that the event doesn't have")]
+    TooManyGuesses { retry_after: u32 },
+    #[error(transparent)]
+    Event(#[from] GetEventError),
+}
+
+impl From<sqlx::Error> for AskError {
+    fn from(cause: sqlx::Error) -> Self {
+        Self::Event(cause.into())
+    }
+}
+
 /// One event, with the ticket types that everybody may buy and those that the promo code unlocks, at the prices with
 /// that code. An unknown code changes nothing.
 pub async fn get(
@@ -23,6 +39,29 @@ pub async fn get(
     code: Option<&PromoCode>,
 ) -> Result<EventDetails, GetEventError> {
     details(db, event_id, &types::Shown::With(code)).await
+}
+
+/// The same for `asker`, who may be guessing codes.
+///
+/// # Errors
+/// [`AskError::TooManyGuesses`] after many codes that the event doesn't have.
+pub async fn get_for(
+    db: &Db,
+    event_id: &EventId,
+    code: Option<&PromoCode>,
+    asker: Asker,
+) -> Result<EventDetails, AskError> {
+    if code.is_some()
+        && let Some(retry_after) = guesses::wait(db, event_id, asker).await?
+    {
+        return Err(AskError::TooManyGuesses { retry_after });
+    }
+    let event = get(db, event_id, code).await?;
+    let mut types = event.ticket_types.iter();
+    if code.is_some() && types.all(|kind| kind.price_with_code.is_none()) {
+        guesses::count_miss(db, event_id, asker).await?;
+    }
+    Ok(event)
 }
 
 pub(super) async fn details(
