@@ -206,7 +206,7 @@ class Stack:
         free = free_ports(str(self.folder))
         for name in SERVED:
             if not running and not is_free(ports.get(name)):
-                ports[name] = next(free)
+                ports[name] = next(port for port in free if port not in ports.values())
         if api is not None:
             ports["api"] = api
         self._save()
