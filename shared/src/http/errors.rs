@@ -246,12 +246,10 @@ impl From<CancelError> for Problem {
 impl From<QuoteError> for Problem {
     fn from(error: QuoteError) -> Self {
         match error {
-            QuoteError::EventNotFound => Self::not_found("event"),
+            QuoteError::Event(cause) => cause.into(),
             QuoteError::TypeNotFound { item } => Self::type_not_found(item),
             QuoteError::PromoInvalid => Self::promo_invalid(),
             QuoteError::PromoForOthers => Self::promo_for_others(),
-            QuoteError::TooManyGuesses { retry_after } => Self::too_many_guesses(retry_after),
-            QuoteError::Database(cause) => cause.into(),
         }
     }
 }
@@ -493,11 +491,11 @@ mod tests {
             .into(),
             ReserveError::Contended.into(),
             CancelError::NotFound.into(),
-            QuoteError::EventNotFound.into(),
+            AskError::Event(GetEventError::NotFound).into(),
             QuoteError::TypeNotFound { item: 1 }.into(),
             QuoteError::PromoInvalid.into(),
             QuoteError::PromoForOthers.into(),
-            QuoteError::TooManyGuesses { retry_after: 17 }.into(),
+            QuoteError::Event(AskError::TooManyGuesses { retry_after: 17 }).into(),
             PayHoldError::NotFound.into(),
             PayHoldError::Declined { hold_until: None }.into(),
             PayHoldError::Expired.into(),

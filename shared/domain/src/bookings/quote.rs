@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Item;
-use crate::events::{self, AskError, Asker, GetEventError};
+use crate::events::{self, AskError, Asker};
 use stores::db::Db;
 use values::ids::{EventId, PromoCode, TicketTypeId};
 use values::money::{Currency, Money};
@@ -54,8 +54,8 @@ pub struct Quote {
 /// Why there is no quote.
 #[derive(Debug, thiserror::Error)]
 pub enum QuoteError {
-    #[error("there is no such event")]
-    EventNotFound,
+    #[error(transparent)]
+    Event(#[from] AskError),
     /// Also returned for a type that is neither public nor unlocked by the request's code.
     #[error("the event has no such ticket type: item {item}")]
     TypeNotFound { item: usize },
@@ -63,10 +63,6 @@ pub enum QuoteError {
     PromoInvalid,
     #[error("the promo code does not apply to these tickets")]
     PromoForOthers,
-    #[error("too many codes that the event doesn't have")]
-    TooManyGuesses { retry_after: u32 },
-    #[error("the event store")]
-    Database(#[from] sqlx::Error),
 }
 
 /// What `items` of an event cost now. `asker` may be guessing codes.
@@ -77,13 +73,7 @@ pub async fn quote(
     asker: Asker,
 ) -> Result<Quote, QuoteError> {
     let code = request.promo_code.as_ref();
-    let event = events::get_for(db, event_id, code, asker)
-        .await
-        .map_err(|error| match error {
-            AskError::Event(GetEventError::NotFound) => QuoteError::EventNotFound,
-            AskError::TooManyGuesses { retry_after } => QuoteError::TooManyGuesses { retry_after },
-            AskError::Event(GetEventError::Database(cause)) => cause.into(),
-        })?;
+    let event = events::get_for(db, event_id, code, asker).await?;
     let types = &event.ticket_types;
     if code.is_some() && types.iter().all(|kind| kind.price_with_code.is_none()) {
         return Err(QuoteError::PromoInvalid);
